@@ -1,0 +1,85 @@
+# Every target sets up what it needs and is quick the second time. Start with `make demo`; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Debian's own interpreter: python3-bpfcc is built for it. A python3 found in PATH may be another one.
+PYTHON := /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Tests must not depend on how the caller's shell is set up.
+unexport PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
+
+# Pure levels: no root, no network namespaces. Functional tests need root and fail, never skip, without it.
+LEVELS := tests/unit tests/contract tests/golden tests/sim tests/repo
+UV_VERSION := 0.13.9
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: packages-demo $(READY) ## two nodes, three services: live flows with names and evidence, bytes checked (root)
+	@$(BIN)/python -m tests.demo
+
+.PHONY: check
+check: packages-check $(READY) static ## format, lint, types, imports, and every test that needs no root
+	@$(BIN)/python -m pytest --quiet $(wildcard $(LEVELS))
+
+.PHONY: test
+test: packages-test $(READY) static ## everything in check, and the functional tests (root)
+	@$(BIN)/python -m pytest --quiet $(wildcard $(LEVELS)) tests/functional
+
+.PHONY: prove
+prove: $(READY) ## list what this project claims; WHAT=name measures one claim here (root)
+	@$(BIN)/python -m tests.prove $(WHAT)
+
+.PHONY: bench
+bench: packages-bench $(READY) ## what the agent costs, A B A B (root, a quiet machine)
+	@$(BIN)/python -m tests.bench
+
+.PHONY: kernels
+kernels: packages-kernels $(READY) ## the same programs on Debian's 5.10, 6.1 and 6.12, in emulation (root)
+	@$(BIN)/python -m tests.kernels
+
+.PHONY: clean
+clean: ## remove what the other targets made in this folder
+	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: static
+static: $(READY)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2> /dev/null || $(BIN)/lint-imports
+
+.PHONY: lock
+lock: $(READY) ## resolve the dependencies anew, with hashes
+	@$(BIN)/pip install --quiet uv==$(UV_VERSION)
+	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --extra lab --extra dev \
+	    --python-version 3.11 --python-platform linux --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+.PHONY: packages-check packages-test packages-demo packages-bench packages-kernels
+packages-check:
+	@deploy/debian/ensure check
+packages-test:
+	@deploy/debian/ensure check test
+packages-demo:
+	@deploy/debian/ensure check demo
+packages-bench:
+	@deploy/debian/ensure check bench
+packages-kernels:
+	@deploy/debian/ensure check kernels
+
+$(READY): requirements.lock pyproject.toml deploy/debian/promtool deploy/debian/packages.txt
+	@deploy/debian/ensure check
+	@test -x $(BIN)/pip || { rm -rf $(VENV); $(PYTHON) -m venv --system-site-packages $(VENV); }
+	@echo "setting up $(VENV)"
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@deploy/debian/promtool $(BIN)/promtool
+	@touch $@
