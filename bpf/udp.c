@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * UDP: datagrams and payload bytes per edge, also for unconnected sockets. TCP packets leave after two loads.
+ * Hook: cgroup_skb, both ways (4.10): per packet, before IP fragmentation on the way out and after reassembly on the way in.
+ * A socket's direction is who sent first on it; a socket that both serves and asks is counted as what it did first.
+ */
+struct udp_packet {
+	u32 local[4];
+	u32 remote[4];
+	u16 local_port;
+	u16 remote_port;
+	u32 payload;
+};
+
+static __always_inline int udp_count(struct __sk_buff *skb, struct udp_packet *p, u8 way)
+{
+	struct bpf_sock *sk = skb->sk;
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	struct socket_state *s = sockets.sk_storage_get(sk, 0, 0);
+	if (!s) {
+		struct socket_state fresh = {};
+		fresh.cgroup = bpf_sk_cgroup_id(sk);
+		s = sockets.sk_storage_get(sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!s) {
+			lose(LOSS_STORAGE);
+			return 1;
+		}
+	}
+	if (!s->established) {
+		s->established = 1;
+		s->direction = way;
+	}
+	struct edge_key key = {};
+	key.cgroup = s->cgroup;
+	key.netns = s->netns;
+	__builtin_memcpy(key.local, p->local, 16);
+	__builtin_memcpy(key.remote, p->remote, 16);
+	key.remote_prefix = collapse(key.remote);
+	key.direction = s->direction;
+	key.port = s->direction == EGRESS ? p->remote_port : p->local_port;
+	key.protocol = IPPROTO_UDP;
+	u64 now = bpf_ktime_get_boot_ns();
+	struct edge_value *e = edge(&key, now);
+	if (!e)
+		return 1;
+	u32 datagrams = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	if (way == EGRESS) {
+		ADD(e->sent_bytes, p->payload);
+		ADD(e->sent_segments, datagrams);
+	} else {
+		ADD(e->received_bytes, p->payload);
+		ADD(e->received_segments, datagrams);
+	}
+	e->last_boot_ns = now;
+	return 1;
+}
+
+struct udp_header { u16 source, destination, length, check; };
+struct ipv4_header { u8 version_length, tos; u16 length, id, fragment; u8 ttl, protocol; u16 check; u32 source, destination; };
+struct ipv6_header { u32 version_class_label; u16 length; u8 next, hops; u32 source[4], destination[4]; };
+
+static __always_inline int udp_packet(struct __sk_buff *skb, u8 way)
+{
+	u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct udp_packet p = {};
+	u32 source[4] = {}, destination[4] = {}, offset;
+	if (skb->protocol == bpf_htons(0x0800)) {
+		struct ipv4_header *ip = (void *)data;
+		if ((void *)(ip + 1) > (void *)end || ip->protocol != IPPROTO_UDP)
+			return 1;
+		offset = (ip->version_length & 15) * 4;
+		source[2] = destination[2] = IPV4_MAPPED;
+		source[3] = ip->source;
+		destination[3] = ip->destination;
+	} else {
+		struct ipv6_header *ip = (void *)data;
+		if (skb->protocol != bpf_htons(0x86dd) || (void *)(ip + 1) > (void *)end || ip->next != IPPROTO_UDP)
+			return 1;
+		offset = sizeof(*ip);
+		__builtin_memcpy(source, ip->source, 16);
+		__builtin_memcpy(destination, ip->destination, 16);
+	}
+	struct udp_header udp;
+	if (bpf_skb_load_bytes(skb, offset, &udp, sizeof(udp)))
+		return 1;
+	p.payload = skb->len > offset + sizeof(udp) ? skb->len - offset - sizeof(udp) : 0;
+	p.local_port = bpf_ntohs(way == EGRESS ? udp.source : udp.destination);
+	p.remote_port = bpf_ntohs(way == EGRESS ? udp.destination : udp.source);
+	__builtin_memcpy(p.local, way == EGRESS ? source : destination, 16);
+	__builtin_memcpy(p.remote, way == EGRESS ? destination : source, 16);
+	return udp_count(skb, &p, way);
+}
+
+int udp_egress(struct __sk_buff *skb) { return udp_packet(skb, EGRESS); }
+int udp_ingress(struct __sk_buff *skb) { return udp_packet(skb, INGRESS); }
