@@ -28,7 +28,7 @@ def prove() -> verdict.Verdict:
     as_nobody = f"as uid {theirs.uid}, set up before in {ready.took_s:.0f} s"
     return verdict.Verdict(
         holds=test.status == 0 and test.took_s <= TEST_LIMIT_S and check.status == 0 and check.took_s <= CHECK_LIMIT_S,
-        figure=f"make test {test.took_s:.0f} s of {TEST_LIMIT_S} s, make check {check.took_s:.0f} s of {CHECK_LIMIT_S} s",
+        figure=f"make test {test.took_s:.0f} s of {TEST_LIMIT_S}, make check {check.took_s:.0f} s of {CHECK_LIMIT_S}",
         lines=(
             f"uncommitted here, so not in the clones: {len(clone.uncommitted())} paths",
             f"make test as root, set-up included: exit status {test.status}: {test.last_line}",
