@@ -1,0 +1,115 @@
+"""What the agent can be told: every flag and every ``IPSEITY_*`` variable, with default and meaning.
+
+Here because one place must list them (``ipseity agent --help`` and docs/cli.md are made from it). Leaves out how
+settings are read: ``ipseity.settings``.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import pathlib
+
+from agent import model
+from ipseity import settings
+
+_CLUSTER_PREFIXES = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",  # RFC 1918
+        "172.16.0.0/12",  # RFC 1918
+        "192.168.0.0/16",  # RFC 1918
+        "100.64.0.0/10",  # RFC 6598, carrier-grade NAT: pod ranges of several clouds
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local: metadata servers, node-local DNS
+        "fc00::/7",  # RFC 4193, unique local
+        "fe80::/10",  # link-local
+        "::1/128",  # loopback
+    )
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The agent's settings. Times in seconds, sizes in bytes."""
+
+    node_name: str = settings.field(
+        "", "Name of this node in Kubernetes; in a pod, spec.nodeName; none: the host name.", metavar="NAME"
+    )
+    kubeconfig: str | None = settings.field(
+        None, "File to reach the API server with; none: KUBECONFIG, ~/.kube/config, or the pod's own account.",
+        metavar="FILE",
+    )  # fmt: skip
+    context: str | None = settings.field(None, "Context in that file; none: its current one.", metavar="NAME")
+    cgroup_root: pathlib.Path | None = settings.field(
+        None, "cgroup2 directory to watch, with all below it; none: the cgroup2 mount.", metavar="DIR"
+    )
+    bpffs: pathlib.Path = settings.field(
+        pathlib.Path("/sys/fs/bpf"), "Where the BPF file system is (or will be) mounted.", metavar="DIR"
+    )
+    tracefs: pathlib.Path = settings.field(
+        pathlib.Path("/sys/kernel/tracing"), "Where the trace file system is (or will be) mounted.", metavar="DIR"
+    )
+    instance: str = settings.field(
+        "agent", "Name of the directory of pins: two agents on one kernel need two.", metavar="NAME"
+    )
+    api: str = settings.field(
+        "unix:///run/ipseity/agent.sock", "Where to serve metrics and flows: unix://PATH or http://127.0.0.1:PORT.",
+        metavar="URL",
+    )  # fmt: skip
+    state: pathlib.Path = settings.field(
+        pathlib.Path("/run/ipseity/state"), "Checkpoint that a restarted agent goes on from.", metavar="FILE"
+    )
+    flow_log: str = settings.field("", "File for flows as JSON lines; none: no flow log.", metavar="FILE")
+    flow_log_max_bytes: int = settings.field(
+        100 * 1024 * 1024, "Size at which the flow log is rotated.", minimum=4096, metavar="BYTES"
+    )
+    flow_log_files: int = settings.field(
+        5, "Flow log files kept, the current one included.", minimum=1, maximum=1000, metavar="N"
+    )
+    records: bool = settings.field(default=True, doc="One record per ended connection, next to what each edge did.")
+    pod_labels: bool = settings.field(default=False, doc="Pod names as metric labels. Multiplies the series.")
+    max_series: int = settings.field(10_000, "Series of flows in /metrics; the rest is counted as 'other'.", minimum=1)
+    series_grace_s: float = settings.field(
+        60.0, "How long the series of a workload that is gone are still served.", minimum=0
+    )
+    min_interval_s: float = settings.field(1.0, "Shortest time between two drains of the kernel's tables.", minimum=0.1)
+    max_interval_s: float = settings.field(15.0, "Longest time between two drains of the kernel's tables.", maximum=60)
+    sweep_interval_s: float = settings.field(
+        10.0, "Time between two sweeps for sockets that are older than the agent.", minimum=1, maximum=60
+    )
+    max_edges: int = settings.field(65_536, "Edges in the kernel's table.", minimum=64, maximum=4_194_304)
+    cluster_prefixes: tuple[model.IpNetwork, ...] = settings.field(
+        _CLUSTER_PREFIXES, "Networks whose addresses are kept exactly, as of this cluster.", metavar="CIDR,..."
+    )
+    external_prefixes: tuple[model.IpNetwork, ...] = settings.field(
+        (), "Networks to count outside addresses by; the rest is 0.0.0.0/0 or ::/0.", metavar="CIDR,..."
+    )
+    history_s: float = settings.field(
+        600.0, "How long a gone pod and its addresses are remembered.", minimum=30, metavar="SECONDS"
+    )
+    max_flows: int = settings.field(10_000, "Flows that the API keeps for `ipseity observe`.", minimum=1)
+    log_level: str = settings.field(
+        "info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = settings.field("json", "How log lines look.", choices=("json", "text"))
+
+    def __post_init__(self) -> None:
+        """Refuse what can only be wrong together or is no name."""
+        if self.min_interval_s > self.max_interval_s:
+            raise settings.SettingError(
+                "IPSEITY_MIN_INTERVAL_S", self.min_interval_s, "make it at most max_interval_s",
+                reason=f"is more than IPSEITY_MAX_INTERVAL_S, {self.max_interval_s:g}",
+            )  # fmt: skip
+        if not self.api.startswith(("unix:///", "http://")):
+            raise settings.SettingError(
+                "IPSEITY_API", self.api, "use unix:///run/ipseity/agent.sock or http://127.0.0.1:9477",
+                reason="is neither a socket nor a local URL",
+            )  # fmt: skip
+        if not self.instance or not self.instance.replace("-", "").replace("_", "").isalnum():
+            raise settings.SettingError(
+                "IPSEITY_INSTANCE", self.instance, "use letters, digits, '-' and '_'", reason="cannot name a directory"
+            )
+
+    def node(self) -> str:
+        """Name of this node: as configured, else the host's, which is the kubelet's own default."""
+        return self.node_name or os.uname().nodename.lower()
