@@ -1,0 +1,395 @@
+"""The one informer: list + watch of a Kubernetes collection as a stream of typed changes that never ends.
+
+    pods = informer.Informer(api, kube.PODS, shape=PodShape, trim=to_pod, clock=clock.boot_ns)
+    async with contextlib.aclosing(pods.events()) as events:
+        async for event in events: ...
+
+Here because every program of ours watches, and a watch has one right way to end, to resume and to start over. Objects
+are trimmed on arrival: only what ``trim`` returns is kept. Leaves out what an object means, and any cache for readers.
+"""
+
+import asyncio
+import dataclasses
+import enum
+import random
+import socket
+import typing
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import aiohttp
+import msgspec
+import structlog
+
+from ipseity import kube
+
+if typing.TYPE_CHECKING:
+    from kubernetes.aio import client
+
+T = typing.TypeVar("T")
+log = structlog.get_logger("kubernetes")
+
+_LIST_S = 60.0
+"""As kube-apiserver's own --request-timeout."""
+_SILENCE_S = 30.0
+"""How much longer than it asked for a watch may stay open before we close it ourselves."""
+_BRIEF_S = 1.0
+"""A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
+_MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Ten times etcd's largest object: beyond it a stream is no watch."""
+_CATCH_UP_S = 2.0
+"""How long after it was resumed a watch may still bring what happened while it was interrupted."""
+_EXPIRED = 410
+_ENDED_AT_ONCE = 1
+"""No HTTP status: the server answers, so the delay grows as after a refusal."""
+
+
+class Change(enum.Enum):
+    """What happened to an object."""
+
+    SEEN = "seen"
+    """New, or not as it was."""
+    GONE = "gone"
+    """Deleted, missing from a fresh list, or no longer of interest to ``trim``."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEvent(typing.Generic[T]):
+    """One change of one object."""
+
+    change: Change
+    uid: str
+    value: T
+    """What ``trim`` made of it; for GONE the last state known."""
+    boot_ns: int
+    """When it reached us, on the clock that the informer was given."""
+    since_ns: int
+    """The earliest moment at which it may have become true: ``boot_ns`` for a watch; for a fresh list, when the API
+    server was last heard before (0: never)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How hard an informer tries. Every delay is jittered down to half."""
+
+    first_delay_s: float = 0.1
+    unreachable_s: float = 1.0
+    """Longest delay while nobody answers: such attempts cost the API server nothing, and its return is seen at once."""
+    refused_s: float = 30.0
+    """Longest delay while the API server answers with an error: it may be overloaded. As client-go's reflector."""
+    watch_s: float = 300.0
+    """How long one watch request lives; jittered up by a fifth, so that a fleet does not reconnect in step."""
+    page: int = 250
+    """Objects per list request: a page of full pods is about 2.5 MB, and dropped before the next one."""
+
+
+class _Meta(msgspec.Struct):
+    uid: str = ""
+    resourceVersion: str = ""  # noqa: N815  # Kubernetes' spelling
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+
+
+class _Page(msgspec.Struct):
+    metadata: _Meta
+    items: list[msgspec.Raw] = msgspec.field(default_factory=list)
+
+
+class _Line(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Malformed(Exception):  # noqa: N818  # it reads as what happened
+    """A line or an object is not what the API promises."""
+
+
+class Informer(typing.Generic[T]):
+    """Follows one collection. One task reads ``events()``; anybody may read the counters and ``staleness_s``."""
+
+    def __init__(  # noqa: PLR0913  # what to follow, how to read it, and what is known from before
+        self,
+        api: "client.ApiClient",
+        resource: kube.Resource,
+        *,
+        trim: Callable[[typing.Any], T | None],
+        clock: Callable[[], int],
+        shape: type = dict,
+        known: Mapping[str, T] | None = None,
+        heard_ns: int = 0,
+        pace: Pace | None = None,
+    ) -> None:
+        """Prepare; nothing is sent before ``events()`` is read.
+
+        ``trim`` gets each object decoded as ``shape`` (a msgspec.Struct reads only the fields it names, at a tenth of
+        the cost of a dict) and returns what to keep, or None. ValueError, KeyError and TypeError count as malformed.
+        ``clock`` gives nanoseconds. ``known`` and ``heard_ns`` are what an earlier run knew and when it last heard:
+        the first list then yields Gone for what vanished meanwhile.
+        """
+        self._api = api
+        self._resource = resource
+        self._trim = trim
+        self._clock = clock
+        self._shape = shape
+        self._known: dict[str, T] = dict(known or {})
+        self._pace = pace or Pace()
+        self._version = ""
+        self._incomplete = False
+        self._lost_contact = False
+        self._trouble = ""
+        self._failures = 0
+        self._opened_ns = 0
+        self._blind_since_ns = 0
+        self._heard_ns = heard_ns
+        self._started_ns = clock()
+        self.synced = False
+        """Whether a list has been read to its end."""
+        self.malformed = 0
+        """Lines and objects that could not be read, and were skipped."""
+        self.lists = 0
+        """Lists read to their end: 1 in a quiet life."""
+        self.failed_requests = 0
+        self.last_error = ""
+        """Why the last request failed; empty while all is well."""
+
+    @property
+    def resource(self) -> kube.Resource:
+        """What is followed."""
+        return self._resource
+
+    def __len__(self) -> int:
+        """Objects known."""
+        return len(self._known)
+
+    def staleness_s(self, now_ns: int) -> float:
+        """How old the knowledge may be: seconds since the API server last said anything here, bookmarks included.
+
+        Up to about 60 s in a quiet cluster, which is how often kube-apiserver sends a bookmark.
+        """
+        return max(0, now_ns - (self._heard_ns or self._started_ns)) / 1e9
+
+    async def events(self) -> AsyncIterator[WatchEvent[T]]:
+        """Yield changes for ever. Never raises for what the API server does or fails to do."""
+        while True:
+            try:
+                async for event in self._follow():
+                    yield event
+            except kube.KubernetesError as error:
+                await asyncio.sleep(self._failed(error))
+
+    async def _follow(self) -> AsyncIterator[WatchEvent[T]]:
+        """List where needed, then watch once."""
+        if self._lost_contact and self._version:
+            await self._check_for_rollback()
+        if not self._version or self._incomplete:
+            for event in await self._list():
+                yield event
+        self._lost_contact = False
+        before = self._version
+        async for event in self._watch():
+            yield event
+        if self._version == before and not self._has_lasted():
+            raise kube.KubernetesError("the API server ended a watch at once", status=_ENDED_AT_ONCE)
+        self._failures = 0
+
+    async def _list(self) -> list[WatchEvent[T]]:
+        """Read every page, then tell the differences: first what is gone, then what is new."""
+        since_ns, boot_ns = self._heard_ns, 0
+        fresh: dict[str, T] = {}
+        missed, query = self.malformed, self._query(limit=str(self._pace.page))
+        while True:
+            body = await kube.get(self._api, self._resource.path, query, timeout_s=_LIST_S)
+            boot_ns = boot_ns or self._clock()  # every page is of the first one's moment
+            page = self._read_page(body)
+            del body
+            for item in page.items:
+                self._take(item, fresh)
+            if not page.metadata.continue_:
+                break
+            query["continue"] = page.metadata.continue_
+        self._incomplete = self.malformed > missed
+        self._version = page.metadata.resourceVersion
+        self.lists, self.synced = self.lists + 1, True
+        self._heard_ns = self._clock()
+        return self._replace(fresh, boot_ns=boot_ns, since_ns=since_ns)
+
+    def _read_page(self, body: bytes) -> _Page:
+        try:
+            return msgspec.json.decode(body, type=_Page)
+        except msgspec.MsgspecError as error:
+            self._count_malformed(f"list: {error}", body)
+            raise kube.KubernetesError(f"list of {self._resource.name} cannot be read: {error}") from error
+
+    def _take(self, item: msgspec.Raw, fresh: dict[str, T]) -> None:
+        try:
+            meta, value = self._decode(item)
+        except _Malformed as error:
+            self._count_malformed(str(error), bytes(item))
+            return
+        if value is not None:
+            fresh[meta.uid] = value
+
+    def _replace(self, fresh: dict[str, T], *, boot_ns: int, since_ns: int) -> list[WatchEvent[T]]:
+        old, self._known = self._known, fresh
+        gone = [(Change.GONE, uid, value) for uid, value in old.items() if uid not in fresh]
+        seen = [(Change.SEEN, uid, value) for uid, value in fresh.items() if old.get(uid) != value]
+        return [
+            WatchEvent(change=change, uid=uid, value=value, boot_ns=boot_ns, since_ns=since_ns)
+            for change, uid, value in gone + seen
+        ]
+
+    async def _watch(self) -> AsyncIterator[WatchEvent[T]]:
+        lifetime_s = self._pace.watch_s * random.uniform(1.0, 1.2)  # noqa: S311  # jitter, not a secret
+        query = self._query(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=self._version,
+            timeoutSeconds=str(max(1, int(lifetime_s))),
+        )
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=kube.CONNECT_S, sock_read=lifetime_s + _SILENCE_S)
+        response = await kube.open_stream(self._api, self._resource.path, query, limits)
+        try:
+            _keep_alive(response)
+            self._opened()
+            async for line in _lines(response.content):
+                event = self._read_line(line)
+                if event is not None:
+                    yield event
+            # Ended before its time: the server was stopped. What comes back may not be what went away.
+            self._lost_contact = self._clock() - self._opened_ns < 0.9e9 * lifetime_s
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise kube.unreachable(self._api, error) from error
+        finally:
+            response.close()
+
+    def _read_line(self, line: bytes) -> WatchEvent[T] | None:
+        """Understand one line. A malformed one is counted and made good by a list when this watch has ended."""
+        try:
+            read = msgspec.json.decode(line, type=_Line)
+            if read.type == "ERROR":
+                status = msgspec.json.decode(read.object, type=kube.Status)
+                raise kube.refused(status.code or 500, bytes(read.object))
+            event = self._apply(read)
+        except (msgspec.MsgspecError, _Malformed) as error:
+            self._incomplete = True
+            self._count_malformed(str(error), line)
+            return None
+        self._heard_ns, self._failures = self._clock(), 0
+        return event
+
+    def _apply(self, read: _Line) -> WatchEvent[T] | None:
+        if read.type == "BOOKMARK":
+            self._version = msgspec.json.decode(read.object, type=_Object).metadata.resourceVersion or self._version
+            return None
+        if read.type not in {"ADDED", "MODIFIED", "DELETED"}:
+            raise _Malformed(f"event of unknown type {read.type!r}")
+        meta, value = self._decode(read.object)
+        self._version = meta.resourceVersion or self._version
+        before = self._known.get(meta.uid)
+        if read.type == "DELETED" or value is None:
+            self._known.pop(meta.uid, None)
+            return None if before is None else self._event(Change.GONE, meta.uid, before if value is None else value)
+        if before == value:
+            return None  # a heartbeat, or a field that trim does not keep
+        self._known[meta.uid] = value
+        return self._event(Change.SEEN, meta.uid, value)
+
+    def _event(self, change: Change, uid: str, value: T) -> WatchEvent[T]:
+        now_ns = self._clock()
+        catching_up = now_ns - self._opened_ns < _CATCH_UP_S * 1e9
+        since_ns = self._blind_since_ns if catching_up else now_ns
+        return WatchEvent(change=change, uid=uid, value=value, boot_ns=now_ns, since_ns=since_ns)
+
+    def _decode(self, raw: msgspec.Raw) -> tuple[_Meta, T | None]:
+        try:
+            meta = msgspec.json.decode(raw, type=_Object).metadata
+            if not meta.uid:
+                raise _Malformed("object without metadata.uid")
+            return meta, self._trim(msgspec.json.decode(raw, type=self._shape))
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _Malformed(f"{type(error).__name__}: {error}") from error
+
+    async def _check_for_rollback(self) -> None:
+        """Start over if the API server now knows less than we do.
+
+        A server restored from a backup, or restarted with empty memory, leaves a watch from a version of its future
+        open in silence (see the recordings), so the question must be asked. One object, once per outage.
+        """
+        body = await kube.get(self._api, self._resource.path, self._query(limit="1"))
+        current = self._read_page(body).metadata.resourceVersion
+        if not (current.isdigit() and self._version.isdigit() and int(current) >= int(self._version)):
+            self._version = ""
+
+    def _query(self, **parameters: str) -> dict[str, str]:
+        if self._resource.field_selector:
+            parameters["fieldSelector"] = self._resource.field_selector
+        if self._resource.label_selector:
+            parameters["labelSelector"] = self._resource.label_selector
+        return parameters
+
+    def _opened(self) -> None:
+        if self.last_error:
+            log.info("kubernetes watch is back", resource=self._resource.name, failures=self._failures)
+        self.last_error = ""
+        self._blind_since_ns, self._opened_ns = self._heard_ns, self._clock()
+        self._heard_ns = self._opened_ns
+
+    def _has_lasted(self) -> bool:
+        return self._clock() - self._opened_ns >= _BRIEF_S * 1e9
+
+    def _failed(self, error: kube.KubernetesError) -> float:
+        """Count a failure, say it once per outage, and return how long to wait."""
+        trouble = "refused" if error.status else "unreachable"
+        if trouble != self._trouble:
+            self._failures = 0  # what was learned about another trouble does not apply
+        self._trouble = trouble
+        self._lost_contact = self._lost_contact or not error.status
+        if error.status == _EXPIRED:
+            self._version = ""
+        if not self.last_error:
+            log.warning("kubernetes watch lost", resource=self._resource.name, error=str(error), hint=error.hint)
+        self.last_error = str(error)
+        self._failures += 1
+        self.failed_requests += 1
+        return self._delay_s(error)
+
+    def _delay_s(self, error: kube.KubernetesError) -> float:
+        longest_s = self._pace.refused_s if error.status else self._pace.unreachable_s
+        delay_s: float = min(longest_s, self._pace.first_delay_s * 2.0 ** min(self._failures - 1, 20))
+        delay_s *= random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
+        return max(min(error.retry_after_s, longest_s), delay_s)
+
+    def _count_malformed(self, reason: str, data: bytes) -> None:
+        self.malformed += 1
+        if self.malformed == 1:  # said once: whoever sends one sends many
+            log.warning(
+                "malformed watch event", resource=self._resource.name, reason=reason, starts_with=repr(data[:120])
+            )
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Cut a stream into lines, however long: aiohttp's own readline stops at twice its buffer.
+
+    What follows the last newline is dropped: a line that was cut off. The resumed watch brings it again.
+    """
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+        if len(rest) > _MAX_LINE_BYTES:
+            raise aiohttp.ClientPayloadError(f"a line of more than {_MAX_LINE_BYTES} bytes")
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Notice within 30 s that the other end is no more, though nothing is sent: 15 s idle, then 3 probes."""
+    transport = response.connection.transport if response.connection else None
+    peer = transport.get_extra_info("socket") if transport else None
+    if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -1,0 +1,1 @@
+"""What stands in for the world: one file per fake."""

@@ -1,0 +1,1 @@
+"""One file per module, no root, no network beyond loopback."""
