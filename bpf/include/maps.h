@@ -69,7 +69,10 @@ static __always_inline u32 bucket(u32 us)
 {
 	u32 above = us >> HISTOGRAM_FIRST_LOG2;
 	u32 index = above ? bpf_log2(above) + 1 : 0;
-	return index < HISTOGRAM_BUCKETS ? index : HISTOGRAM_BUCKETS - 1;
+	index = index < HISTOGRAM_BUCKETS ? index : HISTOGRAM_BUCKETS - 1;
+	/* The verifiers of 5.10 and 6.1 lose that bound; the mask tells it again, the barrier keeps clang from dropping the mask. */
+	asm volatile("" : "+r"(index));
+	return index & (HISTOGRAM_BUCKETS - 1);
 }
 
 /* Keep the address where the prefix trie says so, else keep only the prefix it fell into. */
