@@ -6,7 +6,7 @@ import sys
 import time
 
 from tests.kernels import debian, machine, report
-from tests.scene import clone
+from tests.scene import clone, room
 
 
 def main() -> int:
@@ -27,9 +27,10 @@ def main() -> int:
 
 
 def here() -> report.Report:
-    """Run the payload on the kernel that we are on, with Debian's Python, as in the machines."""
-    command = ["/usr/bin/python3", "-m", "tests.kernels.payload"]
-    done = subprocess.run(command, cwd=clone.ROOT, check=False, capture_output=True, text=True)
+    """Run the payload on the kernel that we are on."""
+    done = subprocess.run(
+        room.python("tests.kernels.payload"), cwd=clone.ROOT, check=False, capture_output=True, text=True
+    )
     return report.from_console(done.stdout + done.stderr, os.uname().release)
 
 
@@ -43,8 +44,9 @@ def show(found: report.Report, started_s: float) -> report.Report:
         f"bytes {seen} of {expected}  missing hooks: {', '.join(missing) or 'none'}  ({took_s:.0f} s)",
         flush=True,
     )
-    if found.problem:
-        print(found.problem, flush=True)
+    for line in (*found.differences, found.problem):
+        if line:
+            print(f"    {line}", flush=True)
     return found
 
 

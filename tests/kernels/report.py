@@ -17,6 +17,10 @@ class Report:
     bytes_expected: dict[str, int] = dataclasses.field(default_factory=dict)
     hooks: dict[str, bool] = dataclasses.field(default_factory=dict)
     """Hook name, and whether this kernel has it and our program is attached to it."""
+    losses: dict[str, int] = dataclasses.field(default_factory=dict)
+    """What the programs say they could not count, by stage."""
+    differences: list[str] = dataclasses.field(default_factory=list)
+    """Every edge whose counts are not what the programs said, in words."""
     problem: str = ""
     """Why there is no finding: the end of the console or of a traceback."""
 
@@ -35,5 +39,6 @@ def from_console(console: str, kernel: str) -> Report:
     """Find the report in what a machine said; what it said last explains a missing one."""
     for line in console.splitlines():
         if MARK in line:
-            return Report(**json.loads(line[line.index(MARK) + len(MARK) :]))
+            found = Report(**json.loads(line[line.index(MARK) + len(MARK) :]))
+            return dataclasses.replace(found, kernel=kernel)
     return Report(kernel=kernel, problem="\n".join(console.splitlines()[-20:]) or "the machine said nothing")

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from tests.scene import clone
+
 SILENT = ("10.203.1.1", "fd00:203:1::1")
 """Routed through the callee, which drops what it gets for them."""
 UNREACHABLE = ("10.203.2.1", "fd00:203:2::1")
@@ -42,12 +44,13 @@ class Room:
         return ["bash", "-c", enter, str(self.cgroup), f"/run/netns/{self.name}", *map(str, words)]
 
     def start(self, *words: str | pathlib.Path) -> subprocess.Popen[str]:
-        """Start a program in here; its output is piped."""
-        return subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, text=True)
+        """Start a program in here, with the repository as its folder; its output is piped."""
+        return subprocess.Popen(self.command(*words), cwd=clone.ROOT, stdout=subprocess.PIPE, text=True)
 
     def run(self, *words: str | pathlib.Path) -> str:
         """Run a program in here that must succeed; returns its output."""
-        return subprocess.run(self.command(*words), check=True, stdout=subprocess.PIPE, text=True).stdout
+        done = subprocess.run(self.command(*words), cwd=clone.ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        return done.stdout
 
 
 @contextlib.contextmanager
