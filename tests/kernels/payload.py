@@ -1,7 +1,7 @@
 """What runs on each kernel: load our programs, make the workload whose every count is known, compare.
 
-Uses Debian's Python with python3-bpfcc and python3-numpy and nothing else, like the agent's kernel side itself. The last
-line is the ``report``.
+Uses Debian's Python with python3-bpfcc and python3-numpy and nothing else, like the agent's kernel side itself. The
+last line is the ``report``.
 """
 
 import ipaddress
