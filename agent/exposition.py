@@ -66,4 +66,10 @@ def _lines(metric: catalogue.Metric, held: series.Series, labels: str, bounds: t
 
 
 def _spell(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True))
+    return ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
+
+
+def _escape(value: str) -> str:
+    """Spell a label's value; the name of a unit or a cgroup may hold bytes that are no UTF-8."""
+    whole = value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    return whole.translate(_ESCAPES)

@@ -224,10 +224,15 @@ def _endpoint(end: model.End) -> Endpoint:
         workloads=(Workload(name=end.workload, kind=end.workload_kind),) if end.workload else (),
         service_account=end.service_account,
         labels=tuple(f"{_LABEL_PREFIX}{key}={value}" for key, value in end.labels),
-        name="" if pod else end.name,
+        name="" if pod else _readable(end.name),
         container_id=end.container_id,
         cgroup_id=end.cgroup,
     )
+
+
+def _readable(name: str) -> str:
+    """Spell a unit or cgroup path, which may hold any byte, so that it can be written as UTF-8."""
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
 
 
 def _counters(counters: model.Counters, *, egress: bool) -> Counters:

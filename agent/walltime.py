@@ -1,6 +1,6 @@
 """Wall-clock times as people and records write them.
 
-Here because the flow record, the API's ``since`` and the command line's ``10.7.0.9@12:03:07`` must mean the same instant.
+Here because the flow record, the API's ``since`` and ``who-owned 10.7.0.9@12:03:07`` must mean the same instant.
 A time is Unix nanoseconds (a float has no room for them). Leaves out the clock: ``now`` is an argument.
 """
 
