@@ -24,7 +24,7 @@ _GET_INFO, _MAP_LOOKUP_BATCH, _MAP_DELETE_BATCH, _LINK_CREATE = 15, 24, 27, 28
 
 PERF_EVENT: Final = 41
 """``enum bpf_attach_type``: a link from a program to a perf event, here a tracepoint (5.15)."""
-CGROUP_INET_INGRESS, CGROUP_INET_EGRESS, CGROUP_SOCK_CREATE, CGROUP_SOCK_OPS = 0, 1, 2, 3
+CGROUP_INET_INGRESS, CGROUP_INET_EGRESS, CGROUP_SOCK_OPS = 0, 1, 3
 
 _CHUNK: Final = 4096
 """Entries a call: 4,096 x 288 bytes stays below the kernel's 4 MiB allocation limit; 1,024 to 16,384 measured alike."""

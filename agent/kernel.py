@@ -22,10 +22,9 @@ import numpy as np
 from agent import bpfcall, errors, loader, model, pins, ring, wire
 
 _CGROUP_HOOKS: Final = {
-    "owner_create": bpfcall.CGROUP_SOCK_CREATE,
     "tcp_ops": bpfcall.CGROUP_SOCK_OPS,
-    "udp_egress": bpfcall.CGROUP_INET_EGRESS,
-    "udp_ingress": bpfcall.CGROUP_INET_INGRESS,
+    "packet_egress": bpfcall.CGROUP_INET_EGRESS,
+    "packet_ingress": bpfcall.CGROUP_INET_INGRESS,
 }
 _TRACEPOINTS: Final = {
     "tcp_receive_reset": ("tcp/tcp_receive_reset", {"sock_cookie": "RESET_COOKIE_OFFSET"}),
@@ -48,11 +47,12 @@ class Options:
     tracefs: pathlib.Path = pathlib.Path("/sys/kernel/tracing")
     instance: str = "agent"
     max_edges: int = 65536
+    max_connections: int = 65536
     max_prefixes: int = 1024
-    record_ring_bytes: int = 4 << 20
-    """A power of two of pages; 128 bytes and a header a record: 30,000 ended connections."""
-    cgroup_ring_bytes: int = 1 << 20
-    """2,300 events."""
+    record_ring_bytes: int = 1 << 20
+    """A power of two of pages; 128 bytes and a header a record: 7,700 ended connections."""
+    cgroup_ring_bytes: int = 1 << 18
+    """590 events."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,7 @@ def plan(options: Options, release: str) -> Plan:
         raise errors.KernelRefused(f"cannot run on kernel {release}: too old", hint="the agent needs Linux 5.10 or later; see docs/kernels.md")
     defines = {
         "MAX_EDGES": options.max_edges,
+        "MAX_CONNECTIONS": options.max_connections,
         "MAX_PREFIXES": options.max_prefixes,
         "RECORD_RING_PAGES": options.record_ring_bytes // 4096,
         "CGROUP_RING_PAGES": options.cgroup_ring_bytes // 4096,
@@ -212,7 +213,6 @@ class Kernel:
         self.adopted = adopted
         self.programs = chosen.programs
         self.capacity = options.max_edges
-        self.sockets_fd = descriptors["sockets"]
         self._fds = dict(descriptors)
         self._keys = np.zeros(options.max_edges, wire.EDGE_KEY)
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
@@ -251,11 +251,11 @@ class Kernel:
             totals[name] = int(np.frombuffer(raw, np.uint64).sum())
         return totals
 
-    def settle(self, *, records: bool, kept: Iterable[model.IpNetwork], collapsed: Iterable[model.IpNetwork]) -> None:
+    def settle(self, *, records: bool, private: bool, kept: Iterable[model.IpNetwork], collapsed: Iterable[model.IpNetwork]) -> None:
         """Write the settings that the programs read: whether to write records, and which remote addresses stay exact."""
         for prefix, keep in [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]:
             bpfcall.update(self._fds["prefixes"], *wire.prefix_entry(prefix, keep=keep))
-        bpfcall.update(self._fds["kernel_settings"], bytes(4), np.array([(records, 0)], wire.KERNEL_SETTINGS).tobytes())
+        bpfcall.update(self._fds["kernel_settings"], bytes(4), np.array([(records, private)], wire.KERNEL_SETTINGS).tobytes())
 
     def close(self) -> None:
         """Let go of every descriptor; pinned programs run on."""

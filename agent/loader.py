@@ -17,18 +17,17 @@ from typing import Any, Final
 
 SOURCES: Final = ("include/flow.h", "include/maps.h", "owner.c", "tcp.c", "udp.c", "cgroup.c")
 """One compilation unit in this order: the programs share their maps."""
-MAPS: Final = ("edges", "losses", "kernel_settings", "prefixes", "records", "cgroups", "sockets")
+MAPS: Final = ("edges", "losses", "kernel_settings", "prefixes", "records", "cgroups", "connections", "udp_sockets")
 PROGRAMS: Final = {
-    "owner_create": "cgroup_sock",
     "tcp_ops": "sock_ops",
-    "udp_egress": "cgroup_skb",
-    "udp_ingress": "cgroup_skb",
+    "packet_egress": "cgroup_skb",
+    "packet_ingress": "cgroup_skb",
     "tcp_receive_reset": "tracepoint",
     "tcp_error_report": "tracepoint",
     "cgroup_mkdir": "tracepoint",
     "cgroup_rmdir": "tracepoint",
 }
-_KINDS: Final = {"tracepoint": 5, "cgroup_skb": 8, "cgroup_sock": 9, "sock_ops": 13}  # enum bpf_prog_type
+_KINDS: Final = {"tracepoint": 5, "cgroup_skb": 8, "sock_ops": 13}  # enum bpf_prog_type
 _MOST: Final = 1 << 16
 
 

@@ -37,7 +37,6 @@ EDGE_KEY: Final = np.dtype(
 EDGE_VALUE: Final = np.dtype(
     [
         ("id", "<u8"),
-        ("first_boot_ns", "<u8"),
         ("last_boot_ns", "<u8"),
         ("sent_bytes", "<u8"),
         ("received_bytes", "<u8"),
@@ -56,27 +55,20 @@ EDGE_VALUE: Final = np.dtype(
 WIDE: Final = ("sent_bytes", "received_bytes", "rtt_us_sum", "connect_us_sum")
 """The counters of ``EDGE_VALUE`` with 64 bits, in order; ``NARROW`` are those with 32."""
 NARROW_WIDTH: Final = 10 + 2 * HISTOGRAM_BUCKETS
-EDGE_BLOCKS: Final = np.dtype([("id", "<u8"), ("times", "<u8", 2), ("wide", "<u8", len(WIDE)), ("narrow", "<u4", NARROW_WIDTH)])
+EDGE_BLOCKS: Final = np.dtype([("id", "<u8"), ("last_boot_ns", "<u8"), ("wide", "<u8", len(WIDE)), ("narrow", "<u4", NARROW_WIDTH)])
 """``EDGE_VALUE`` as two blocks of like counters, for arithmetic on all of them at once."""
 
-SOCKET_STATE: Final = np.dtype(
+CONNECTION: Final = np.dtype(
     [
         ("cgroup", "<u8"),
         ("netns", "<u8"),
         ("opened_boot_ns", "<u8"),
-        ("sent_bytes", "<u8"),
-        ("received_bytes", "<u8"),
-        ("fin_wait2_received", "<u8"),
-        ("remote", "u1", 16),
-        ("sent_segments", "<u4"),
-        ("received_segments", "<u4"),
-        ("retransmits", "<u4"),
         ("connect_us", "<u4"),
-        ("remote_prefix", "u1"),
+        ("fin_wait2_received", "<u4"),
         ("direction", "u1"),
         ("established", "u1"),
         ("counted", "u1"),
-        ("pad", "u1", 4),
+        ("pad", "u1", 5),
     ],
 )
 CONNECTION_RECORD: Final = np.dtype(
@@ -109,14 +101,14 @@ END_CLOSED: Final = 0xFF
 CGROUP_PATH: Final = 408
 CGROUP_RECORD: Final = np.dtype([("cgroup", "<u8"), ("boot_ns", "<u8"), ("gone", "<u4"), ("length", "<u4"), ("path", f"S{CGROUP_PATH}")])
 PREFIX_KEY: Final = np.dtype([("bits", "<u4"), ("address", "u1", 16)])
-KERNEL_SETTINGS: Final = np.dtype([("records", "<u4"), ("pad", "<u4")])
-LOSSES: Final = ("edges_full", "storage_failed", "record_ring_full", "cgroup_ring_full")
+KERNEL_SETTINGS: Final = np.dtype([("records", "<u4"), ("keep_private", "<u4")])
+LOSSES: Final = ("edges_full", "sockets_full", "owner_unknown", "record_ring_full", "cgroup_ring_full")
 """Names of the slots of the per-CPU array "losses", in order (``enum loss``)."""
 
 STRUCTS: Final = {
     "edge_key": EDGE_KEY,
     "edge_value": EDGE_VALUE,
-    "socket_state": SOCKET_STATE,
+    "connection": CONNECTION,
     "connection_record": CONNECTION_RECORD,
     "cgroup_record": CGROUP_RECORD,
     "prefix_key": PREFIX_KEY,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * TCP: one edge per (owner, peer, service), fed from the kernel's own counters at the two ends of a connection's life.
- * Nothing runs per packet: what an open connection has moved since is read by agent/sockets.py from sock_diag, together with
- * the socket_state kept here, so that the sum is exact (docs/adr: "flush at the ends of a connection's life").
+ * What an open connection has moved so far stays in its socket: agent/sockets.py reads it from sock_diag, so that nothing here runs per
+ * packet (docs/adr: "charge an edge at the two ends of a connection's life").
  *
  * Hooks: sock_ops on the cgroup root. tracepoint tcp:tcp_receive_reset (4.16), sock:inet_sk_error_report (5.14): why it ended.
  */
 #if KERNEL >= KERNEL_VERSION(6, 2, 0)
 #define CURRENT_CGROUP() bpf_get_current_cgroup_id()
 #else
-#define CURRENT_CGROUP() 0 /* not offered to sock_ops there: sockets older than the programs wait for the sweep */
+#define CURRENT_CGROUP() 0 /* owner_of_connecting tells */
 #endif
 #if KERNEL >= KERNEL_VERSION(5, 15, 0)
 #define NETNS(ctx) bpf_get_netns_cookie(ctx)
@@ -33,55 +33,46 @@ static __always_inline void addresses(struct bpf_sock_ops *ctx, u32 local[4], u3
 	remote[0] = four ? 0 : r0; remote[1] = four ? 0 : r1; remote[2] = four ? IPV4_MAPPED : r2; remote[3] = four ? remote4 : r3;
 }
 
-static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct socket_state *s, struct edge_key *key)
+static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct connection *c, struct edge_key *key)
 {
 	u32 local_port = ctx->local_port, remote_port = bpf_ntohl(ctx->remote_port);
 	addresses(ctx, key->local, key->remote);
-	__builtin_memcpy(key->remote, s->remote, 16);
-	key->cgroup = s->cgroup;
-	key->netns = s->netns;
-	key->port = s->direction == EGRESS ? remote_port : local_port;
-	key->direction = s->direction;
+	key->remote_prefix = collapse(key->remote);
+	key->cgroup = c->cgroup;
+	key->netns = c->netns;
+	key->port = c->direction == EGRESS ? remote_port : local_port;
+	key->direction = c->direction;
 	key->protocol = IPPROTO_TCP;
-	key->remote_prefix = s->remote_prefix;
 }
 
-static __always_inline void remember_remote(struct bpf_sock_ops *ctx, struct socket_state *s)
-{
-	u32 local[4], remote[4];
-	addresses(ctx, local, remote);
-	s->remote_prefix = collapse(remote);
-	__builtin_memcpy(s->remote, remote, 16);
-}
-
-static __always_inline void count_opened(struct edge_value *e, struct socket_state *s)
+static __always_inline void count_opened(struct edge_value *e, struct connection *c)
 {
 	ADD(e->opened, 1);
-	s->counted = 1;
-	if (s->direction == EGRESS) {
-		ADD(e->connect_us_sum, s->connect_us);
-		ADD(e->connect[bucket(s->connect_us)], 1);
+	c->counted = 1;
+	if (c->direction == EGRESS) {
+		ADD(e->connect_us_sum, c->connect_us);
+		ADD(e->connect[bucket(c->connect_us)], 1);
 	}
 }
 
-static __always_inline void established(struct bpf_sock_ops *ctx, struct socket_state *s, u64 now)
+static __always_inline void established(struct bpf_sock_ops *ctx, struct connection *c, u64 now)
 {
 	struct edge_key key = {};
-	s->established = 1;
-	fill_key(ctx, s, &key);
+	c->established = 1;
+	fill_key(ctx, c, &key);
 	struct edge_value *e = edge(&key, now);
 	if (!e)
 		return;
-	count_opened(e, s);
+	count_opened(e, c);
 	e->last_boot_ns = now;
 }
 
 /* Payload bytes: the kernel's counters include a SYN or FIN that took a sequence number, which is not payload. */
-static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct socket_state *s, u32 state)
+static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct connection *c, u32 state)
 {
 	u64 acked = ctx->bytes_acked;
 	u32 una = ctx->snd_una, next = ctx->snd_nxt;
-	u64 extra = s->direction == EGRESS && s->established;
+	u64 extra = c->direction == EGRESS && c->established;
 	if (state == BPF_TCP_FIN_WAIT2)
 		extra += 1;
 	else if ((state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING) && una == next)
@@ -89,29 +80,34 @@ static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct socket_
 	return acked > extra ? acked - extra : 0;
 }
 
-static __always_inline u64 payload_received(struct bpf_sock_ops *ctx, struct socket_state *s, u32 state)
+static __always_inline u64 payload_received(struct bpf_sock_ops *ctx, struct connection *c, u32 state)
 {
 	u64 received = ctx->bytes_received;
 	u64 extra = state == BPF_TCP_CLOSE_WAIT || state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING;
 	if (state == BPF_TCP_FIN_WAIT2)
-		extra = received > s->fin_wait2_received;
+		extra = (u32)received != c->fin_wait2_received;
 	return received > extra ? received - extra : 0;
 }
 
 /* Why a connection ended that was in this state: a fail_cause, or FAIL_CAUSES for an end in order. */
-static __always_inline u8 cause_of(struct bpf_sock_ops *ctx, struct socket_state *s, struct moment *m, struct edge_key *key)
+static __always_inline u8 cause_of(struct bpf_sock_ops *ctx, struct connection *c, struct moment *m)
 {
 	u32 retransmits = ctx->total_retrans, local_port = ctx->local_port, remote_port = bpf_ntohl(ctx->remote_port);
 	if (m->reset_cookie && m->reset_cookie == bpf_get_socket_cookie(ctx))
-		return s->established ? FAIL_RESET : FAIL_REFUSED;
+		return c->established ? FAIL_RESET : FAIL_REFUSED;
 	if (m->error && m->local_port == local_port && m->remote_port == remote_port)
 		return m->error - 1;
-	if (s->established)
+	if (c->established)
 		return FAIL_CAUSES;
 	return retransmits ? FAIL_TIMED_OUT : FAIL_OTHER; /* the application gave up waiting: unanswered SYNs tell a time-out */
 }
 
-static __always_inline void write_record(struct bpf_sock_ops *ctx, struct socket_state *s, struct edge_key *key, u8 cause, u64 now)
+struct totals {
+	u64 sent_bytes, received_bytes;
+	u32 sent_segments, received_segments, retransmits, rtt_us;
+};
+
+static __always_inline void write_record(struct bpf_sock_ops *ctx, struct connection *c, struct totals *t, u8 cause, u64 now)
 {
 	u32 zero = 0;
 	struct kernel_settings *settings = kernel_settings.lookup(&zero);
@@ -124,28 +120,50 @@ static __always_inline void write_record(struct bpf_sock_ops *ctx, struct socket
 	}
 	__builtin_memset(r, 0, sizeof(*r));
 	r->cookie = bpf_get_socket_cookie(ctx);
-	r->cgroup = s->cgroup;
-	r->netns = s->netns;
+	r->cgroup = c->cgroup;
+	r->netns = c->netns;
 	addresses(ctx, r->local, r->remote);
-	r->opened_boot_ns = s->opened_boot_ns;
+	r->opened_boot_ns = c->opened_boot_ns;
 	r->ended_boot_ns = now;
-	r->sent_bytes = s->sent_bytes;
-	r->received_bytes = s->received_bytes;
-	r->rtt_us = ctx->srtt_us >> 3;
-	r->connect_us = s->connect_us;
-	r->retransmits = s->retransmits;
-	r->sent_segments = s->sent_segments;
-	r->received_segments = s->received_segments;
+	r->sent_bytes = t->sent_bytes;
+	r->received_bytes = t->received_bytes;
+	r->rtt_us = t->rtt_us;
+	r->connect_us = c->connect_us;
+	r->retransmits = t->retransmits;
+	r->sent_segments = t->sent_segments;
+	r->received_segments = t->received_segments;
 	r->local_port = ctx->local_port;
 	r->remote_port = bpf_ntohl(ctx->remote_port);
-	r->direction = s->direction;
+	r->direction = c->direction;
 	r->protocol = IPPROTO_TCP;
 	r->end = cause == FAIL_CAUSES ? END_CLOSED : cause;
-	r->established = s->established;
+	r->established = c->established;
 	records.ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void ended(struct bpf_sock_ops *ctx, struct socket_state *s, u32 state)
+static __always_inline void count_ended(struct edge_value *e, struct connection *c, struct totals *t, u8 cause, u64 now)
+{
+	if (c->established) {
+		if (!c->counted)
+			count_opened(e, c);
+		ADD(e->closed, 1);
+		ADD(e->rtt_us_sum, t->rtt_us);
+		ADD(e->rtt[bucket(t->rtt_us)], 1);
+	}
+	if (cause < FAIL_CAUSES)
+		ADD(e->failed[cause], 1);
+	if (t->sent_bytes)
+		ADD(e->sent_bytes, t->sent_bytes);
+	if (t->received_bytes)
+		ADD(e->received_bytes, t->received_bytes);
+	ADD(e->sent_segments, t->sent_segments);
+	ADD(e->received_segments, t->received_segments);
+	if (t->retransmits)
+		ADD(e->retransmits, t->retransmits);
+	e->last_boot_ns = now;
+}
+
+static __always_inline void ended(struct bpf_sock_ops *ctx, struct connection *c, u32 state)
 {
 	u32 zero = 0;
 	struct moment *m = moment.lookup(&zero);
@@ -153,37 +171,19 @@ static __always_inline void ended(struct bpf_sock_ops *ctx, struct socket_state 
 		return;
 	u64 now = bpf_ktime_get_boot_ns();
 	struct edge_key key = {};
-	fill_key(ctx, s, &key);
-	u8 cause = cause_of(ctx, s, m, &key);
-	u64 sent = payload_sent(ctx, s, state), received = payload_received(ctx, s, state);
-	u32 segments_out = ctx->segs_out, segments_in = ctx->segs_in, retransmits = ctx->total_retrans, rtt_us = ctx->srtt_us >> 3;
+	struct totals t = {};
+	u8 cause = cause_of(ctx, c, m);
+	fill_key(ctx, c, &key);
+	t.sent_bytes = payload_sent(ctx, c, state);
+	t.received_bytes = payload_received(ctx, c, state);
+	t.sent_segments = ctx->segs_out;
+	t.received_segments = ctx->segs_in;
+	t.retransmits = ctx->total_retrans;
+	t.rtt_us = ctx->srtt_us >> 3;
 	struct edge_value *e = edge(&key, now);
-	if (e) {
-		if (s->established) {
-			if (!s->counted)
-				count_opened(e, s);
-			ADD(e->closed, 1);
-			ADD(e->rtt_us_sum, rtt_us);
-			ADD(e->rtt[bucket(rtt_us)], 1);
-		}
-		if (cause < FAIL_CAUSES)
-			ADD(e->failed[cause], 1);
-		if (sent > s->sent_bytes)
-			ADD(e->sent_bytes, sent - s->sent_bytes);
-		if (received > s->received_bytes)
-			ADD(e->received_bytes, received - s->received_bytes);
-		ADD(e->sent_segments, segments_out - s->sent_segments);
-		ADD(e->received_segments, segments_in - s->received_segments);
-		if (retransmits != s->retransmits)
-			ADD(e->retransmits, retransmits - s->retransmits);
-		e->last_boot_ns = now;
-	}
-	s->sent_bytes = sent;
-	s->received_bytes = received;
-	s->sent_segments = segments_out;
-	s->received_segments = segments_in;
-	s->retransmits = retransmits;
-	write_record(ctx, s, &key, cause, now);
+	if (e)
+		count_ended(e, c, &t, cause, now);
+	write_record(ctx, c, &t, cause, now);
 	m->error = 0;
 	m->ended = cause != FAIL_RESET && cause != FAIL_REFUSED;
 	if (m->ended) {
@@ -194,51 +194,70 @@ static __always_inline void ended(struct bpf_sock_ops *ctx, struct socket_state 
 	}
 }
 
+static __always_inline void state_changed(struct bpf_sock_ops *ctx, u32 from, u32 to)
+{
+	u64 cookie = bpf_get_socket_cookie(ctx);
+	struct connection *c = connections.lookup(&cookie);
+	if (!c)
+		return;
+	if (to == BPF_TCP_FIN_WAIT2) {
+		c->fin_wait2_received = ctx->bytes_received;
+		return;
+	}
+	ended(ctx, c, from);
+	connections.delete(&cookie);
+}
+
+static __always_inline u64 cgroup_of_listener(struct bpf_sock_ops *ctx)
+{
+	u32 zero = 0, port = ctx->local_port;
+	struct moment *m = moment.lookup(&zero);
+	if (m && m->listener_port == port && m->listener_cgroup)
+		return m->listener_cgroup;
+	lose(LOSS_OWNER);
+	return 0;
+}
+
+static __always_inline void begun(struct bpf_sock_ops *ctx, bool active)
+{
+	u64 cookie = bpf_get_socket_cookie(ctx), now = bpf_ktime_get_boot_ns();
+	struct connection fresh = {};
+	fresh.opened_boot_ns = now;
+	fresh.netns = NETNS(ctx);
+	fresh.direction = active ? EGRESS : INGRESS;
+	fresh.cgroup = active ? CURRENT_CGROUP() : cgroup_of_listener(ctx);
+	if (!active)
+		established(ctx, &fresh, now);
+	if (connections.update(&cookie, &fresh)) {
+		lose(LOSS_SOCKETS_FULL);
+		return;
+	}
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+static __always_inline void answered(struct bpf_sock_ops *ctx)
+{
+	u64 cookie = bpf_get_socket_cookie(ctx);
+	struct connection *c = connections.lookup(&cookie);
+	if (!c)
+		return;
+	u64 now = bpf_ktime_get_boot_ns();
+	c->connect_us = (now - c->opened_boot_ns) / 1000;
+	established(ctx, c, now);
+}
+
 int tcp_ops(struct bpf_sock_ops *ctx)
 {
 	u32 op = ctx->op;
-	if (op != BPF_SOCK_OPS_TCP_CONNECT_CB && op != BPF_SOCK_OPS_STATE_CB && op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
-	    op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		return 1;
-	u32 from = ctx->args[0], to = ctx->args[1];
-	if (op == BPF_SOCK_OPS_STATE_CB && to != BPF_TCP_CLOSE && to != BPF_TCP_FIN_WAIT2)
-		return 1;
-	struct bpf_sock *sk = ctx->sk;
-	if (!sk)
-		return 1;
 	if (op == BPF_SOCK_OPS_STATE_CB) {
-		struct socket_state *s = sockets.sk_storage_get(sk, 0, 0);
-		if (!s)
-			return 1;
-		if (to == BPF_TCP_CLOSE)
-			ended(ctx, s, from);
-		else
-			s->fin_wait2_received = ctx->bytes_received;
-		return 1;
+		u32 to = ctx->args[1];
+		if (to == BPF_TCP_CLOSE || to == BPF_TCP_FIN_WAIT2)
+			state_changed(ctx, ctx->args[0], to);
+	} else if (op == BPF_SOCK_OPS_TCP_CONNECT_CB || op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		begun(ctx, op == BPF_SOCK_OPS_TCP_CONNECT_CB);
+	} else if (op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+		answered(ctx);
 	}
-	struct socket_state *s = sockets.sk_storage_get(sk, 0, 0);
-	if (!s) {
-		struct socket_state fresh = {};
-		fresh.netns = NETNS(ctx);
-		fresh.cgroup = op == BPF_SOCK_OPS_TCP_CONNECT_CB ? CURRENT_CGROUP() : 0;
-		s = sockets.sk_storage_get(sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!s) {
-			lose(LOSS_STORAGE);
-			return 1;
-		}
-	}
-	u64 now = bpf_ktime_get_boot_ns();
-	if (op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
-		s->connect_us = (now - s->opened_boot_ns) / 1000;
-		established(ctx, s, now);
-		return 1;
-	}
-	s->opened_boot_ns = now;
-	s->direction = op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
-	remember_remote(ctx, s);
-	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
-	if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		established(ctx, s, now);
 	return 1;
 }
 

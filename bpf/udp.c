@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * UDP: datagrams and payload bytes per edge, also for unconnected sockets. TCP packets leave after two loads.
+ * UDP: datagrams and payload bytes per edge, also for unconnected sockets. TCP packets leave after a few loads.
  * Hook: cgroup_skb, both ways (4.10): per packet, before IP fragmentation on the way out and after reassembly on the way in.
  * A socket's direction is who sent first on it; a socket that both serves and asks is counted as what it did first.
  */
@@ -20,23 +20,14 @@ static __always_inline int udp_count(struct __sk_buff *skb, struct udp_packet *p
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	struct socket_state *s = sockets.sk_storage_get(sk, 0, 0);
+	struct udp_socket fresh = {.decided = 1, .direction = way};
+	struct udp_socket *s = udp_sockets.sk_storage_get(sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s) {
-		struct socket_state fresh = {};
-		fresh.cgroup = bpf_sk_cgroup_id(sk);
-		s = sockets.sk_storage_get(sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!s) {
-			lose(LOSS_STORAGE);
-			return 1;
-		}
-	}
-	if (!s->established) {
-		s->established = 1;
-		s->direction = way;
+		lose(LOSS_SOCKETS_FULL);
+		return 1;
 	}
 	struct edge_key key = {};
-	key.cgroup = s->cgroup;
-	key.netns = s->netns;
+	key.cgroup = bpf_sk_cgroup_id(sk);
 	__builtin_memcpy(key.local, p->local, 16);
 	__builtin_memcpy(key.remote, p->remote, 16);
 	key.remote_prefix = collapse(key.remote);
@@ -63,37 +54,65 @@ struct udp_header { u16 source, destination, length, check; };
 struct ipv4_header { u8 version_length, tos; u16 length, id, fragment; u8 ttl, protocol; u16 check; u32 source, destination; };
 struct ipv6_header { u32 version_class_label; u16 length; u8 next, hops; u32 source[4], destination[4]; };
 
-static __always_inline int udp_packet(struct __sk_buff *skb, u8 way)
+static __always_inline int udp_packet(struct __sk_buff *skb, struct udp_packet *p, u32 offset, u8 way)
 {
-	u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct udp_packet p = {};
-	u32 source[4] = {}, destination[4] = {}, offset;
-	if (skb->protocol == bpf_htons(0x0800)) {
-		struct ipv4_header *ip = (void *)data;
-		if ((void *)(ip + 1) > (void *)end || ip->protocol != IPPROTO_UDP)
-			return 1;
-		offset = (ip->version_length & 15) * 4;
-		source[2] = destination[2] = IPV4_MAPPED;
-		source[3] = ip->source;
-		destination[3] = ip->destination;
-	} else {
-		struct ipv6_header *ip = (void *)data;
-		if (skb->protocol != bpf_htons(0x86dd) || (void *)(ip + 1) > (void *)end || ip->next != IPPROTO_UDP)
-			return 1;
-		offset = sizeof(*ip);
-		__builtin_memcpy(source, ip->source, 16);
-		__builtin_memcpy(destination, ip->destination, 16);
-	}
 	struct udp_header udp;
 	if (bpf_skb_load_bytes(skb, offset, &udp, sizeof(udp)))
 		return 1;
-	p.payload = skb->len > offset + sizeof(udp) ? skb->len - offset - sizeof(udp) : 0;
-	p.local_port = bpf_ntohs(way == EGRESS ? udp.source : udp.destination);
-	p.remote_port = bpf_ntohs(way == EGRESS ? udp.destination : udp.source);
-	__builtin_memcpy(p.local, way == EGRESS ? source : destination, 16);
-	__builtin_memcpy(p.remote, way == EGRESS ? destination : source, 16);
-	return udp_count(skb, &p, way);
+	p->payload = skb->len > offset + sizeof(udp) ? skb->len - offset - sizeof(udp) : 0;
+	p->local_port = bpf_ntohs(way == EGRESS ? udp.source : udp.destination);
+	p->remote_port = bpf_ntohs(way == EGRESS ? udp.destination : udp.source);
+	return udp_count(skb, p, way);
 }
 
-int udp_egress(struct __sk_buff *skb) { return udp_packet(skb, EGRESS); }
-int udp_ingress(struct __sk_buff *skb) { return udp_packet(skb, INGRESS); }
+static __always_inline int udp4(struct __sk_buff *skb, struct ipv4_header *ip, u8 way)
+{
+	struct udp_packet p = {};
+	p.local[2] = p.remote[2] = IPV4_MAPPED;
+	p.local[3] = way == EGRESS ? ip->source : ip->destination;
+	p.remote[3] = way == EGRESS ? ip->destination : ip->source;
+	return udp_packet(skb, &p, (ip->version_length & 15) * 4, way);
+}
+
+static __always_inline int udp6(struct __sk_buff *skb, struct ipv6_header *ip, u8 way)
+{
+	struct udp_packet p = {};
+	__builtin_memcpy(p.local, way == EGRESS ? ip->source : ip->destination, 16);
+	__builtin_memcpy(p.remote, way == EGRESS ? ip->destination : ip->source, 16);
+	return udp_packet(skb, &p, sizeof(*ip), way);
+}
+
+/* TCP leaves here, after telling who owns the socket where that will be asked. */
+static __always_inline void tcp_packet(struct __sk_buff *skb, u8 way)
+{
+	struct bpf_sock *sk = skb->sk;
+	if (way == INGRESS && sk && sk->state == BPF_TCP_LISTEN)
+		owner_of_listener(skb, sk);
+#if KERNEL < KERNEL_VERSION(6, 2, 0)
+	if (way == EGRESS && sk && sk->state == BPF_TCP_SYN_SENT)
+		owner_of_connecting(skb, sk);
+#endif
+}
+
+static __always_inline int packet(struct __sk_buff *skb, u8 way)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	if (skb->protocol == bpf_htons(0x0800)) {
+		struct ipv4_header *ip = data;
+		if ((void *)(ip + 1) > end)
+			return 1;
+		if (ip->protocol == IPPROTO_UDP)
+			return udp4(skb, ip, way);
+	} else {
+		struct ipv6_header *ip = data;
+		if ((void *)(ip + 1) > end)
+			return 1;
+		if (ip->next == IPPROTO_UDP)
+			return udp6(skb, ip, way);
+	}
+	tcp_packet(skb, way);
+	return 1;
+}
+
+int packet_egress(struct __sk_buff *skb) { return packet(skb, EGRESS); }
+int packet_ingress(struct __sk_buff *skb) { return packet(skb, INGRESS); }

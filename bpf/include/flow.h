@@ -24,7 +24,8 @@ enum fail_cause { FAIL_REFUSED, FAIL_TIMED_OUT, FAIL_RESET, FAIL_UNREACHABLE, FA
 /* Losses and oddities, one slot each in the per-CPU array "losses". Every one ends up in a metric. */
 enum loss {
 	LOSS_EDGES_FULL,      /* no room for a new edge; its socket keeps the difference and tries again */
-	LOSS_STORAGE,         /* no memory for a socket's storage: its connection is not counted */
+	LOSS_SOCKETS_FULL,    /* no room to follow one more open connection (or UDP socket): it is not counted */
+	LOSS_OWNER,           /* a connection whose owner could not be told: counted under cgroup 0 */
 	LOSS_RECORD_RING,     /* a connection record did not fit its ring */
 	LOSS_CGROUP_RING,     /* a cgroup event did not fit its ring: a scan of the tree repairs it */
 	LOSS_COUNT,
@@ -32,7 +33,7 @@ enum loss {
 
 /* One edge: everything between one local owner and one peer for one service. */
 struct edge_key {
-	u64 cgroup;      /* of the process that made the socket (or its listener); 0: socket older than the programs */
+	u64 cgroup;      /* of the socket: where it was made, or its listener; 0: could not be told */
 	u64 netns;       /* cookie; 0: unknown */
 	u32 local[4];
 	u32 remote[4];   /* exact within the cluster's prefixes, else the prefix it fell into */
@@ -47,7 +48,6 @@ struct edge_key {
 /* What happened on it since it was made: only ever added to, so a reader takes differences. */
 struct edge_value {
 	u64 id;             /* unique for the life of the map: first_boot_ns << 8 | cpu. A reused key has a new id */
-	u64 first_boot_ns;
 	u64 last_boot_ns;
 	u64 sent_bytes;     /* payload that the peer acknowledged; UDP: payload handed to IP */
 	u64 received_bytes; /* payload received in order */
@@ -63,24 +63,20 @@ struct edge_value {
 	u32 connect[HISTOGRAM_BUCKETS]; /* SYN to established, active ends */
 };
 
-/* What a socket remembers (socket-local storage, cloned from listener to accepted socket). */
-struct socket_state {
+/*
+ * An open TCP connection, by socket cookie, from SYN (active) or established (passive) to its end. It holds what the edge needs to be
+ * charged to the owner at the time; its bytes stay in the kernel's own socket until the end, or until sock_diag is asked.
+ */
+struct connection {
 	u64 cgroup;
 	u64 netns;
 	u64 opened_boot_ns;  /* active: SYN; passive: established */
-	u64 sent_bytes;      /* already added to the edge */
-	u64 received_bytes;
-	u64 fin_wait2_received; /* raw bytes_received when our FIN was acknowledged: tells whether the peer's FIN came after */
-	u32 remote[4];       /* as in edge_key: looked up once */
-	u32 sent_segments;
-	u32 received_segments;
-	u32 retransmits;
 	u32 connect_us;
-	u8 remote_prefix;
+	u32 fin_wait2_received; /* low half of bytes_received when our FIN was acknowledged: tells whether the peer's FIN came after */
 	u8 direction;
-	u8 established;      /* TCP: established. UDP: direction decided */
+	u8 established;
 	u8 counted;          /* "opened" was added to the edge */
-	u8 pad[4];
+	u8 pad[5];
 };
 
 /* One ended or failed connection, for the flow log. */
@@ -121,8 +117,8 @@ struct cgroup_record {
 
 /* What user space sets before the programs run. One entry, key 0. */
 struct kernel_settings {
-	u32 records; /* 1: write connection records */
-	u32 pad;
+	u32 records;      /* 1: write connection records */
+	u32 keep_private; /* 1: private, loopback and link-local addresses stay exact without a look into the trie */
 };
 
 /* Key of the prefix trie: which remote addresses stay exact (value 128) and which collapse (value: bits to keep). */
@@ -132,8 +128,8 @@ struct prefix_key {
 };
 
 _Static_assert(sizeof(struct edge_key) == 64, "edge_key");
-_Static_assert(sizeof(struct edge_value) == 224, "edge_value");
-_Static_assert(sizeof(struct socket_state) == 88, "socket_state");
+_Static_assert(sizeof(struct edge_value) == 216, "edge_value");
+_Static_assert(sizeof(struct connection) == 40, "connection");
 _Static_assert(sizeof(struct connection_record) == 128, "connection_record");
 _Static_assert(sizeof(struct cgroup_record) == 432, "cgroup_record");
 _Static_assert(sizeof(struct prefix_key) == 20, "prefix_key");
