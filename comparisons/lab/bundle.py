@@ -1,0 +1,202 @@
+"""A container as the OCI runtime wants it: config.json, computed from the pod.
+
+Here because what a container may see and do is decided in this one place. Pure: paths, variables and mounts are arguments.
+Leaves out images (the root is the host's, below a layer of the container's own), seccomp and SELinux profiles, devices.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from comparisons.lab import errors, quantities
+
+Json = dict[str, Any]
+
+CAPABILITIES = frozenset(
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
+)
+"""What containerd gives a container that asks for nothing (containerd: pkg/oci/spec.go, defaultUnixCaps)."""
+CPU_PERIOD_US = 100_000
+"""The kubelet's ``--cpu-cfs-quota-period``."""
+MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware")
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or directory of the host at a place in the container."""
+
+    source: pathlib.Path
+    destination: str
+    read_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a container runs: everything that the node decided for it."""
+
+    root: pathlib.Path
+    netns: pathlib.Path
+    cgroup: str
+    hostname: str
+    pid_namespace: str = "private"
+    """"private", "host", or the path of a namespace that the pod's containers share."""
+    host_ipc: bool = False
+    host_network: bool = False
+    capabilities: frozenset[str] = CAPABILITIES
+    """Every capability that this machine can give."""
+
+
+def config(
+    pod: Json, container: Json, place: Place, *, arguments: Sequence[str], environ: Mapping[str, str], mounts: Sequence[Mount]
+) -> Json:
+    """config.json of a container (opencontainers/runtime-spec 1.0.2)."""
+    security = _security(pod, container)
+    privileged = bool(security.get("privileged"))
+    linux: Json = {
+        "namespaces": _namespaces(place),
+        "cgroupsPath": place.cgroup,
+        "resources": resources(container.get("resources") or {}),
+        "maskedPaths": [] if privileged else list(MASKED),
+        "readonlyPaths": [] if privileged else list(READ_ONLY),
+    }
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": _user(security, container["name"]),
+            "args": list(arguments),
+            "env": [f"{name}={value}" for name, value in environ.items()],
+            "cwd": container.get("workingDir") or "/",
+            "capabilities": _capability_sets(security, place.capabilities),
+            "noNewPrivileges": security.get("allowPrivilegeEscalation") is False,
+            "oomScoreAdj": 1000,
+        },
+        "root": {"path": str(place.root), "readonly": bool(security.get("readOnlyRootFilesystem"))},
+        **({} if place.host_network else {"hostname": place.hostname}),
+        "mounts": [*_own_mounts(privileged=privileged), *(_bind(mount) for mount in mounts)],
+        "linux": linux,
+    }
+
+
+def process(config: Json, arguments: Sequence[str]) -> Json:
+    """The process of one more command in a container: as its first one, but for the arguments."""
+    return {**config["process"], "args": list(arguments)}
+
+
+def _security(pod: Json, container: Json) -> Json:
+    """The container's security context, completed by the pod's."""
+    outer = pod["spec"].get("securityContext") or {}
+    shared = {key: outer[key] for key in ("runAsUser", "runAsGroup", "runAsNonRoot") if key in outer}
+    groups = [*(outer.get("supplementalGroups") or ()), *([outer["fsGroup"]] if "fsGroup" in outer else [])]
+    return {**shared, **(container.get("securityContext") or {}), "groups": groups}
+
+
+def _user(security: Json, name: str) -> Json:
+    uid = int(security.get("runAsUser", 0))
+    if security.get("runAsNonRoot") and uid == 0:
+        raise errors.PodRefused(
+            f"container {name!r} has runAsNonRoot and would run as root",
+            reason="CreateContainerConfigError",
+            hint="set runAsUser",
+        )
+    return {"uid": uid, "gid": int(security.get("runAsGroup", 0)), "additionalGids": [int(gid) for gid in security["groups"]]}
+
+
+def capabilities(security: Json, available: frozenset[str]) -> frozenset[str]:
+    """Which capabilities a container has, by name without CAP_."""
+    if security.get("privileged"):
+        return available
+    asked = security.get("capabilities") or {}
+    added = {name.upper().removeprefix("CAP_") for name in asked.get("add") or ()}
+    dropped = {name.upper().removeprefix("CAP_") for name in asked.get("drop") or ()}
+    start = frozenset() if "ALL" in dropped else available if "ALL" in added else CAPABILITIES
+    missing = added - {"ALL"} - available
+    if missing:
+        raise errors.PodRefused(
+            f"this machine cannot give the capabilities {', '.join(sorted(missing))}", reason="CreateContainerConfigError"
+        )
+    return (start - dropped | (added - {"ALL"})) & available
+
+
+def _capability_sets(security: Json, available: frozenset[str]) -> Json:
+    names = [f"CAP_{name}" for name in sorted(capabilities(security, available))]
+    return {kind: names for kind in ("bounding", "effective", "permitted")}
+
+
+def _namespaces(place: Place) -> list[Json]:
+    found: list[Json] = [{"type": "mount"}, {"type": "network", "path": str(place.netns)}]
+    if place.pid_namespace == "private":
+        found.append({"type": "pid"})
+    elif place.pid_namespace != "host":
+        found.append({"type": "pid", "path": place.pid_namespace})
+    if not place.host_ipc:
+        found.append({"type": "ipc"})
+    if not place.host_network:
+        found.append({"type": "uts"})
+    return found
+
+
+def _own_mounts(*, privileged: bool) -> list[Json]:
+    sys_options = ["nosuid", "noexec", "nodev", *([] if privileged else ["ro"])]
+    rows: list[tuple[str, str, list[str]]] = [
+        ("/proc", "proc", ["nosuid", "noexec", "nodev"]),
+        ("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        ("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+        ("/dev/shm", "tmpfs", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),  # noqa: S108  # the container's own
+        ("/dev/mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
+        ("/sys", "sysfs", sys_options),
+        ("/run", "tmpfs", ["nosuid", "nodev", "mode=755", "size=65536k"]),
+    ]
+    return [{"destination": at, "type": kind, "source": kind, "options": options} for at, kind, options in rows]
+
+
+def _bind(mount: Mount) -> Json:
+    options = ["rbind", "rprivate", "ro" if mount.read_only else "rw"]
+    return {"destination": mount.destination, "type": "bind", "source": str(mount.source), "options": options}
+
+
+def resources(asked: Json) -> Json:
+    """Limits and shares for the runtime, as the kubelet computes them."""
+    limits, requests = asked.get("limits") or {}, {**(asked.get("limits") or {}), **(asked.get("requests") or {})}
+    found: Json = {}
+    if "memory" in limits:
+        found["memory"] = {"limit": quantities.ceiling(limits["memory"])}
+    cpu: Json = {}
+    if "cpu" in limits:
+        cpu |= {"period": CPU_PERIOD_US, "quota": max(1000, int(quantities.parse(limits["cpu"]) * CPU_PERIOD_US))}
+    if "cpu" in requests:
+        cpu["shares"] = max(2, int(quantities.parse(requests["cpu"]) * 1024))
+    return found | ({"cpu": cpu} if cpu else {})
+
+
+def hosts(own_ips: Sequence[str], hostname: str, aliases: Sequence[Json], services: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """/etc/hosts: the pod itself, its ``hostAliases``, and every Service under its names, in place of a DNS server."""
+    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+    lines += [f"{ip}\t{hostname}" for ip in own_ips]
+    lines += [f"{alias['ip']}\t{' '.join(alias.get('hostnames') or ())}" for alias in aliases]
+    lines += [f"{ip}\t{' '.join(names)}" for ip, names in services]
+    return "\n".join(lines) + "\n"
+
+
+def service_names(objects: Sequence[Json], namespace: str) -> list[tuple[str, list[str]]]:
+    """For each address of each Service its names as seen from a namespace, the short one only at home."""
+    rows = []
+    for service in objects:
+        name, home = service["metadata"]["name"], service["metadata"]["namespace"]
+        names = [f"{name}.{home}.svc.cluster.local", f"{name}.{home}.svc", f"{name}.{home}"]
+        for ip in service["spec"].get("clusterIPs") or [service["spec"].get("clusterIP")]:
+            if ip not in (None, "", "None"):
+                rows.append((ip, [*names, name] if home == namespace else names))
+    return rows
+
+
+def resolv_conf(pod: Json) -> str:
+    """/etc/resolv.conf: what the pod asks for; there is no cluster DNS to point at."""
+    asked = pod["spec"].get("dnsConfig") or {}
+    lines = [f"nameserver {server}" for server in asked.get("nameservers") or ()]
+    if asked.get("searches"):
+        lines.append(f"search {' '.join(asked['searches'])}")
+    options = [f"{it['name']}:{it['value']}" if it.get("value") else it["name"] for it in asked.get("options") or ()]
+    return "\n".join([*lines, *([f"options {' '.join(options)}"] if options else [])]) + "\n"

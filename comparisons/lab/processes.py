@@ -1,0 +1,195 @@
+"""Programs that the lab runs, and processes that it must find again: always by descriptor or by (pid, start time).
+
+Here because a pid alone is a number that somebody else may have by now. Leaves out containers: their processes are ended
+through their cgroup (``cgroups``).
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import dataclasses
+import os
+import pathlib
+import select
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+
+from comparisons.lab import errors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a program ended."""
+
+    code: int
+    """Exit status; 128 + signal number if a signal ended it, as a shell says it."""
+    output: str
+    """Standard output and error, the last ``OUTPUT_BYTES`` of them."""
+
+
+OUTPUT_BYTES = 64 * 1024
+"""Arbitrary: more than any message that a person would read."""
+PR_SET_CHILD_SUBREAPER = 36
+"""include/uapi/linux/prctl.h"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A process for as long as it lives: the start time tells it from a later one with the same pid."""
+
+    pid: int
+    start_ticks: int
+    """Field 22 of /proc/PID/stat: clock ticks since boot."""
+
+    def write(self, path: pathlib.Path) -> None:
+        """Keep it in a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{self.pid} {self.start_ticks}\n")
+
+    def alive(self) -> bool:
+        """Whether this very process still runs; a zombie does not."""
+        return _stat(self.pid) == (self.start_ticks, True)
+
+    def end(self, number: signal.Signals, *, timeout_s: float) -> bool:
+        """Send a signal and wait; whether it is gone."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if not self.alive():
+                return True
+            signal.pidfd_send_signal(descriptor, number)
+            return _readable(descriptor, timeout_s)
+        except ProcessLookupError:
+            return True
+        finally:
+            os.close(descriptor)
+
+
+def identity(pid: int) -> Identity:
+    """Who has this pid now. LabError: nobody."""
+    stat = _stat(pid)
+    if stat is None:
+        raise errors.LabError(f"no process has pid {pid}")
+    return Identity(pid=pid, start_ticks=stat[0])
+
+
+def read(path: pathlib.Path) -> Identity | None:
+    """What ``Identity.write`` kept; None if there is nothing legible."""
+    try:
+        pid, ticks = path.read_text().split()
+        return Identity(pid=int(pid), start_ticks=int(ticks))
+    except (OSError, ValueError):
+        return None
+
+
+def _stat(pid: int) -> tuple[int, bool] | None:
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return int(fields[19]), fields[0] not in "ZX"
+
+
+def _readable(descriptor: int, timeout_s: float) -> bool:
+    ready, _, _ = select.select([descriptor], [], [], timeout_s)
+    return bool(ready)
+
+
+def become_reaper() -> None:
+    """From now on orphans of this process's children become its children: a detached container's init is waited for here."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise errors.LabError(f"cannot become a subreaper: {os.strerror(ctypes.get_errno()).lower()}")
+
+
+async def run(
+    arguments: Sequence[str], *, stdin: bytes = b"", environ: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> Outcome:
+    """Run a program to its end. Output goes through a file, so that a grandchild that keeps it open holds nobody up."""
+    with _scratch() as output, _scratch() as given:
+        os.write(given, stdin)
+        os.lseek(given, 0, os.SEEK_SET)
+        child = start(arguments, stdin=given, stdout=output, stderr=output, environ=environ)
+        try:
+            code = await wait(child, timeout_s=timeout_s)
+        except TimeoutError:
+            return Outcome(code=128 + signal.SIGKILL, output=f"no end after {timeout_s} s")
+        return Outcome(code=code, output=_tail(output))
+
+
+async def check(arguments: Sequence[str], *, doing: str, stdin: bytes = b"", timeout_s: float = 60) -> str:
+    """What a program prints; ProgramFailed says what was being done and quotes it."""
+    outcome = await run(arguments, stdin=stdin, timeout_s=timeout_s)
+    if outcome.code != 0:
+        words = outcome.output.strip() or f"exit status {outcome.code}"
+        raise errors.ProgramFailed(f"cannot {doing}: {arguments[0]}: {words}")
+    return outcome.output
+
+
+def start(
+    arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int, environ: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a program with these descriptors and nothing else of ours."""
+    try:
+        return subprocess.Popen(  # noqa: S603  # argument lists only, never a shell
+            list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=environ, start_new_session=True
+        )
+    except OSError as error:
+        raise errors.ProgramFailed(
+            f"cannot run {arguments[0]}: {(error.strerror or str(error)).lower()}", hint=f"is {arguments[0]} installed?"
+        ) from error
+
+
+async def wait(child: "subprocess.Popen[bytes]", *, timeout_s: float) -> int:
+    """The exit status of a child, as a shell says it. TimeoutError: it was killed."""
+    descriptor = os.pidfd_open(child.pid)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await ended(descriptor)
+    except (TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise
+    finally:
+        os.close(descriptor)
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+async def ended(descriptor: int) -> None:
+    """Return once the process of this pidfd has ended."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.add_reader(descriptor, lambda: done.done() or done.set_result(None))
+    try:
+        await done
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def reap(descriptor: int) -> int:
+    """The exit status of an ended child that ``subprocess`` does not know, as a shell says it."""
+    try:
+        result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
+    except ChildProcessError:
+        return 255  # not ours: somebody else has reaped it, and its status with it
+    if result is None:
+        return 255
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[int]:
+    descriptor = os.memfd_create("lab", os.MFD_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _tail(descriptor: int) -> str:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    return os.pread(descriptor, OUTPUT_BYTES, max(0, size - OUTPUT_BYTES)).decode(errors="replace")
