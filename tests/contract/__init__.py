@@ -1,0 +1,1 @@
+"""Formats that others read, held against what they are."""

@@ -1,0 +1,1 @@
+"""The agent's formats: flow record, metrics, command line."""

@@ -1,0 +1,1 @@
+"""What needs root and a real kernel."""
