@@ -1,0 +1,144 @@
+/*
+ * Load for benchmarks: as many short connections as one core makes, or as many bytes as one connection carries.
+ * In C, so that what is measured is the kernel and not an interpreter.
+ *
+ *   load serve PORT            echo requests of up to 64 bytes, swallow everything larger; until it is ended
+ *   load crr ADDRESS PORT N    N times connect, 2 bytes there, 2 back, reset; prints connections per second
+ *   load bulk ADDRESS PORT S   send for S seconds on one connection; prints bytes per second
+ *
+ * Connections end with a reset by the client so that no port waits in TIME_WAIT: else N is limited by the ports.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Noreturn void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static double now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* The same congestion control everywhere: the default may pace, and then measures its timer. */
+static void tune(int s)
+{
+	int one = 1;
+	setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
+static void *answer(void *argument)
+{
+	static __thread char buffer[1 << 18];
+	int s = (int)(intptr_t)argument;
+	ssize_t got;
+	while ((got = read(s, buffer, sizeof buffer)) > 0)
+		if (got <= 64 && write(s, buffer, got) != got)
+			break;
+	close(s);
+	return NULL;
+}
+
+/* Short connections are answered in the accepting thread: a thread for each would be most of what is measured. */
+static void take(int s)
+{
+	char request[64];
+	ssize_t got = read(s, request, sizeof request);
+	pthread_t thread;
+	if (got != 2) {
+		if (pthread_create(&thread, NULL, answer, (void *)(intptr_t)s))
+			die("pthread_create");
+		pthread_detach(thread);
+		return;
+	}
+	while (got > 0 && write(s, request, got) == got)
+		got = read(s, request, sizeof request);
+	close(s);
+}
+
+static _Noreturn void serve(uint16_t port)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	tune(listener);
+	if (bind(listener, (void *)&any, sizeof any) || listen(listener, 1024))
+		die("listen");
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		int s = accept(listener, NULL, NULL);
+		if (s < 0)
+			die("accept");
+		take(s);
+	}
+}
+
+static int dial(const char *address, uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = inet_addr(address)};
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+	tune(s);
+	if (connect(s, (void *)&to, sizeof to))
+		die("connect");
+	return s;
+}
+
+static int crr(const char *address, uint16_t port, long count)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+	double started = now_s();
+	for (long i = 0; i < count; i++) {
+		char two[2] = "hi";
+		int s = dial(address, port);
+		setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+		if (write(s, two, 2) != 2 || read(s, two, 2) != 2)
+			die("exchange");
+		close(s);
+	}
+	printf("%.1f\n", count / (now_s() - started));
+	return 0;
+}
+
+static int bulk(const char *address, uint16_t port, double seconds)
+{
+	static char buffer[1 << 18];
+	double started = now_s(), elapsed;
+	uint64_t sent = 0;
+	int s = dial(address, port);
+	do {
+		ssize_t done = write(s, buffer, sizeof buffer);
+		if (done < 0)
+			die("write");
+		sent += done;
+	} while ((elapsed = now_s() - started) < seconds);
+	printf("%.0f\n", sent / elapsed);
+	return 0;
+}
+
+int main(int count, char **words)
+{
+	if (count == 3 && !strcmp(words[1], "serve"))
+		serve(atoi(words[2]));
+	if (count == 5 && !strcmp(words[1], "crr"))
+		return crr(words[2], atoi(words[3]), atol(words[4]));
+	if (count == 5 && !strcmp(words[1], "bulk"))
+		return bulk(words[2], atoi(words[3]), atof(words[4]));
+	fprintf(stderr, "usage: load serve PORT | load crr ADDRESS PORT COUNT | load bulk ADDRESS PORT SECONDS\n");
+	return 2;
+}
