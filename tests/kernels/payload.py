@@ -71,7 +71,7 @@ def measure() -> report.Report:
     held = kernel.open_kernel(options)
     try:
         everything = [ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::/0")]
-        held.settle(records=True, kept=everything, collapsed=[])
+        held.settle(records=True, private=True, kept=everything, collapsed=[])
         with room.pair("kernel") as (caller, callee):
             steps = workload.orderly(callee) + workload.failing(callee) + workload.datagrams(callee)
             truths = between.talk(caller, callee, steps, (workload.PORT, workload.RESET_PORT))
