@@ -1,0 +1,71 @@
+"""Answers on the wire: JSON bodies, the Accept header's wishes, and refusals as ``Status``.
+
+Leaves out what is answered: ``resources`` and ``discovery``.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from comparisons.lab.api import status
+
+JSON = "application/json"
+
+
+class Form(enum.StrEnum):
+    """How objects are to be shown."""
+
+    OBJECT = ""
+    TABLE = "Table"
+    METADATA = "PartialObjectMetadata"
+    METADATA_LIST = "PartialObjectMetadataList"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """One media range of an Accept header."""
+
+    media_type: str
+    parameters: dict[str, str]
+
+
+def accepted(header: str) -> list[Accepted]:
+    """The media ranges, in the client's order (clients that matter write them in order of preference)."""
+    return [_range(part) for part in (header or "*/*").split(",") if part.strip()]
+
+
+def _range(text: str) -> Accepted:
+    media_type, *parameters = (piece.strip() for piece in text.split(";"))
+    pairs = (piece.partition("=") for piece in parameters)
+    return Accepted(media_type=media_type.lower(), parameters={key: value for key, _, value in pairs})
+
+
+def form(header: str) -> Form:
+    """The first form that we have; raises Refused (406)."""
+    for wish in accepted(header):
+        as_ = wish.parameters.get("as", "")
+        version_ok = not as_ or wish.parameters.get("v", "v1") == "v1"
+        if wish.media_type in {JSON, "application/*", "*/*", "text/html"} and as_ in set(Form) and version_ok:
+            return Form(as_)
+    raise status.not_acceptable([JSON])
+
+
+def respond(value: Any, code: int = 200, *, warnings: Iterable[str] = ()) -> web.Response:
+    """A JSON answer; warnings become headers that clients print."""
+    response = web.Response(body=msgspec.json.encode(value), status=code, content_type=JSON)
+    response.headers["Cache-Control"] = "no-cache, private"
+    for warning in warnings:
+        response.headers.add("Warning", '299 - "%s"' % warning.replace("\\", "\\\\").replace('"', '\\"'))
+    return response
+
+
+def refusal(refused: status.Refused) -> web.Response:
+    """The ``Status`` of a refusal."""
+    response = respond(refused.body(), refused.code)
+    if "retryAfterSeconds" in (refused.details or {}):
+        response.headers["Retry-After"] = str((refused.details or {})["retryAfterSeconds"])
+    return response

@@ -1,0 +1,94 @@
+"""Puts one API server together and runs it until it is told to stop.
+
+State lives in memory. A server that is stopped in order leaves it in the state directory, and the next one there goes on from it;
+one that is killed starts empty.
+"""
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import json
+import logging
+import pathlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+
+from comparisons.lab import controllers
+from comparisons.lab.api import addresses, clock, kinds, logs, registry, resources, server, store, subresources, trust
+
+LOG = logging.getLogger(__name__)
+
+SHUTDOWN_S = 0.5
+"""How long open watches get to notice the end."""
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run it."""
+
+    state: pathlib.Path
+    host: str
+    port: int
+    """0: any free one; the kubeconfig tells."""
+    history: int
+    """How many events of each kind are remembered for watches and pages."""
+    controllers: bool
+
+
+async def run(options: Options, stopped: asyncio.Event) -> None:
+    """Serves until ``stopped`` is set."""
+    async with serving(options) as kubeconfig, contextlib.AsyncExitStack() as stack:
+        if options.controllers:
+            await stack.enter_async_context(controllers.following(str(kubeconfig)))
+        await stopped.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
+    """A server that answers; yields its kubeconfig."""
+    keys = trust.prepare(options.state, options.host, clock.wall())
+    objects = store.Store(history=options.history)
+    snapshot = options.state / "objects.json"
+    if snapshot.exists():
+        objects.load(json.loads(snapshot.read_text()))
+    rules = registry.Registry(objects, addresses.Ranges())
+    _found(rules)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=5)) as session:
+        async with _listening(options, rules, keys, session) as url:
+            kubeconfig = options.state / "kubeconfig"
+            authority = base64.b64encode(keys.ca.read_bytes()).decode()
+            trust.write_private(kubeconfig, trust.kubeconfig(keys, url, authority))
+            LOG.info("serving on %s, kubeconfig %s", url, kubeconfig)
+            yield kubeconfig
+    trust.write_private(snapshot, json.dumps(objects.dump()))
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    options: Options, rules: registry.Registry, keys: trust.Trust, session: aiohttp.ClientSession
+) -> AsyncIterator[str]:
+    handlers = server.Server(
+        resources=resources.Resources(rules),
+        subresources=subresources.Subresources(rules, logs.Logs(rules, session)),
+        token=keys.token,
+    )
+    runner = web.AppRunner(handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, options.host, options.port, ssl_context=keys.tls()).start()
+        host, port = runner.addresses[0][:2]
+        yield f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def _found(rules: registry.Registry) -> None:
+    """The namespaces that every cluster has."""
+    change = registry.Change(manager="kube-apiserver", now=clock.wall())
+    for name in NAMESPACES:
+        if rules.store.get(kinds.NAMESPACE, ("", name)) is None:
+            rules.create(kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, change)

@@ -1,0 +1,239 @@
+"""What create, update and delete mean: names, identity, defaults, validation, generations, finalizers, grace.
+
+Every write goes through here; HTTP is not known here. Admission belongs between ``defaulting.fill`` and ``validation.check``, where
+the real server has it, in ``create`` and in ``update``.
+Leaves out how a change is stated (``patching``, ``applying``) and how it is read (``listing``, ``watching``).
+"""
+
+import dataclasses
+import datetime
+from typing import Any
+
+from comparisons.lab.api import (
+    addresses,
+    changes,
+    clock,
+    defaulting,
+    kinds,
+    managing,
+    names,
+    preparation,
+    status,
+    store,
+    validation,
+)
+
+Value = dict[str, Any]
+TERMINAL = ("Succeeded", "Failed")
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+GENERATED_NAME_TRIES = 8
+"""k8s.io/apiserver/pkg/registry/generic/registry: maxNameGenerationCreateAttempts."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Who changes, when, and whether for real."""
+
+    manager: str
+    now: datetime.datetime
+    dry_run: bool = False
+    applied: bool = False
+    """Whether the fields' owners were already worked out (server-side apply)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What a DELETE's options say."""
+
+    grace_s: int | None = None
+    propagation: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What became of an object that was to be deleted."""
+
+    value: Value
+    gone: bool
+
+
+class Registry:
+    """The rules over the store."""
+
+    def __init__(self, objects: store.Store, ranges: addresses.Ranges) -> None:
+        self.store = objects
+        self._ranges = ranges
+
+    def get(self, kind: kinds.Kind, key: store.Key) -> Value:
+        """The stored object; raises Refused (404)."""
+        found = self.store.get(kind, key)
+        if found is None:
+            raise status.not_found(kind.group, kind.plural, key[1])
+        return found
+
+    def create(self, kind: kinds.Kind, namespace: str, value: Value, change: Change) -> Value:
+        """Stores a new object; ``value`` becomes the registry's. Raises Refused."""
+        value["metadata"] = preparation.metadata(value.get("metadata") or {}, namespace, change.now, kind)
+        self._check_namespace(kind, namespace, value)
+        self._name(kind, value["metadata"])
+        key = (namespace, value["metadata"].get("name", ""))
+        preparation.fresh(kind, value)
+        defaulting.fill(kind, value)
+        self._refuse_if(kind, key, validation.check(kind, value))
+        if self.store.get(kind, key) is not None:
+            raise status.already_exists(kind.group, kind.plural, key[1])
+        self._assign(kind, key, value)
+        if not change.applied:
+            managing.record(kind, None, value, change.manager, clock.rfc3339(change.now), "")
+        return self._put(kind, key, value, change)
+
+    def _check_namespace(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
+        if not kind.namespaced:
+            return
+        found = self.store.get(kinds.NAMESPACE, ("", namespace))
+        if found is None:
+            raise status.not_found("", "namespaces", namespace)
+        if found["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = status.Cause(field="metadata.namespace", reason="NamespaceTerminating", message=why)
+            raise status.forbidden(kind.group, kind.plural, value["metadata"].get("name", ""), why, [cause])
+
+    def _name(self, kind: kinds.Kind, meta: Value) -> None:
+        if meta.get("name") or not meta.get("generateName"):
+            return
+        for _ in range(GENERATED_NAME_TRIES):
+            meta["name"] = names.generated(meta["generateName"])
+            if self.store.get(kind, (meta.get("namespace", ""), meta["name"])) is None:
+                return
+
+    def _assign(self, kind: kinds.Kind, key: store.Key, value: Value) -> None:
+        if kind is kinds.SERVICE:
+            others = (each for other, each in self.store.objects(kind).items() if other != key)
+            self._refuse_if(kind, key, addresses.assign(self._ranges, value, others))
+
+    def _refuse_if(self, kind: kinds.Kind, key: store.Key, causes: list[status.Cause]) -> None:
+        if causes:
+            raise status.invalid(kind.group, kind.kind, key[1], causes)
+
+    def update(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change, subresource: str = "") -> Value:
+        """Replaces an object; ``value`` becomes the registry's. Raises Refused."""
+        old = self.get(kind, key)
+        self.check_version(kind, key, old, value)
+        new = changes.keep(kind, old, value, subresource)
+        if subresource != "status":
+            defaulting.fill(kind, new)
+            self._refuse_if(kind, key, changes.check(kind, old, new))
+            self._assign(kind, key, new)
+            self._refuse_if(kind, key, validation.check(kind, new))
+        return self.store_changed(kind, key, old, new, change, subresource)
+
+    def store_changed(self, kind: kinds.Kind, key: store.Key, old: Value, new: Value, change: Change, subresource: str) -> Value:
+        """Stores a checked new state, unless it is the old one; lets go of what was only held by its finalizers."""
+        new["metadata"].pop("resourceVersion", None)
+        if _unchanged(old, new, managed=change.applied):
+            return old
+        if kind.generation and not _same_spec(old, new):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        if not change.applied:
+            managing.record(kind, old, new, change.manager, clock.rfc3339(change.now), subresource)
+        if _released(new):
+            return self._remove(kind, key, new, change)
+        return self._put(kind, key, new, change)
+
+    def check_version(self, kind: kinds.Kind, key: store.Key, old: Value, new: Value) -> None:
+        """Refuses (409) a change of another object, or of another version, than the stored one."""
+        meta = new.setdefault("metadata", {})
+        if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
+            raise status.conflict(kind.group, kind.plural, key[1], _uid_differs(meta["uid"], old["metadata"]["uid"]))
+        if meta.get("resourceVersion") not in (None, "", "0", old["metadata"]["resourceVersion"]):
+            raise status.conflict(kind.group, kind.plural, key[1], status.OBJECT_MODIFIED)
+
+    def delete(self, kind: kinds.Kind, key: store.Key, removal: Removal, change: Change) -> Removed:
+        """Removes an object, or starts its graceful end; raises Refused."""
+        old = self.get(kind, key)
+        self._check_preconditions(kind, key, old, removal)
+        meta = old["metadata"]
+        finalizers = _finalizers(meta.get("finalizers") or [], removal.propagation)
+        grace_s = _grace(kind, old, removal.grace_s)
+        held = finalizers or (old.get("spec") or {}).get("finalizers")
+        new = _deleting(kind, old, finalizers, grace_s, change.now)
+        if grace_s > 0 or held:
+            return Removed(value=self._put(kind, key, new, change) if new["metadata"] != meta else old, gone=False)
+        return Removed(value=self._remove(kind, key, new, change), gone=True)
+
+    def _check_preconditions(self, kind: kinds.Kind, key: store.Key, old: Value, removal: Removal) -> None:
+        meta = old["metadata"]
+        if removal.uid and removal.uid != meta["uid"]:
+            raise status.conflict(kind.group, kind.plural, key[1], _uid_differs(removal.uid, meta["uid"]))
+        if removal.resource_version and removal.resource_version != meta["resourceVersion"]:
+            asked, found = removal.resource_version, meta["resourceVersion"]
+            why = f"Precondition failed: ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {found}"
+            raise status.conflict(kind.group, kind.plural, key[1], why)
+
+    def _put(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change) -> Value:
+        return value if change.dry_run else self.store.put(kind, key, value)
+
+    def _remove(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change) -> Value:
+        return value if change.dry_run else self.store.remove(kind, key, value)
+
+
+
+def _uid_differs(asked: str, found: str) -> str:
+    return f"Precondition failed: UID in precondition: {asked}, UID in object meta: {found}"
+
+
+def _unchanged(old: Value, new: Value, *, managed: bool) -> bool:
+    ignored = {"resourceVersion"} if managed else {"resourceVersion", "managedFields"}
+
+    def visible(value: Value) -> Value:
+        return {**value, "metadata": {k: v for k, v in value["metadata"].items() if k not in ignored}}
+
+    return visible(old) == visible(new)
+
+
+def _same_spec(old: Value, new: Value) -> bool:
+    ignored = {"metadata", "status"}
+    return {k: v for k, v in old.items() if k not in ignored} == {k: v for k, v in new.items() if k not in ignored}
+
+
+def _released(value: Value) -> bool:
+    meta = value["metadata"]
+    held = meta.get("finalizers") or (value.get("spec") or {}).get("finalizers")
+    return bool(meta.get("deletionTimestamp")) and not meta.get("deletionGracePeriodSeconds") and not held
+
+
+def _finalizers(found: list[str], propagation: str | None) -> list[str]:
+    """The finalizers that the garbage collector needs for this propagation policy."""
+    if propagation is None:
+        return found
+    rest = [each for each in found if each not in {FOREGROUND, ORPHAN}]
+    wanted = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN]}.get(propagation, [])
+    return rest + wanted
+
+
+def _grace(kind: kinds.Kind, value: Value, asked: int | None) -> int:
+    """How long a pod may still take; 0 for everything else, and for pods that run nowhere."""
+    spec = value.get("spec") or {}
+    idle = not spec.get("nodeName") or (value.get("status") or {}).get("phase") in TERMINAL
+    if kind is not kinds.POD or idle:
+        return 0
+    wanted: int = spec.get("terminationGracePeriodSeconds", 30) if asked is None else max(asked, 0)
+    left: int | None = value["metadata"].get("deletionGracePeriodSeconds")
+    return wanted if left is None else min(left, wanted) if asked is not None else left
+
+
+def _deleting(kind: kinds.Kind, old: Value, finalizers: list[str], grace_s: int, now: datetime.datetime) -> Value:
+    meta = {key: value for key, value in old["metadata"].items() if key != "finalizers"}
+    meta |= {"finalizers": finalizers} if finalizers else {}
+    if "deletionTimestamp" not in meta or meta.get("deletionGracePeriodSeconds", 0) > grace_s:
+        if "deletionTimestamp" not in meta and kind.generation:
+            meta["generation"] = meta.get("generation", 0) + 1
+        end = now + datetime.timedelta(seconds=grace_s)
+        meta |= {"deletionTimestamp": clock.rfc3339(end), "deletionGracePeriodSeconds": grace_s}
+    new = {**old, "metadata": meta}
+    if kind is kinds.NAMESPACE:
+        new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        meta.pop("deletionGracePeriodSeconds", None)
+    return new

@@ -1,0 +1,226 @@
+"""The verbs of the API on a resource: HTTP in, HTTP out, with the meaning left to ``registry``, ``listing`` and ``watching``.
+
+Leaves out subresources other than ``status``: ``subresources``.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from comparisons.lab.api import (
+    answers,
+    applying,
+    asking,
+    clock,
+    decoding,
+    kinds,
+    listing,
+    patching,
+    registry,
+    status,
+    store,
+    tables,
+    watching,
+)
+
+Value = dict[str, Any]
+
+FRESH_WAIT_S = 3.0
+"""How long a list waits for a revision that has not been yet: k8s.io/apiserver/pkg/storage/cacher blockTimeout."""
+ACCOUNT_TRIES, ACCOUNT_PAUSE_S = 10, 0.1
+"""How the ServiceAccount admission of the real server waits for a new namespace's default account."""
+PROPAGATION = ("Background", "Foreground", "Orphan")
+BODIES = (decoding.JSON, decoding.YAML)
+
+
+def change(request: web.Request) -> registry.Change:
+    """Who asks, as ``managedFields`` will say it: the fieldManager, else the program in User-Agent."""
+    program = request.headers.get("User-Agent", "unknown").partition("/")[0]
+    manager = request.query.get("fieldManager") or program
+    return registry.Change(manager=manager, now=clock.wall(), dry_run=asking.dry_run(request.query))
+
+
+async def body(request: web.Request) -> Value:
+    """The body as plain values; raises Refused."""
+    media_type = request.content_type if "Content-Type" in request.headers else decoding.JSON
+    if media_type not in BODIES:
+        raise status.unsupported_media_type(BODIES)
+    return decoding.mapping(await request.read(), media_type)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resources:
+    """The handlers, over one registry."""
+
+    registry: registry.Registry
+
+    async def collection(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
+        """GET, POST and DELETE without a name."""
+        match request.method:
+            case "GET":
+                return await self._read(request, target)
+            case "POST":
+                return await self._create(request, target)
+            case "DELETE":
+                return await self._delete_all(request, target)
+            case _:
+                raise status.method_not_allowed()
+
+    async def one(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
+        """GET, PUT, PATCH and DELETE of an object, or of its status."""
+        match request.method:
+            case "GET":
+                return self._show(request, target)
+            case "PUT":
+                return await self._replace(request, target)
+            case "PATCH":
+                return await self._patch(request, target)
+            case "DELETE" if not target.subresource:
+                return await self._delete(request, target)
+            case _:
+                raise status.method_not_allowed()
+
+    async def _read(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
+        asked = asking.reading(request.query)
+        form = answers.form(request.headers.get("Accept", ""))
+        if asked.watch:
+            return await self._watch(request, target, asked, form)
+        await self._until(asked.revision)
+        found = listing.page(self.registry.store, target, asked)
+        return answers.respond(tables.collection(target.kind, found, form, _included(request), clock.wall()))
+
+    async def _until(self, revision: int | None) -> None:
+        """Waits a little for a revision that is ahead: another writer may be about to make it."""
+        end = asyncio.get_running_loop().time() + FRESH_WAIT_S
+        while revision and revision > self.registry.store.revision and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(FRESH_WAIT_S / 30)
+
+    async def _watch(
+        self, request: web.Request, target: asking.Target, asked: asking.Reading, form: answers.Form
+    ) -> web.StreamResponse:
+        encode = tables.line_encoder(target.kind, form, _included(request))
+        watch = watching.Watch(self.registry.store, target, asked, encode)
+        response = web.StreamResponse(headers={"Content-Type": answers.JSON, "Cache-Control": "no-cache, private"})
+        await response.prepare(request)
+        try:
+            async for batch in watch.batches():
+                await response.write(batch)
+            await response.write_eof()
+        except (ConnectionError, RuntimeError):  # the watcher went away: aiohttp says either
+            pass
+        return response
+
+    async def _create(self, request: web.Request, target: asking.Target) -> web.Response:
+        if target.kind.namespaced and not target.namespace:
+            raise status.method_not_allowed()
+        kind, validation = target.kind, asking.field_validation(request.query)
+        decoded = decoding.decode(await body(request), kind, validation)
+        self._check_namespace(target, decoded.value)
+        if kind is kinds.POD:
+            await self._account(target.namespace, decoded.value)
+        made = self.registry.create(kind, target.namespace, decoded.value, change(request))
+        return self._object(request, kind, made, 201, decoded.warnings)
+
+    def _check_namespace(self, target: asking.Target, value: Value) -> None:
+        said = (value.get("metadata") or {}).get("namespace", "")
+        if target.namespace and said not in {"", target.namespace}:
+            message = "the namespace of the provided object does not match the namespace sent on the request"
+            raise status.bad_request(message)
+
+    async def _account(self, namespace: str, pod: Value) -> None:
+        """A pod needs its service account. The default one of a new namespace is waited for."""
+        spec = pod.get("spec") or {}
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        for _ in range(ACCOUNT_TRIES if name == "default" else 1):
+            if self._known(kinds.SERVICE_ACCOUNT, (namespace, name)) or not self._known(kinds.NAMESPACE, ("", namespace)):
+                return
+            await asyncio.sleep(ACCOUNT_PAUSE_S)
+        why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+        raise status.forbidden("", "pods", (pod.get("metadata") or {}).get("name", ""), why)
+
+    def _known(self, kind: kinds.Kind, key: store.Key) -> bool:
+        return self.registry.store.get(kind, key) is not None
+
+    def _show(self, request: web.Request, target: asking.Target) -> web.Response:
+        found = self.registry.get(target.kind, (target.namespace, target.name))
+        return self._object(request, target.kind, found, 200)
+
+    async def _replace(self, request: web.Request, target: asking.Target) -> web.Response:
+        kind, key = target.kind, (target.namespace, target.name)
+        decoded = decoding.decode(await body(request), kind, asking.field_validation(request.query))
+        self._check_namespace(target, decoded.value)
+        said = (decoded.value.get("metadata") or {}).get("name", target.name)
+        if said != target.name:
+            raise status.bad_request(f"the name of the object ({said}) does not match the name on the URL ({target.name})")
+        changed = self.registry.update(kind, key, decoded.value, change(request), target.subresource)
+        return self._object(request, kind, changed, 200, decoded.warnings)
+
+    async def _patch(self, request: web.Request, target: asking.Target) -> web.Response:
+        form = patching.patch_type(request.content_type)
+        content = await request.read()
+        if form is patching.PatchType.APPLY_YAML:
+            asked = applying.options(request.query)
+            done = applying.apply(self.registry, target, content, asked, change(request))
+            return self._object(request, target.kind, done.value, 201 if done.created else 200, done.warnings)
+        kind, key = target.kind, (target.namespace, target.name)
+        patched = patching.patched(form, kind.shape, self.registry.get(kind, key), content)
+        decoded = decoding.decode(patched, kind, asking.field_validation(request.query))
+        changed = self.registry.update(kind, key, decoded.value, change(request), target.subresource)
+        return self._object(request, kind, changed, 200, decoded.warnings)
+
+    async def _delete(self, request: web.Request, target: asking.Target) -> web.Response:
+        removal = await _removal(request)
+        kind = target.kind
+        done = self.registry.delete(kind, (target.namespace, target.name), removal, change(request))
+        if done.gone and not kind.returns_deleted:
+            meta = done.value["metadata"]
+            return answers.respond(status.success(status.named(kind.group, kind.plural, meta["name"], meta["uid"])))
+        return self._object(request, kind, done.value, 200)
+
+    async def _delete_all(self, request: web.Request, target: asking.Target) -> web.Response:
+        if target.kind.namespaced and not target.namespace:
+            raise status.method_not_allowed()
+        removal = await _removal(request)
+        found = listing.page(self.registry.store, target, asking.reading(request.query))
+        who = change(request)
+        for item in found.items:
+            meta = item["metadata"]
+            self.registry.delete(target.kind, (meta.get("namespace", ""), meta["name"]), removal, who)
+        return answers.respond(listing.body(target.kind, found))
+
+    def _object(
+        self, request: web.Request, kind: kinds.Kind, value: Value, code: int, warnings: tuple[str, ...] = ()
+    ) -> web.Response:
+        form = answers.form(request.headers.get("Accept", ""))
+        shown = tables.single(kind, value, form, _included(request), clock.wall())
+        return answers.respond(shown, code, warnings=warnings)
+
+
+def _included(request: web.Request) -> str:
+    return request.query.get("includeObject", "Metadata")
+
+
+async def _removal(request: web.Request) -> registry.Removal:
+    """DeleteOptions out of the body, or out of the query for clients that send none."""
+    content = await request.read()
+    said = decoding.mapping(content, request.content_type) if content.strip() else {}
+    return removal(said, request.query)
+
+
+def removal(said: Value, query: Mapping[str, str]) -> registry.Removal:
+    """DeleteOptions as values; raises Refused."""
+    options = decoding.shaped(said, "V1DeleteOptions", "DeleteOptions", "v1", decoding.FieldValidation.IGNORE).value
+    conditions = options.get("preconditions") or {}
+    propagation = options.get("propagationPolicy") or query.get("propagationPolicy")
+    if propagation not in {None, *PROPAGATION}:
+        cause = status.unsupported("propagationPolicy", propagation, PROPAGATION)
+        raise status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+    return registry.Removal(
+        grace_s=options.get("gracePeriodSeconds", asking.number(query, "gracePeriodSeconds")),
+        propagation=propagation,
+        uid=conditions.get("uid"),
+        resource_version=conditions.get("resourceVersion"),
+    )

@@ -1,0 +1,96 @@
+"""The HTTP side: one handler behind a token, that finds the resource a path names; refusals become ``Status``, never tracebacks.
+
+Leaves out what the verbs mean (``resources``, ``subresources``) and where the server listens (``app``).
+"""
+
+import dataclasses
+import hmac
+import logging
+
+from aiohttp import web
+
+from comparisons.lab.api import answers, asking, discovery, openapi, resources, status, subresources
+
+LOG = logging.getLogger(__name__)
+
+BODY_LIMIT = 3 * 1024 * 1024
+"""k8s.io/apiserver/pkg/server: MaxRequestBodyBytes."""
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+"""What the real server's ``system:public-info-viewer`` may see without a token."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """The handlers of one API server."""
+
+    resources: resources.Resources
+    subresources: subresources.Subresources
+    token: str
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        application = web.Application(client_max_size=BODY_LIMIT)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return application
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._authenticate(request)
+            return await self._route(request)
+        except status.Refused as refused:
+            return answers.refusal(refused)
+        except web.HTTPRequestEntityTooLarge:
+            return answers.refusal(status.too_large(BODY_LIMIT))
+        except web.HTTPException:
+            raise
+        except ConnectionError:
+            raise
+        except Exception:  # the edge: whatever is wrong with one request must not be the next one's trouble
+            LOG.exception("%s %s failed", request.method, request.path_qs)
+            return answers.refusal(status.internal())
+
+    def _authenticate(self, request: web.Request) -> None:
+        if request.path in OPEN_PATHS:
+            return
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self.token.encode()):
+            raise status.unauthorized()
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
+        said = self._say(request)
+        if said is not None:
+            return said
+        target = asking.target(request.path)
+        if target.subresource not in {"", "status"}:
+            return await self.subresources.handle(request, target)
+        if target.name:
+            return await self.resources.one(request, target)
+        return await self.resources.collection(request, target)
+
+    def _say(self, request: web.Request) -> web.Response | None:
+        """What the server says about itself; None for a resource's path."""
+        match request.path.strip("/").split("/"):
+            case ["healthz" | "livez" | "readyz", *_]:
+                return web.Response(text="ok")
+            case ["version"]:
+                return answers.respond(discovery.VERSION)
+            case ["openapi", *rest]:
+                return openapi.answer(rest, request)
+            case ["api"] | ["apis"] as root:
+                return self._roots(request, core=root == ["api"])
+            case ["apis", group] if group in discovery.groups():
+                return answers.respond(discovery.api_group(group))
+            case ["api", "v1"]:
+                return answers.respond(discovery.resources(""))
+            case ["apis", group, "v1"] if group in discovery.groups():
+                return answers.respond(discovery.resources(group))
+            case _:
+                return None
+
+    def _roots(self, request: web.Request, *, core: bool) -> web.Response:
+        for wish in answers.accepted(request.headers.get("Accept", "")):
+            if wish.parameters.get("as") == discovery.AGGREGATED and wish.parameters.get("v") == "v2":
+                response = answers.respond(discovery.aggregated(core=core))
+                response.headers["Content-Type"] = f"application/json;g=apidiscovery.k8s.io;v=v2;as={discovery.AGGREGATED}"
+                return response
+        return answers.respond(discovery.api_versions(request.host) if core else discovery.api_groups())

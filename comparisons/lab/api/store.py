@@ -1,0 +1,178 @@
+"""Objects in memory under one revision counter, with the last events of each kind.
+
+Outcome: every change has a revision; a list can be had as it was at a revision; a watch can go on from one. Objects are never
+changed in place, so that an old one may be handed out while a new one is stored.
+The events that are remembered are bounded (``history`` each kind); what is older is ``Compacted``.
+Leaves out what a change means: ``registry``.
+"""
+
+import collections
+import dataclasses
+import enum
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from comparisons.lab.api import kinds
+
+Key = tuple[str, str]
+"""Namespace ("" for kinds without one) and name."""
+
+
+class EventType(enum.StrEnum):
+    """What a watch says."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Event:
+    """One change. ``before`` is None for a creation; for a deletion ``after`` is the last state with the deletion's revision."""
+
+    type: EventType
+    revision: int
+    key: Key
+    before: dict[str, Any] | None
+    after: dict[str, Any]
+    _json: bytes = b""
+
+    def json(self) -> bytes:
+        """``after`` on the wire, encoded once for all watchers."""
+        if not self._json:
+            self._json = msgspec.json.encode(self.after)
+        return self._json
+
+
+class Compacted(Exception):  # noqa: N818  # it reads as what happened
+    """The events since that revision are no longer known."""
+
+    def __init__(self, revision: int, oldest: int) -> None:
+        super().__init__(f"too old resource version: {revision} ({oldest})")
+
+
+@dataclasses.dataclass(slots=True)
+class _Shelf:
+    objects: dict[Key, dict[str, Any]]
+    events: collections.deque[Event]
+    listeners: list[Callable[[Event], None]]
+    forgotten: int = 0
+    """The revision of the newest event that is no longer remembered."""
+
+
+class Store:
+    """The one owner of the cluster's state."""
+
+    def __init__(self, *, history: int) -> None:
+        self._history = history
+        self._shelves: dict[kinds.Kind, _Shelf] = {}
+        self.revision = 1
+
+    def _shelf(self, kind: kinds.Kind) -> _Shelf:
+        if kind not in self._shelves:
+            self._shelves[kind] = _Shelf({}, collections.deque(), [], forgotten=1)
+        return self._shelves[kind]
+
+    def get(self, kind: kinds.Kind, key: Key) -> dict[str, Any] | None:
+        """The object as it is now; not to be changed."""
+        return self._shelf(kind).objects.get(key)
+
+    def objects(self, kind: kinds.Kind) -> dict[Key, dict[str, Any]]:
+        """All objects of a kind as they are now; not to be changed."""
+        return self._shelf(kind).objects
+
+    def at(self, kind: kinds.Kind, revision: int) -> dict[Key, dict[str, Any]]:
+        """All objects of a kind as they were; raises Compacted."""
+        shelf = self._shelf(kind)
+        if revision < shelf.forgotten:
+            raise Compacted(revision, shelf.forgotten)
+        past = dict(shelf.objects)
+        for event in reversed(shelf.events):
+            if event.revision <= revision:
+                break
+            _undo(past, event)
+        return past
+
+    def since(self, kind: kinds.Kind, revision: int) -> list[Event]:
+        """What happened to a kind after a revision; raises Compacted."""
+        shelf = self._shelf(kind)
+        if revision < shelf.forgotten:
+            raise Compacted(revision, shelf.forgotten)
+        return list(_newer(shelf.events, revision))
+
+    def put(self, kind: kinds.Kind, key: Key, value: dict[str, Any]) -> dict[str, Any]:
+        """Stores a new state and gives it its revision."""
+        before = self.get(kind, key)
+        event_type = EventType.MODIFIED if before is not None else EventType.ADDED
+        return self._record(kind, key, event_type, before, value)
+
+    def remove(self, kind: kinds.Kind, key: Key, last: dict[str, Any]) -> dict[str, Any]:
+        """Takes an object away; ``last`` is what watchers are told it was."""
+        return self._record(kind, key, EventType.DELETED, self.get(kind, key), last)
+
+    def _record(
+        self, kind: kinds.Kind, key: Key, event_type: EventType, before: dict[str, Any] | None, value: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.revision += 1
+        after = _stamped(value, self.revision)
+        shelf = self._shelf(kind)
+        if event_type is EventType.DELETED:
+            del shelf.objects[key]
+        else:
+            shelf.objects[key] = after
+        event = Event(type=event_type, revision=self.revision, key=key, before=before, after=after)
+        self._remember(shelf, event)
+        for tell in list(shelf.listeners):
+            tell(event)
+        return after
+
+    def _remember(self, shelf: _Shelf, event: Event) -> None:
+        shelf.events.append(event)
+        while len(shelf.events) > self._history:
+            shelf.forgotten = shelf.events.popleft().revision
+
+    def listen(self, kind: kinds.Kind, tell: Callable[[Event], None]) -> Callable[[], None]:
+        """Calls ``tell`` with every event of the kind, in order, until the answer is called."""
+        listeners = self._shelf(kind).listeners
+        listeners.append(tell)
+        return lambda: listeners.remove(tell)
+
+    def dump(self) -> dict[str, Any]:
+        """The state as plain values, for a server that is stopped in order."""
+        objects = [value for shelf in self._shelves.values() for value in shelf.objects.values()]
+        return {"revision": self.revision, "objects": objects}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes over a dumped state. Older revisions are compacted, as after a real server's restart."""
+        self.revision = state["revision"]
+        for value in state["objects"]:
+            kind = kinds.by_name()[value["apiVersion"], value["kind"]]
+            meta = value["metadata"]
+            self._shelf(kind).objects[meta.get("namespace", ""), meta["name"]] = value
+        for kind in kinds.ALL:
+            self._shelf(kind).forgotten = self.revision
+
+
+def _newer(events: collections.deque[Event], revision: int) -> Iterator[Event]:
+    """Counted from the newest, since a watch that goes on is nearly always at the end."""
+    count = 0
+    for event in reversed(events):
+        if event.revision <= revision:
+            break
+        count += 1
+    return (events[index] for index in range(len(events) - count, len(events)))
+
+
+def _undo(objects: dict[Key, dict[str, Any]], event: Event) -> None:
+    if event.before is None:
+        objects.pop(event.key, None)
+    else:
+        objects[event.key] = event.before
+
+
+def _stamped(value: dict[str, Any], revision: int) -> dict[str, Any]:
+    head = {"kind": value["kind"], "apiVersion": value["apiVersion"]}
+    metadata = {**value["metadata"], "resourceVersion": str(revision)}
+    return {**head, "metadata": metadata, **{k: v for k, v in value.items() if k not in {"kind", "apiVersion", "metadata"}}}

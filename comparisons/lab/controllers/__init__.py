@@ -1,0 +1,18 @@
+"""What makes objects into pods, and pods go where they belong: the part of kube-controller-manager and scheduler a lab needs.
+
+Each controller is a class of its own file with ``keys`` (what to look at because of a change) and ``reconcile`` (bring one object
+nearer to what it should be). They speak only HTTP to the API, so they work against any API server.
+Leaves out leader election (one lab, one process), quotas, volumes, autoscaling, and node eviction.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from comparisons.lab.controllers import assembly, running
+
+
+@contextlib.asynccontextmanager
+async def following(kubeconfig: str) -> AsyncIterator[None]:
+    """Runs all controllers meanwhile, against the API server that the kubeconfig names."""
+    async with assembly.connected(kubeconfig) as (known, controllers), running.running(known, controllers):
+        yield

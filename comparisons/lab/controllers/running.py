@@ -1,0 +1,89 @@
+"""Runs the controllers: one cache for all, one queue and one task each; a task that dies is logged and started again.
+
+Leaves out what they do: each has its file.
+"""
+
+import asyncio
+import contextlib
+import typing
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+
+from comparisons.lab.api import kinds
+from comparisons.lab.controllers import cache, workqueue
+from ipseity import kube
+
+LOG = structlog.get_logger("lab.controllers")
+
+RESTART_S = 1.0
+
+
+class Controller(typing.Protocol):
+    """Something that looks at one object at a time and brings the cluster nearer to what it should be."""
+
+    name: str
+
+    def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
+        """What to look at because this object changed."""
+        ...
+
+    async def reconcile(self, key: cache.Key) -> float | None:
+        """Looks at one key; the answer is in how many seconds to look again. Raises KubernetesError."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def running(known: cache.Cache, controllers: Sequence[Controller]) -> AsyncIterator[None]:
+    """Runs the controllers meanwhile."""
+    queues = [_connect(known, controller) for controller in controllers]
+    async with known.following(), asyncio.TaskGroup() as group:
+        pairs = zip(controllers, queues, strict=True)
+        tasks = [group.create_task(_keep_running(known, each, queue), name=each.name) for each, queue in pairs]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _connect(known: cache.Cache, controller: Controller) -> workqueue.Queue:
+    queue = workqueue.Queue()
+
+    def handle(kind: kinds.Kind, value: cache.Value, gone: bool) -> None:  # noqa: FBT001  # cache.Handler
+        for key in controller.keys(kind, value, gone=gone):
+            queue.add(key)
+
+    known.on_change(handle)
+    return queue
+
+
+async def _keep_running(known: cache.Cache, controller: Controller, queue: workqueue.Queue) -> None:
+    while True:
+        try:
+            await _work(known, controller, queue)
+        except Exception:  # the edge: a mistake in one controller must neither end it nor the others
+            LOG.exception("controller failed, starting again", controller=controller.name)
+            await asyncio.sleep(RESTART_S)
+
+
+async def _work(known: cache.Cache, controller: Controller, queue: workqueue.Queue) -> None:
+    while not known.synced:  # half a picture would look like missing objects
+        await asyncio.sleep(SYNC_POLL_S)
+    while True:
+        key = await queue.next()
+        try:
+            again_s = await controller.reconcile(key)
+        except kube.KubernetesError as error:
+            delay_s = queue.failed(key)
+            LOG.info("will try again", controller=controller.name, key=key, in_s=delay_s, error=str(error))
+        except BaseException:
+            queue.failed(key)
+            raise
+        else:
+            queue.succeeded(key)
+            if again_s is not None:
+                queue.add_later(key, again_s)
+
+
+SYNC_POLL_S = 0.05

@@ -1,0 +1,86 @@
+"""Writes to the API: create, patch, delete; an answer that the object moved on or is gone is a value, not an accident.
+
+Leaves out reading: ``cache``.
+"""
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from comparisons.lab.api import kinds
+from ipseity import kube
+
+if TYPE_CHECKING:
+    from kubernetes.aio import client
+
+Value = dict[str, Any]
+
+MERGE = "application/merge-patch+json"
+NOT_FOUND, CONFLICT = 404, 409
+_LIMITS = aiohttp.ClientTimeout(total=15, sock_connect=kube.CONNECT_S)
+
+
+def path(kind: kinds.Kind, namespace: str, name: str = "", subresource: str = "") -> str:
+    """The URL's path of an object or a collection."""
+    parts = [kind.root, *(("namespaces", namespace) if kind.namespaced else ()), kind.plural, name, subresource]
+    return "/".join(part for part in parts if part)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Writer:
+    """One API server, as a controller writes to it."""
+
+    api: "client.ApiClient"
+    name: str
+    """What ``managedFields`` and Events call the writer."""
+
+    async def create(self, kind: kinds.Kind, value: Value, subresource: str = "") -> Value:
+        """POST; raises KubernetesError."""
+        meta = value["metadata"]
+        name = meta.get("name", "") if subresource else ""
+        return await self._send("POST", path(kind, meta.get("namespace", ""), name, subresource), value)
+
+    async def patch(self, kind: kinds.Kind, value: Value, change: Value, subresource: str = "") -> Value | None:
+        """Merges a change into this very object (by UID); None if it is gone. Raises KubernetesError."""
+        meta = value["metadata"]
+        own = {"uid": meta["uid"], **change.get("metadata", {})}
+        where = path(kind, meta.get("namespace", ""), meta["name"], subresource)
+        return await self._unless_gone("PATCH", where, {**change, "metadata": own}, MERGE)
+
+    async def replace(self, kind: kinds.Kind, value: Value, subresource: str = "") -> Value | None:
+        """PUT of a state with its resourceVersion; None if the object is gone or has moved on. Raises KubernetesError."""
+        meta = value["metadata"]
+        where = path(kind, meta.get("namespace", ""), meta["name"], subresource)
+        return await self._unless_gone("PUT", where, value)
+
+    async def delete(self, kind: kinds.Kind, value: Value, propagation: str = "Background", grace_s: int | None = None) -> None:
+        """Deletes this very object (by UID), if it is there. Raises KubernetesError."""
+        meta = value["metadata"]
+        options: Value = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": meta["uid"]}}
+        options |= {"propagationPolicy": propagation} | ({} if grace_s is None else {"gracePeriodSeconds": grace_s})
+        await self._unless_gone("DELETE", path(kind, meta.get("namespace", ""), meta["name"]), options)
+
+    async def _unless_gone(self, method: str, where: str, body: Value, media_type: str = "application/json") -> Value | None:
+        try:
+            return await self._send(method, where, body, media_type)
+        except kube.KubernetesError as error:
+            if error.status in {NOT_FOUND, CONFLICT}:
+                return None
+            raise
+
+    async def _send(self, method: str, where: str, body: Value, media_type: str = "application/json") -> Value:
+        headers = {"Accept": "application/json", "Content-Type": media_type, "User-Agent": self.name}
+        await self.api.update_params_for_auth(headers, [], ["BearerToken"], where, method, None)
+        url = f"{self.api.configuration.host}{where}"
+        try:
+            reply = await self.api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=_LIMITS)
+            response: aiohttp.ClientResponse = reply.response
+            answer = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise kube.unreachable(self.api, error) from error
+        if not response.ok:
+            raise kube.refused(response.status, answer, response.headers)
+        found: Value = json.loads(answer)
+        return found
