@@ -100,6 +100,7 @@ def plan(options: Options, release: str) -> Plan:
     defines = {
         "MAX_EDGES": options.max_edges,
         "MAX_CONNECTIONS": options.max_connections,
+        "MAX_OVERFLOW": options.max_connections // 4,
         "MAX_PREFIXES": options.max_prefixes,
         "RECORD_RING_PAGES": options.record_ring_bytes // 4096,
         "CGROUP_RING_PAGES": options.cgroup_ring_bytes // 4096,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 SOURCES: Final = ("include/flow.h", "include/maps.h", "owner.c", "tcp.c", "udp.c", "cgroup.c")
 """One compilation unit in this order: the programs share their maps."""
-MAPS: Final = ("edges", "losses", "kernel_settings", "prefixes", "records", "cgroups", "connections", "udp_sockets")
+MAPS: Final = ("edges", "losses", "kernel_settings", "prefixes", "records", "cgroups", "connections", "overflow", "udp_sockets")
 PROGRAMS: Final = {
     "tcp_ops": "sock_ops",
     "packet_egress": "cgroup_skb",

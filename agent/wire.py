@@ -60,6 +60,7 @@ EDGE_BLOCKS: Final = np.dtype([("id", "<u8"), ("last_boot_ns", "<u8"), ("wide", 
 
 CONNECTION: Final = np.dtype(
     [
+        ("cookie", "<u8"),
         ("cgroup", "<u8"),
         ("netns", "<u8"),
         ("opened_boot_ns", "<u8"),

@@ -24,7 +24,7 @@ static __always_inline void owner_of_connecting(struct __sk_buff *skb, struct bp
 {
 	struct bpf_sock *full = bpf_sk_fullsock(sk);
 	u64 cookie = bpf_get_socket_cookie(skb);
-	struct connection *c = connections.lookup(&cookie);
+	struct connection *c = connection(cookie);
 	if (c && full && !c->cgroup)
 		c->cgroup = bpf_sk_cgroup_id(full);
 }

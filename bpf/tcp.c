@@ -197,15 +197,18 @@ static __always_inline void ended(struct bpf_sock_ops *ctx, struct connection *c
 static __always_inline void state_changed(struct bpf_sock_ops *ctx, u32 from, u32 to)
 {
 	u64 cookie = bpf_get_socket_cookie(ctx);
-	struct connection *c = connections.lookup(&cookie);
-	if (!c)
+	struct connection *c = connection(cookie);
+	if (!c) {
+		if (to == BPF_TCP_CLOSE)
+			lose(LOSS_SOCKETS_FULL);
 		return;
+	}
 	if (to == BPF_TCP_FIN_WAIT2) {
 		c->fin_wait2_received = ctx->bytes_received;
 		return;
 	}
 	ended(ctx, c, from);
-	connections.delete(&cookie);
+	end_connection(c, cookie);
 }
 
 static __always_inline u64 cgroup_of_listener(struct bpf_sock_ops *ctx)
@@ -221,24 +224,23 @@ static __always_inline u64 cgroup_of_listener(struct bpf_sock_ops *ctx)
 static __always_inline void begun(struct bpf_sock_ops *ctx, bool active)
 {
 	u64 cookie = bpf_get_socket_cookie(ctx), now = bpf_ktime_get_boot_ns();
-	struct connection fresh = {};
-	fresh.opened_boot_ns = now;
-	fresh.netns = NETNS(ctx);
-	fresh.direction = active ? EGRESS : INGRESS;
-	fresh.cgroup = active ? CURRENT_CGROUP() : cgroup_of_listener(ctx);
-	if (!active)
-		established(ctx, &fresh, now);
-	if (connections.update(&cookie, &fresh)) {
+	struct connection *c = new_connection(cookie);
+	if (!c) {
 		lose(LOSS_SOCKETS_FULL);
 		return;
 	}
+	c->opened_boot_ns = now;
+	c->netns = NETNS(ctx);
+	c->direction = active ? EGRESS : INGRESS;
+	c->cgroup = active ? CURRENT_CGROUP() : cgroup_of_listener(ctx);
+	if (!active)
+		established(ctx, c, now);
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 static __always_inline void answered(struct bpf_sock_ops *ctx)
 {
-	u64 cookie = bpf_get_socket_cookie(ctx);
-	struct connection *c = connections.lookup(&cookie);
+	struct connection *c = connection(bpf_get_socket_cookie(ctx));
 	if (!c)
 		return;
 	u64 now = bpf_ktime_get_boot_ns();

@@ -68,6 +68,7 @@ struct edge_value {
  * charged to the owner at the time; its bytes stay in the kernel's own socket until the end, or until sock_diag is asked.
  */
 struct connection {
+	u64 cookie;          /* 0: the slot is free */
 	u64 cgroup;
 	u64 netns;
 	u64 opened_boot_ns;  /* active: SYN; passive: established */
@@ -129,7 +130,7 @@ struct prefix_key {
 
 _Static_assert(sizeof(struct edge_key) == 64, "edge_key");
 _Static_assert(sizeof(struct edge_value) == 216, "edge_value");
-_Static_assert(sizeof(struct connection) == 40, "connection");
+_Static_assert(sizeof(struct connection) == 48, "connection");
 _Static_assert(sizeof(struct connection_record) == 128, "connection_record");
 _Static_assert(sizeof(struct cgroup_record) == 432, "cgroup_record");
 _Static_assert(sizeof(struct prefix_key) == 20, "prefix_key");
