@@ -156,6 +156,9 @@ class ObjectEvent:
     object: Pod | Service | Node
     boot_ns: int
     """When it reached this agent."""
+    since_boot_ns: int | None = None
+    """The earliest moment at which it may have become true, where that is not ``boot_ns``: after an outage, when the API
+    server was last heard before; 0 for the very first list."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +167,7 @@ class CgroupEvent:
 
     cgroup: CgroupId
     path: str
-    """From the cgroup2 root, starting with "/"."""
+    """From the cgroup2 root, starting with "/". Of a gone one it may be empty."""
     boot_ns: int
     gone: bool = False
 

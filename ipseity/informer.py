@@ -14,7 +14,7 @@ import enum
 import random
 import socket
 import typing
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -170,7 +170,7 @@ class Informer(typing.Generic[T]):
         """
         return max(0, now_ns - (self._heard_ns or self._started_ns)) / 1e9
 
-    async def events(self) -> AsyncIterator[WatchEvent[T]]:
+    async def events(self) -> AsyncGenerator[WatchEvent[T], None]:
         """Yield changes for ever. Never raises for what the API server does or fails to do."""
         while True:
             try:
@@ -179,7 +179,7 @@ class Informer(typing.Generic[T]):
             except kube.KubernetesError as error:
                 await asyncio.sleep(self._failed(error))
 
-    async def _follow(self) -> AsyncIterator[WatchEvent[T]]:
+    async def _follow(self) -> AsyncGenerator[WatchEvent[T], None]:
         """List where needed, then watch once."""
         if self._lost_contact and self._version:
             await self._check_for_rollback()
@@ -240,7 +240,7 @@ class Informer(typing.Generic[T]):
             for change, uid, value in gone + seen
         ]
 
-    async def _watch(self) -> AsyncIterator[WatchEvent[T]]:
+    async def _watch(self) -> AsyncGenerator[WatchEvent[T], None]:
         lifetime_s = self._pace.watch_s * random.uniform(1.0, 1.2)  # noqa: S311  # jitter, not a secret
         query = self._query(
             watch="true",

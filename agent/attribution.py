@@ -1,0 +1,103 @@
+"""Who is at the two ends of an edge, and what that rests on.
+
+Here because this is the product: the local end by the socket's cgroup, the remote end by the other socket where it is
+on this node too, else by who had the address at that time. The evidence is part of every answer, and there is no
+silent way from one kind to the other. Leaves out how owners are known (``ownership``) and counting (``edges``).
+"""
+
+import dataclasses
+import ipaddress
+from typing import assert_never
+
+from agent import model, ownership, places
+
+
+def local_end(
+    owners: ownership.Ownership,
+    *,
+    cgroup: model.CgroupId,
+    netns: model.NetnsCookie,
+    address: model.IpAddress | None,
+    at_boot_ns: int,
+) -> model.End:
+    """Name the end whose socket is on this node, from its cgroup, or its network namespace where it has no cgroup."""
+    place = owners.local(cgroup, at_boot_ns, netns)
+    text = str(address) if address is not None else ""
+    match place:
+        case places.InPod():
+            pod = owners.pod(place.uid)
+            if pod is None:
+                return model.End(
+                    kind=model.Kind.POD,
+                    evidence=model.Evidence.KERNEL,
+                    address=text,
+                    pod_uid=place.uid,
+                    container_id=place.container_id,
+                    cgroup=cgroup,
+                    reason=model.Reason.POD_NOT_IN_API,
+                )
+            end = _pod_end(pod, model.Evidence.KERNEL, text)
+            return dataclasses.replace(end, container_id=place.container_id, cgroup=cgroup)
+        case places.OnHost():
+            return model.End(
+                kind=model.Kind.HOST, evidence=model.Evidence.KERNEL, address=text, name=place.unit, cgroup=cgroup
+            )
+        case reason:
+            return model.End(
+                kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, address=text, cgroup=cgroup, reason=reason
+            )
+
+
+def remote_end(
+    owners: ownership.Ownership,
+    *,
+    address: model.IpAddress | model.IpNetwork,
+    start_boot_ns: int,
+    end_boot_ns: int,
+) -> model.End:
+    """Name the other end by its address, as it was from start to end. A network is what the kernel collapsed to."""
+    if isinstance(address, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        prefix = str(address)
+        return model.End(kind=model.Kind.EXTERNAL, evidence=model.Evidence.IP, address=prefix, name=prefix)
+    owner = owners.at(address, start_boot_ns, end_boot_ns)
+    text = str(address)
+    match owner:
+        case model.Pod():
+            return _pod_end(owner, model.Evidence.IP, text)
+        case model.Service():
+            return model.End(
+                kind=model.Kind.SERVICE,
+                evidence=model.Evidence.IP,
+                address=text,
+                namespace=owner.namespace,
+                name=owner.name,
+                workload=owner.name,
+                workload_kind="Service",
+            )
+        case model.Node():
+            return model.End(
+                kind=model.Kind.NODE,
+                evidence=model.Evidence.IP,
+                address=text,
+                name=owner.name,
+                reason=model.Reason.HOST_NETWORK,
+            )
+        case model.Reason.NO_OWNER | model.Reason.AMBIGUOUS:
+            return model.End(kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, address=text, reason=owner)
+        case _:
+            assert_never(owner)
+
+
+def _pod_end(pod: model.Pod, evidence: model.Evidence, address: str) -> model.End:
+    return model.End(
+        kind=model.Kind.POD,
+        evidence=evidence,
+        address=address,
+        namespace=pod.namespace,
+        name=pod.name,
+        pod_uid=pod.uid,
+        workload=pod.workload or pod.name,
+        workload_kind=pod.workload_kind,
+        service_account=pod.service_account,
+        labels=pod.labels,
+    )

@@ -1,0 +1,268 @@
+"""Pods, services and nodes from the Kubernetes API, as the few fields that the agent keeps.
+
+Here because this is where Kubernetes' objects become the agent's vocabulary: a pod of 10 kB becomes one of 300 bytes,
+whose strings are shared with its siblings'. All pods of the cluster are followed (remote ends are named by address);
+for another node's pod that costs one small object. Leaves out the watch itself (``ipseity.informer``) and what is made
+of the events (``ownership``).
+"""
+
+import asyncio
+import contextlib
+import functools
+import ipaddress
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agent import model
+from ipseity import informer, kube
+
+if TYPE_CHECKING:
+    from kubernetes.aio import client
+
+Object = model.Pod | model.Service | model.Node
+
+_DEPLOYERS = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
+"""Label that a controller puts on its ReplicaSets and their pods -> its kind (Kubernetes, Argo Rollouts)."""
+_CRON_JOB = re.compile(r"(?P<name>.+)-\d{8,10}")
+"""A CronJob names its Jobs after the scheduled minute (Kubernetes 1.21+) or second since 1970."""
+_VOLATILE = frozenset(
+    {
+        *_DEPLOYERS,
+        "controller-revision-hash",
+        "pod-template-generation",
+        "controller-uid",
+        "batch.kubernetes.io/controller-uid",
+    }
+)
+"""Labels that change with every roll-out and name nobody."""
+_TERMINAL = frozenset({"Succeeded", "Failed"})
+
+
+class _Owner(msgspec.Struct):
+    kind: str
+    name: str
+    controller: bool = False
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    uid: str
+    name: str
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[_Owner] | None = None
+
+
+class _Ip(msgspec.Struct):
+    ip: str = ""
+
+
+class _PodSpec(msgspec.Struct, rename="camel"):
+    node_name: str = ""
+    service_account_name: str = ""
+    host_network: bool = False
+
+
+class _PodStatus(msgspec.Struct):
+    phase: str = ""
+    podIP: str = ""  # noqa: N815  # Kubernetes' spelling
+    podIPs: list[_Ip] | None = None  # noqa: N815  # Kubernetes' spelling
+
+
+class PodShape(msgspec.Struct):
+    """The fields of a v1 Pod that are read at all."""
+
+    metadata: _Meta
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+
+
+class _LoadBalancer(msgspec.Struct):
+    ingress: list[_Ip] | None = None
+
+
+class _ServiceSpec(msgspec.Struct):
+    clusterIP: str = ""  # noqa: N815  # Kubernetes' spelling
+    clusterIPs: list[str] | None = None  # noqa: N815  # Kubernetes' spelling
+    externalIPs: list[str] | None = None  # noqa: N815  # Kubernetes' spelling
+
+
+class _ServiceStatus(msgspec.Struct, rename="camel"):
+    load_balancer: _LoadBalancer = msgspec.field(default_factory=_LoadBalancer)
+
+
+class ServiceShape(msgspec.Struct):
+    """The fields of a v1 Service that are read at all."""
+
+    metadata: _Meta
+    spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
+    status: _ServiceStatus = msgspec.field(default_factory=_ServiceStatus)
+
+
+class _NodeAddress(msgspec.Struct):
+    type: str
+    address: str
+
+
+class _NodeSpec(msgspec.Struct):
+    podCIDR: str = ""  # noqa: N815  # Kubernetes' spelling
+    podCIDRs: list[str] | None = None  # noqa: N815  # Kubernetes' spelling
+
+
+class _NodeStatus(msgspec.Struct):
+    addresses: list[_NodeAddress] | None = None
+
+
+class NodeShape(msgspec.Struct):
+    """The fields of a v1 Node that are read at all."""
+
+    metadata: _Meta
+    spec: _NodeSpec = msgspec.field(default_factory=_NodeSpec)
+    status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
+
+
+def to_pod(shape: PodShape) -> model.Pod:
+    """Trim a pod. Raises ValueError for an address that is none."""
+    meta, spec, status = shape.metadata, shape.spec, shape.status
+    kind, workload = _workload(meta, spec.node_name)
+    return model.Pod(
+        uid=model.PodUid(meta.uid),
+        namespace=sys.intern(meta.namespace),
+        name=meta.name,
+        node=sys.intern(spec.node_name),
+        workload_kind=sys.intern(kind),
+        workload=sys.intern(workload),
+        service_account=sys.intern(spec.service_account_name or "default"),
+        host_network=spec.host_network,
+        ips=_addresses([each.ip for each in status.podIPs or ()] or [status.podIP]),
+        terminal=status.phase in _TERMINAL,
+        labels=_labels(meta.labels or {}),
+        static_hash=(meta.annotations or {}).get("kubernetes.io/config.hash", ""),
+    )
+
+
+def to_service(shape: ServiceShape) -> model.Service | None:
+    """Trim a service; None where it has no address (headless, ExternalName)."""
+    spec = shape.spec
+    cluster = [text for text in spec.clusterIPs or [spec.clusterIP] if text not in ("", "None")]
+    balancers = [each.ip for each in shape.status.load_balancer.ingress or ()]
+    ips = _addresses([*cluster, *(spec.externalIPs or ()), *balancers])
+    if not ips:
+        return None
+    meta = shape.metadata
+    return model.Service(uid=meta.uid, namespace=sys.intern(meta.namespace), name=meta.name, ips=ips)
+
+
+def to_node(shape: NodeShape) -> model.Node:
+    """Trim a node: its addresses and its pods' ranges."""
+    texts = [each.address for each in shape.status.addresses or () if each.type in ("InternalIP", "ExternalIP")]
+    cidrs = shape.spec.podCIDRs or [shape.spec.podCIDR]
+    return model.Node(
+        uid=shape.metadata.uid,
+        name=sys.intern(shape.metadata.name),
+        ips=_addresses(texts),
+        pod_cidrs=tuple(ipaddress.ip_network(text) for text in cidrs if text),
+    )
+
+
+_READS: tuple[tuple[kube.Resource, type, type[Object], Callable[[Any], Object | None]], ...] = (
+    (kube.NODES, NodeShape, model.Node, to_node),
+    (kube.SERVICES, ServiceShape, model.Service, to_service),
+    (kube.PODS, PodShape, model.Pod, to_pod),
+)
+
+
+class Cluster:
+    """Follows pods, services and nodes of the whole cluster."""
+
+    def __init__(
+        self,
+        api: "client.ApiClient",
+        *,
+        clock: Callable[[], int],
+        known: Mapping[str, Object] | None = None,
+        heard_boot_ns: int = 0,
+    ) -> None:
+        """Prepare. ``known`` is what an earlier run knew, by uid, and ``heard_boot_ns`` when it last heard."""
+        self.informers: tuple[informer.Informer[Object], ...] = tuple(
+            informer.Informer(
+                api,
+                resource,
+                shape=shape,
+                trim=trim,
+                clock=clock,
+                known={uid: each for uid, each in (known or {}).items() if isinstance(each, kind)},
+                heard_ns=heard_boot_ns,
+            )
+            for resource, shape, kind, trim in _READS
+        )
+
+    @property
+    def synced(self) -> bool:
+        """Whether every list has been read once."""
+        return all(each.synced for each in self.informers)
+
+    def staleness_s(self, now_boot_ns: int) -> dict[str, float]:
+        """How old the knowledge may be, by resource."""
+        return {each.resource.name: each.staleness_s(now_boot_ns) for each in self.informers}
+
+    def malformed(self) -> dict[str, int]:
+        """Lines and objects that could not be read, by resource."""
+        return {each.resource.name: each.malformed for each in self.informers}
+
+    async def follow(self, deliver: Callable[[model.ObjectEvent], object]) -> None:
+        """Deliver every change, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in self.informers:
+                tasks.create_task(_follow(each, deliver), name=f"watch {each.resource.name}")
+
+
+async def _follow(source: informer.Informer[Object], deliver: Callable[[model.ObjectEvent], object]) -> None:
+    async with contextlib.aclosing(source.events()) as events:
+        async for event in events:
+            change, since_ns = _CHANGES[event.change], event.since_ns
+            deliver(model.ObjectEvent(change=change, object=event.value, boot_ns=event.boot_ns, since_boot_ns=since_ns))
+
+
+_CHANGES = {informer.Change.SEEN: model.Change.SEEN, informer.Change.GONE: model.Change.GONE}
+
+
+def _workload(meta: _Meta, node: str) -> tuple[str, str]:
+    """Name the top owner as a person would, from the pod alone: no watch of ReplicaSets and Jobs is needed."""
+    controller = next((each for each in meta.owner_references or () if each.controller), None)
+    if controller is None:
+        return "Pod", meta.name
+    if controller.kind == "Node":  # a static pod: its name ends in the node's
+        return "Pod", meta.name.removesuffix(f"-{node}")
+    if controller.kind == "ReplicaSet":
+        for label, kind in _DEPLOYERS.items():
+            suffix = f"-{(meta.labels or {}).get(label, '')}"
+            if suffix != "-" and controller.name.endswith(suffix):
+                return kind, controller.name.removesuffix(suffix)
+    if controller.kind == "Job" and (found := _CRON_JOB.fullmatch(controller.name)):
+        return "CronJob", found["name"]
+    return controller.kind, controller.name
+
+
+def _addresses(texts: Iterable[str]) -> tuple[model.IpAddress, ...]:
+    return tuple(_address(text) for text in texts if text)
+
+
+def _address(text: str) -> model.IpAddress:
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _labels(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return _shared(tuple(sorted((key, value) for key, value in labels.items() if key not in _VOLATILE)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Give one tuple for all replicas of a workload."""
+    return labels
