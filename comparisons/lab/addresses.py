@@ -29,7 +29,9 @@ class Pool:
 
     def __init__(self, networks: Sequence[IpNetwork]) -> None:
         self._networks = tuple(networks)
-        self._end = min(network.num_addresses - 1 if network.version == 4 else network.num_addresses for network in networks)
+        self._end = min(
+            network.num_addresses - 1 if network.version == 4 else network.num_addresses for network in networks
+        )
         self._next = GATEWAY + 1
         self._free: list[int] = []
         self._taken: dict[str, int] = {}

@@ -17,9 +17,24 @@ CAPABILITIES = frozenset(
     "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
 )
 """What containerd gives a container that asks for nothing (containerd: pkg/oci/spec.go, defaultUnixCaps)."""
+ALL_CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
+    "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
+    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM "
+    "BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+"""In the order of their bits (include/uapi/linux/capability.h)."""
 CPU_PERIOD_US = 100_000
 """The kubelet's ``--cpu-cfs-quota-period``."""
-MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware")
+MASKED = (
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+    "/sys/firmware",
+)
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -49,7 +64,13 @@ class Place:
 
 
 def config(
-    pod: Json, container: Json, place: Place, *, arguments: Sequence[str], environ: Mapping[str, str], mounts: Sequence[Mount]
+    pod: Json,
+    container: Json,
+    place: Place,
+    *,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    mounts: Sequence[Mount],
 ) -> Json:
     """config.json of a container (opencontainers/runtime-spec 1.0.2)."""
     security = _security(pod, container)
@@ -101,7 +122,11 @@ def _user(security: Json, name: str) -> Json:
             reason="CreateContainerConfigError",
             hint="set runAsUser",
         )
-    return {"uid": uid, "gid": int(security.get("runAsGroup", 0)), "additionalGids": [int(gid) for gid in security["groups"]]}
+    return {
+        "uid": uid,
+        "gid": int(security.get("runAsGroup", 0)),
+        "additionalGids": [int(gid) for gid in security["groups"]],
+    }
 
 
 def capabilities(security: Json, available: frozenset[str]) -> frozenset[str]:
@@ -115,7 +140,8 @@ def capabilities(security: Json, available: frozenset[str]) -> frozenset[str]:
     missing = added - {"ALL"} - available
     if missing:
         raise errors.PodRefused(
-            f"this machine cannot give the capabilities {', '.join(sorted(missing))}", reason="CreateContainerConfigError"
+            f"this machine cannot give the capabilities {', '.join(sorted(missing))}",
+            reason="CreateContainerConfigError",
         )
     return (start - dropped | (added - {"ALL"})) & available
 
@@ -171,7 +197,9 @@ def resources(asked: Json) -> Json:
     return found | ({"cpu": cpu} if cpu else {})
 
 
-def hosts(own_ips: Sequence[str], hostname: str, aliases: Sequence[Json], services: Sequence[tuple[str, Sequence[str]]]) -> str:
+def hosts(
+    own_ips: Sequence[str], hostname: str, aliases: Sequence[Json], services: Sequence[tuple[str, Sequence[str]]]
+) -> str:
     """/etc/hosts: the pod itself, its ``hostAliases``, and every Service under its names, in place of a DNS server."""
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
     lines += [f"{ip}\t{hostname}" for ip in own_ips]

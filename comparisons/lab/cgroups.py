@@ -54,7 +54,7 @@ def hierarchies() -> list[pathlib.Path]:
         kind = after.split()[0]
         if kind in ("cgroup", "cgroup2"):
             mounts.append((kind != "cgroup2", pathlib.Path(before.split()[4])))
-    if not mounts or mounts[0] is None or not any(not old for old, _ in mounts):
+    if all(old for old, _ in mounts):
         raise errors.LabError("no cgroup2 is mounted", hint="mount -t cgroup2 none /sys/fs/cgroup/unified")
     return [path for _, path in sorted(mounts)]
 
@@ -64,11 +64,11 @@ def unified() -> pathlib.Path:
     return hierarchies()[0]
 
 
-def join(cgroup: str) -> None:
-    """Move the calling process into this cgroup2, made if it is not there."""
+def adopt(cgroup: str, pid: int) -> None:
+    """Move a process into this cgroup2, made if it is not there."""
     directory = unified() / cgroup.lstrip("/")
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "cgroup.procs").write_text(str(os.getpid()))
+    (directory / "cgroup.procs").write_text(str(pid))
 
 
 def end(cgroup: str) -> None:
@@ -78,7 +78,9 @@ def end(cgroup: str) -> None:
     deadline_s = time.monotonic() + END_S
     while any(_members(tree) for tree in trees):
         if time.monotonic() > deadline_s:
-            raise errors.LabError(f"processes of cgroup {cgroup} do not end: {sorted({p for t in trees for p in _members(t)})}")
+            raise errors.LabError(
+                f"processes of cgroup {cgroup} do not end: {sorted({p for t in trees for p in _members(t)})}"
+            )
         for tree in trees:
             _kill(tree)
         _pause()

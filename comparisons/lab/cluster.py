@@ -52,7 +52,9 @@ class Cluster:
         await self.api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
         url = f"{self.api.configuration.host}{path}"
         try:
-            reply = await self.api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=TIMEOUT)
+            reply = await self.api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=TIMEOUT
+            )
             response: aiohttp.ClientResponse = reply.response
             answer = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

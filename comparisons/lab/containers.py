@@ -56,13 +56,19 @@ class Instance:
         return processes.reap(self.pidfd)
 
 
+def program() -> str:
+    """The runtime that is installed."""
+    found = next((path for name in RUNTIMES if (path := shutil.which(name))), None)
+    if found is None:
+        raise errors.LabError(f"neither of {', '.join(RUNTIMES)} is installed", hint="apt-get install runc")
+    return found
+
+
 class Runtime:
     """The OCI runtime of one node."""
 
     def __init__(self, node: layout.Node) -> None:
-        self._program = next((found for name in RUNTIMES if (found := shutil.which(name))), "")
-        if not self._program:
-            raise errors.LabError(f"neither of {', '.join(RUNTIMES)} is installed", hint="apt-get install runc")
+        self._program = program()
         self._root = node.runc
         self._turn = asyncio.Semaphore(STARTS)
 

@@ -62,7 +62,7 @@ def _named(source: Json, **kinds: str) -> set[tuple[str, str]]:
 def variables(container: Json, sources: Sources, services: Mapping[str, str]) -> dict[str, str]:
     """Every variable of a container. Later ones win: services, then ``envFrom``, then ``env`` in its order."""
     found = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-    found |= {"HOSTNAME": hostname(sources.pod), "HOME": "/root"} | services
+    found |= {"HOSTNAME": hostname(sources.pod), "HOME": "/root"} | dict(services)
     for source in container.get("envFrom") or ():
         found |= _all_of(source, sources)
     for variable in container.get("env") or ():
@@ -104,7 +104,9 @@ def _all_of(source: Json, sources: Sources) -> dict[str, str]:
         reference = source.get(key)
         if reference and reference["name"] in objects:
             data = contents(objects[reference["name"]])
-            return {f"{source.get('prefix') or ''}{name}": value.decode(errors="replace") for name, value in data.items()}
+            return {
+                f"{source.get('prefix') or ''}{name}": value.decode(errors="replace") for name, value in data.items()
+            }
         if reference and not reference.get("optional"):
             raise errors.PodRefused(f"{kind} {reference['name']!r} does not exist", reason=CONFIG_ERROR)
     return {}
@@ -135,7 +137,10 @@ def field(path: str, sources: Sources) -> str:
 
 
 def _quoted_lines(pairs: Mapping[str, str] | None) -> str:
-    escaped = ((key, text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for key, text in (pairs or {}).items())
+    escaped = (
+        (key, text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n"))
+        for key, text in (pairs or {}).items()
+    )
     return "\n".join(f'{key}="{text}"' for key, text in sorted(escaped))
 
 
@@ -201,7 +206,10 @@ def services(objects: Iterable[Json], namespace: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for service in objects:
         metadata, spec = service["metadata"], service["spec"]
-        here = metadata["namespace"] == namespace or (metadata["namespace"], metadata["name"]) == ("default", "kubernetes")
+        here = metadata["namespace"] == namespace or (metadata["namespace"], metadata["name"]) == (
+            "default",
+            "kubernetes",
+        )
         if here and spec.get("clusterIP") not in (None, "", "None") and spec.get("ports"):
             found.update(_service(metadata["name"], spec))
     return found

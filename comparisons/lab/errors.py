@@ -1,9 +1,9 @@
 """What can go wrong in the lab, named by what the caller can do about it.
 
-    LabError                 the root; carries a hint for the person who reads it
-    +-- ProgramFailed        runc, nft or another program said no; quotes its last words
-    +-- PodRefused           this pod cannot start as it is written: an Event and a waiting reason, never a crash
-    +-- Exhausted            no address is free until another pod ends: wait
+LabError                 the root; carries a hint for the person who reads it
++-- ProgramFailed        runc, nft or another program said no; quotes its last words
++-- PodRefused           this pod cannot start as it is written: an Event and a waiting reason, never a crash
++-- Exhausted            no address is free until another pod ends: wait
 """
 
 

@@ -146,7 +146,7 @@ class Launcher:
             bundle.Mount(source=self._box.directory / "resolv.conf", destination="/etc/resolv.conf"),
             bundle.Mount(source=words, destination=spec.get("terminationMessagePath") or "/dev/termination-log"),
         ]
-        asked = volumes.mounts(spec, self._box.directory / "volumes", self._box.volumes, found)
+        asked = volumes.mounts(spec, self._box.directory / "volumes", self._box.filled, found)
         for mount in asked:
             if not mount.source.exists():  # a subPath that is not there yet is a directory, as for the kubelet
                 mount.source.mkdir(parents=True)
@@ -199,5 +199,3 @@ def unsupported(pod: Json) -> list[str]:
     ports = [port for it in pod["spec"]["containers"] for port in it.get("ports") or () if port.get("hostPort")]
     hosted = pod["spec"].get("hostNetwork")
     return [f"hostPort {port['hostPort']} is not opened" for port in ports if not hosted]
-
-

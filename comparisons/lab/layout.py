@@ -47,6 +47,10 @@ class Lab:
         """One file per process: its pid and start time."""
         return self.state / "processes"
 
+    def log(self, process: str) -> pathlib.Path:
+        """What a process of the lab itself says."""
+        return self.state / "log" / f"{process}.log"
+
     @property
     def fabric(self) -> pathlib.Path:
         """The namespace that stands between the nodes and for the world outside."""
@@ -83,6 +87,11 @@ class Node:
     def cgroup(self) -> str:
         """The node's root in each hierarchy: what ``--cgroup-root`` of an agent points at."""
         return f"{self.lab.cgroup}/{self.name}"
+
+    @property
+    def ready(self) -> pathlib.Path:
+        """There once the API has heard of the node."""
+        return self.state / "ready"
 
     @property
     def runc(self) -> pathlib.Path:

@@ -99,7 +99,9 @@ def containers(pod: Json) -> tuple[Container, ...]:
         role = Role.SIDECAR if spec.get("restartPolicy") == "Always" else Role.INIT
         found.append(Container(name=spec["name"], role=role, spec=spec))
     waiting = Waiting(reason="PodInitializing" if found else "ContainerCreating")
-    found += [Container(name=spec["name"], role=Role.MAIN, spec=spec, state=waiting) for spec in pod["spec"]["containers"]]
+    found += [
+        Container(name=spec["name"], role=Role.MAIN, spec=spec, state=waiting) for spec in pod["spec"]["containers"]
+    ]
     return tuple(found)
 
 
@@ -183,7 +185,10 @@ def _eligible(policy: str, pod: Sequence[Container]) -> list[Container]:
 
 def _verdict(policy: str, pod: Sequence[Container]) -> str:
     """Succeeded or Failed if no main container will ever run again, else nothing."""
-    if any(it.role is Role.INIT and isinstance(it.state, Terminated) and not _succeeded(it) and not restarts(policy, it) for it in pod):
+    if any(
+        it.role is Role.INIT and isinstance(it.state, Terminated) and not _succeeded(it) and not restarts(policy, it)
+        for it in pod
+    ):
         return "Failed"
     mains = [it for it in pod if it.role is Role.MAIN]
     if any(not isinstance(it.state, Terminated) or restarts(policy, it) for it in mains):

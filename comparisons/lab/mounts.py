@@ -71,5 +71,6 @@ def _mount(source: str, target: pathlib.Path, kind: str, flags: int, options: st
     if result != 0:
         reason = os.strerror(ctypes.get_errno()).lower()
         raise errors.LabError(
-            f"cannot mount {kind or source} at {target}: {reason}", hint="the lab needs root (CAP_SYS_ADMIN), overlay and tmpfs"
+            f"cannot mount {kind or source} at {target}: {reason}",
+            hint="the lab needs root (CAP_SYS_ADMIN), overlay and tmpfs",
         )

@@ -86,7 +86,9 @@ def _address(ipr: Any, it: network.Address) -> None:
 def _route(ipr: Any, it: network.Route) -> None:
     gateway = {"gateway": it.gateway} if it.gateway else {}
     scope = {"scope": 253} if not it.gateway and _family(it.destination) == socket.AF_INET else {}  # RT_SCOPE_LINK
-    ipr.route("replace", dst=it.destination, oif=_index(ipr, it.link), family=_family(it.destination), **gateway, **scope)
+    ipr.route(
+        "replace", dst=it.destination, oif=_index(ipr, it.link), family=_family(it.destination), **gateway, **scope
+    )
 
 
 def _index(ipr: Any, name: str) -> int:

@@ -63,7 +63,9 @@ def remove(path: pathlib.Path) -> None:
 def _check(result: int, doing: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
-        raise errors.LabError(f"cannot {doing}: {os.strerror(number).lower()}", hint="the lab needs root (CAP_SYS_ADMIN)")
+        raise errors.LabError(
+            f"cannot {doing}: {os.strerror(number).lower()}", hint="the lab needs root (CAP_SYS_ADMIN)"
+        )
 
 
 def _in_thread(function: Callable[[], T]) -> T:

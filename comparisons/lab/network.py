@@ -114,7 +114,12 @@ def port(uid: str) -> str:
 
 def fabric(lab: plan.LabPlan) -> list[Operation]:
     """Between the nodes: a bridge, and a router for what is outside the cluster."""
-    operations: list[Operation] = [*QUIET, *ROUTER, Up(name="lo"), Bridge(name=FABRIC_BRIDGE, mac=mac(f"{lab.name}/fabric"))]
+    operations: list[Operation] = [
+        *QUIET,
+        *ROUTER,
+        Up(name="lo"),
+        Bridge(name=FABRIC_BRIDGE, mac=mac(f"{lab.name}/fabric")),
+    ]
     operations += [Address(link=FABRIC_BRIDGE, address=_with_prefix(cidr)) for cidr in lab.fabric_cidrs]
     operations.append(Up(name=FABRIC_BRIDGE))
     return operations + routes(lab.nodes, link=FABRIC_BRIDGE)
@@ -131,7 +136,9 @@ def node(here: layout.Node, it: plan.NodePlan, fabric_cidrs: Sequence[str]) -> l
     operations.append(Up(name=BRIDGE))
     for cidr in fabric_cidrs:
         router = addresses.gateway(ipaddress.ip_network(cidr))
-        operations.append(Route(destination="::/0" if router.version == 6 else "0.0.0.0/0", link=UPLINK, gateway=str(router)))
+        operations.append(
+            Route(destination="::/0" if router.version == 6 else "0.0.0.0/0", link=UPLINK, gateway=str(router))
+        )
     return operations
 
 
@@ -161,7 +168,9 @@ def pod_port(uid: str) -> list[Operation]:
     return [Up(name=port(uid), bridge=BRIDGE)]
 
 
-def pod_addresses(ips: Sequence[addresses.IpAddress], pod_cidrs: Sequence[str], sysctls: Iterable[Sysctl]) -> list[Operation]:
+def pod_addresses(
+    ips: Sequence[addresses.IpAddress], pod_cidrs: Sequence[str], sysctls: Iterable[Sysctl]
+) -> list[Operation]:
     """Last, inside the pod: host addresses, and everything else through the node."""
     operations: list[Operation] = [*sysctls, Up(name=UPLINK)]
     for ip, cidr in zip(ips, pod_cidrs, strict=True):

@@ -50,7 +50,8 @@ def to_json(plan: LabPlan) -> dict[str, Any]:
 def from_json(value: dict[str, Any]) -> LabPlan:
     """The inverse of ``to_json``."""
     nodes = tuple(
-        NodePlan(name=node["name"], ips=tuple(node["ips"]), pod_cidrs=tuple(node["pod_cidrs"])) for node in value["nodes"]
+        NodePlan(name=node["name"], ips=tuple(node["ips"]), pod_cidrs=tuple(node["pod_cidrs"]))
+        for node in value["nodes"]
     )
     return LabPlan(**{**value, "nodes": nodes, "fabric_cidrs": tuple(value["fabric_cidrs"])})
 
@@ -108,7 +109,9 @@ def _cluster_range(pod_cidr: str, index: int, others: tuple[LabPlan, ...]) -> ip
         raise errors.LabError(f"pod range {pod_cidr!r}: {error}", hint="an IPv4 range such as 10.7.0.0/24") from error
     for other in others:
         if network.overlaps(ipaddress.IPv4Network(other.pod_cidr)):
-            raise errors.LabError(f"pod range {network} overlaps {other.pod_cidr} of lab {other.name!r}", hint="take another range")
+            raise errors.LabError(
+                f"pod range {network} overlaps {other.pod_cidr} of lab {other.name!r}", hint="take another range"
+            )
     return network
 
 

@@ -66,9 +66,13 @@ class Worker:
 
     async def refresh_volumes(self) -> None:
         """ConfigMaps, Secrets and tokens may have changed."""
-        if self._sandbox.volumes and not self._over:
+        if self._sandbox.filled and not self._over:
             with contextlib.suppress(errors.LabError, kube.KubernetesError):
                 self._sandbox.fill(await self._launcher.sources())
+
+    def record(self, name: str) -> lifecycle.Container | None:
+        """What is known of one of its containers."""
+        return next((it for it in self._runs.records if it.name == name), None)
 
     async def run(self) -> None:
         """From the first address to the last trace. Whatever fails is told in an Event and tried again."""

@@ -103,7 +103,9 @@ async def _http(action: Json, target: Target) -> tuple[bool, str]:
     host, port = action.get("host") or target.ip, probes.port(action, target.container)
     connection = await _connect(target.netns, host, port)
     context = _trusting() if (action.get("scheme") or "HTTP").upper() == "HTTPS" else None
-    reader, writer = await asyncio.open_connection(sock=connection, ssl=context, server_hostname="" if context else None)
+    reader, writer = await asyncio.open_connection(
+        sock=connection, ssl=context, server_hostname="" if context else None
+    )
     try:
         writer.write(_request(action, host, port))
         await writer.drain()
@@ -121,7 +123,10 @@ def _request(action: Json, host: str, port: int) -> bytes:
     headers = {"Host": f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "User-Agent": "kube-probe/ipseity-lab"}
     headers |= {"Accept": "*/*", "Connection": "close"}
     headers |= {it["name"]: it.get("value") or "" for it in action.get("httpHeaders") or ()}
-    head = [f"GET {path if path.startswith('/') else f'/{path}'} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
+    head = [
+        f"GET {path if path.startswith('/') else f'/{path}'} HTTP/1.1",
+        *(f"{name}: {text}" for name, text in headers.items()),
+    ]
     return "\r\n".join([*head, "", ""]).encode()
 
 

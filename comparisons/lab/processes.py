@@ -162,10 +162,10 @@ async def wait(child: "subprocess.Popen[bytes]", *, timeout_s: float) -> int:
 async def ended(descriptor: int) -> None:
     """Return once the process of this pidfd has ended."""
     loop = asyncio.get_running_loop()
-    done = loop.create_future()
-    loop.add_reader(descriptor, lambda: done.done() or done.set_result(None))
+    done = asyncio.Event()
+    loop.add_reader(descriptor, done.set)
     try:
-        await done
+        await done.wait()
     finally:
         loop.remove_reader(descriptor)
 

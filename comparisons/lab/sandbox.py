@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from comparisons.lab import (
@@ -84,7 +84,7 @@ class Sandbox:
     uid: str
     ips: tuple[str, ...] = ()
     """Empty until the network stands."""
-    volumes: Mapping[str, volumes.Volume] = dataclasses.field(default_factory=dict)
+    filled: Mapping[str, volumes.Volume] = dataclasses.field(default_factory=dict)
 
     @property
     def host_network(self) -> bool:
@@ -119,7 +119,7 @@ class Sandbox:
             self.ips = self.host.plan.ips
         else:
             ips = await self.host.leases.take(self.uid, waiting)
-            await asyncio.to_thread(self._connect, ips, _sysctls(self.pod))
+            await _finished(asyncio.to_thread(self._connect, ips, _sysctls(self.pod)))
             self.ips = tuple(str(ip) for ip in ips)
         self.write_hosts()
         (self.directory / "resolv.conf").write_text(bundle.resolv_conf(self.pod))
@@ -131,7 +131,7 @@ class Sandbox:
             it = planned[path.name]
             mounts.tmpfs(path, mode=0o777, size_bytes=it.size_bytes if isinstance(it, volumes.Scratch) else 0)
             volumes.own(path, self.group)
-        self.volumes = planned
+        self.filled = planned
 
     def write_hosts(self) -> None:
         """/etc/hosts with the Services known now. In place: containers hold this very file."""
@@ -164,10 +164,22 @@ class Sandbox:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for work that a thread does to its end, even when cancelled: whoever cleans up must come after it."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
+
+
 def _sysctls(pod: Json) -> list[network.Sysctl]:
     asked = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
     for it in asked:
         if not it["name"].startswith("net."):
             raise errors.PodRefused(f"sysctl {it['name']}: the lab sets net.* only", reason="SysctlForbidden")
-    own = (network.Sysctl(key=it["name"].removeprefix("net.").replace(".", "/"), value=str(it["value"])) for it in asked)
+    own = (
+        network.Sysctl(key=it["name"].removeprefix("net.").replace(".", "/"), value=str(it["value"])) for it in asked
+    )
     return [UNPRIVILEGED, *own]

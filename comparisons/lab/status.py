@@ -127,7 +127,11 @@ def conditions(facts: Facts, now_wall_ns: int) -> list[Json]:
     closed = [name for name in gates if (before.get(name) or {}).get("status") != "True"]
     sandbox = _condition("PodReadyToStartContainers", bool(facts.ips) and not facts.over)
     ready = _containers_ready("ContainersReady", facts, unready)
-    whole = ready if closed == [] or ready["status"] == "False" else _condition("", holds=False, reason="ReadinessGatesNotReady")
+    whole = (
+        ready
+        if closed == [] or ready["status"] == "False"
+        else _condition("", holds=False, reason="ReadinessGatesNotReady")
+    )
     ours = [sandbox, _initialized(facts), {**whole, "type": "Ready"}, ready]
     others = [it for it in before.values() if it["type"] not in OURS]
     return [*(_stamped(it, before.get(it["type"]), now_wall_ns) for it in ours), *others]
@@ -143,7 +147,9 @@ def _containers_ready(kind: str, facts: Facts, unready: Sequence[str]) -> Json:
     if facts.over:
         return _condition(kind, holds=False, reason="PodCompleted" if facts.over == "Succeeded" else "PodFailed")
     if unready:
-        return _condition(kind, holds=False, reason="ContainersNotReady", message=f"unready containers: {_list(unready)}")
+        return _condition(
+            kind, holds=False, reason="ContainersNotReady", message=f"unready containers: {_list(unready)}"
+        )
     return _condition(kind, holds=True)
 
 

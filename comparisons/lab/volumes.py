@@ -66,7 +66,9 @@ def tokens(pod: Json) -> set[TokenWish]:
     """Every token that the pod's projected volumes need."""
     sources = (s for v in pod["spec"].get("volumes") or () for s in (v.get("projected") or {}).get("sources") or ())
     wishes = (source["serviceAccountToken"] for source in sources if "serviceAccountToken" in source)
-    return {TokenWish(audience=it.get("audience") or "", ttl_s=int(it.get("expirationSeconds") or 3600)) for it in wishes}
+    return {
+        TokenWish(audience=it.get("audience") or "", ttl_s=int(it.get("expirationSeconds") or 3600)) for it in wishes
+    }
 
 
 def plan(volume: Json, sources: environment.Sources) -> Volume:
@@ -85,17 +87,19 @@ def plan(volume: Json, sources: environment.Sources) -> Volume:
         return Files(files=files)
     for kind in ("configMap", "secret", "downwardAPI"):
         if kind in volume:
-            return Files(files=_projection({kind: volume[kind]}, int(volume[kind].get("defaultMode") or 0o644), sources))
+            return Files(
+                files=_projection({kind: volume[kind]}, int(volume[kind].get("defaultMode") or 0o644), sources)
+            )
     kinds = ", ".join(key for key in volume if key != "name")
     raise errors.PodRefused(f"volume {volume['name']!r}: the lab has no {kinds or 'such'} volumes", reason=MOUNT_ERROR)
 
 
 def _projection(source: Json, mode: int, sources: environment.Sources) -> dict[str, File]:
     if source.get("configMap") is not None:
-        return _keys(source["configMap"], source["configMap"].get("name"), "ConfigMap", sources.configmaps, mode)
+        return _keys(source["configMap"], source["configMap"]["name"], "ConfigMap", sources.configmaps, mode)
     if source.get("secret") is not None:
         it = source["secret"]
-        return _keys(it, it.get("secretName") or it.get("name"), "Secret", sources.secrets, mode)
+        return _keys(it, it.get("secretName") or it["name"], "Secret", sources.secrets, mode)
     if source.get("downwardAPI") is not None:
         return {it["path"]: _downward(it, mode, sources) for it in source["downwardAPI"].get("items") or ()}
     if source.get("serviceAccountToken") is not None:
@@ -105,7 +109,7 @@ def _projection(source: Json, mode: int, sources: environment.Sources) -> dict[s
     raise errors.PodRefused(f"the lab has no projection of {', '.join(source) or 'nothing'}", reason=MOUNT_ERROR)
 
 
-def _keys(it: Json, name: str | None, kind: str, objects: Mapping[str, Json], mode: int) -> dict[str, File]:
+def _keys(it: Json, name: str, kind: str, objects: Mapping[str, Json], mode: int) -> dict[str, File]:
     if name not in objects:
         if it.get("optional"):
             return {}
@@ -128,7 +132,9 @@ def _downward(item: Json, mode: int, sources: environment.Sources) -> File:
     return File(content=text.encode(), mode=int(item.get("mode") or mode))
 
 
-def mounts(container: Json, directory: pathlib.Path, volumes: Mapping[str, Volume], found: Mapping[str, str]) -> list[bundle.Mount]:
+def mounts(
+    container: Json, directory: pathlib.Path, volumes: Mapping[str, Volume], found: Mapping[str, str]
+) -> list[bundle.Mount]:
     """Where a container sees which volume. ``found`` are its variables, for ``subPathExpr``."""
     return [_mount(it, directory, volumes, found) for it in container.get("volumeMounts") or ()]
 
@@ -136,7 +142,9 @@ def mounts(container: Json, directory: pathlib.Path, volumes: Mapping[str, Volum
 def _mount(it: Json, directory: pathlib.Path, volumes: Mapping[str, Volume], found: Mapping[str, str]) -> bundle.Mount:
     volume = volumes.get(it["name"])
     if volume is None:
-        raise errors.PodRefused(f"volumeMount {it['mountPath']}: the pod has no volume {it['name']!r}", reason=MOUNT_ERROR)
+        raise errors.PodRefused(
+            f"volumeMount {it['mountPath']}: the pod has no volume {it['name']!r}", reason=MOUNT_ERROR
+        )
     source = volume.path if isinstance(volume, Host) else directory / it["name"]
     below = environment.expand(it["subPathExpr"], found) if it.get("subPathExpr") else it.get("subPath") or ""
     if below.startswith("/") or ".." in pathlib.PurePath(below).parts:
