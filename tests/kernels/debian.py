@@ -82,7 +82,7 @@ def bootstrap(tree: pathlib.Path, log: pathlib.Path) -> None:
     """Make a root file system with what the payload may use."""
     include = f"--include={','.join(ROOT_PACKAGES)}"
     with log.open("wb") as output:
-        command = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", include, ROOT_SUITE, tree, mirror()]
+        command = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", include, ROOT_SUITE, str(tree), mirror()]
         subprocess.run(command, check=True, stdout=output, stderr=output)
 
 
@@ -153,7 +153,7 @@ def module_paths(tree: pathlib.Path, version: str) -> list[str]:
     """Files of the boot modules and of what they need, in loading order; what is built in has none."""
     found: dict[str, None] = {}
     for module in BOOT_MODULES:
-        show = ["chroot", tree, "modprobe", "--set-version", version, "--show-depends", module]
+        show = ["chroot", str(tree), "modprobe", "--set-version", version, "--show-depends", module]
         for line in subprocess.run(show, check=True, capture_output=True, text=True).stdout.splitlines():
             action, _, path = line.strip().partition(" ")
             if action == "insmod":

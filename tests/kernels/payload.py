@@ -25,12 +25,10 @@ CAUSES = ("refused", "timed_out", "reset", "unreachable", "other")
 DIRECTIONS = ("egress", "ingress")
 BPFFS = pathlib.Path("/sys/fs/bpf")
 
-Counted = dict[tally.Edge, tally.Tally]
 
-
-def read(held: kernel.Kernel, cgroup: int) -> Counted:
+def read(held: kernel.Kernel, cgroup: int) -> tally.Tallies:
     """Read the kernel's edges of one cgroup in the form in which the programs report."""
-    counted: Counted = {}
+    counted: tally.Tallies = {}
     for key, value in zip(*held.edges(), strict=True):
         if int(key["cgroup"]) != cgroup:
             continue
@@ -56,15 +54,6 @@ def as_tally(value: np.void, protocol: str) -> tally.Tally:
     return count
 
 
-def differences(seen: Counted, expected: Counted, side: str) -> list[str]:
-    """Say in words where they differ."""
-    return [
-        f"{side} {'/'.join(map(str, edge))}: counted {seen.get(edge)}, was {expected.get(edge)}"
-        for edge in sorted(seen.keys() | expected.keys())
-        if seen.get(edge) != expected.get(edge)
-    ]
-
-
 def measure() -> report.Report:
     """Load, make the workload, compare, remove everything."""
     options = kernel.Options(cgroup_root=room.cgroup_root(), instance=INSTANCE)
@@ -82,7 +71,9 @@ def measure() -> report.Report:
         kernel.cleanup(BPFFS, INSTANCE)
 
 
-def compare(held: kernel.Kernel, seen: list[Counted], truths: tuple[Counted, Counted]) -> report.Report:
+def compare(
+    held: kernel.Kernel, seen: list[tally.Tallies], truths: tuple[tally.Tallies, tally.Tallies]
+) -> report.Report:
     """Put both sides of the workload beside what the kernel counted."""
     sides = list(zip(("caller", "callee"), seen, truths, strict=True))
     return report.Report(
@@ -92,7 +83,7 @@ def compare(held: kernel.Kernel, seen: list[Counted], truths: tuple[Counted, Cou
         bytes_seen={side: total_bytes(counted) for side, counted, _ in sides},
         bytes_expected={side: total_bytes(truth) for side, _, truth in sides},
         hooks={name: name not in held.missing for name in loader.PROGRAMS},
-        differences=[line for side, counted, truth in sides for line in differences(counted, truth, side)],
+        differences=[line for side, counted, truth in sides for line in tally.differences(counted, truth, side)],
         losses=held.losses(),
     )
 
@@ -102,7 +93,7 @@ def orderly(edge: tally.Edge) -> bool:
     return edge.protocol == "tcp" and edge.port == workload.PORT
 
 
-def total_bytes(counted: Counted) -> int:
+def total_bytes(counted: tally.Tallies) -> int:
     """Add up the payload of both ways."""
     return sum(count.sent_bytes + count.received_bytes for count in counted.values())
 

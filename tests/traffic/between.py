@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from tests.scene import room
 from tests.traffic import plan, tally
 
-Truth = dict[tally.Edge, tally.Tally]
 
-
-def talk(caller: room.Room, callee: room.Room, steps: Sequence[plan.Step], ports: Sequence[int]) -> tuple[Truth, Truth]:
+def talk(
+    caller: room.Room, callee: room.Room, steps: Sequence[plan.Step], ports: Sequence[int]
+) -> tuple[tally.Tallies, tally.Tallies]:
     """Serve ``ports`` in the callee, do the steps in the caller; returns what caller and callee counted."""
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(callee.start(*room.python("tests.traffic.server", str(port)))) for port in ports]
@@ -18,7 +18,7 @@ def talk(caller: room.Room, callee: room.Room, steps: Sequence[plan.Step], ports
             assert server.stdout is not None
             assert server.stdout.readline() == "ready\n"
         said = caller.run(*room.python("tests.traffic.client", plan.dump(list(steps))))
-        answered: Truth = {}
+        answered: tally.Tallies = {}
         for server in servers:
             server.send_signal(signal.SIGTERM)
             answered |= tally.load(server.communicate()[0].splitlines()[-1])

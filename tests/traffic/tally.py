@@ -72,10 +72,22 @@ class Ledger:
             return json.dumps([edge._asdict() | dataclasses.asdict(tally) for edge, tally in sorted(self.rows.items())])
 
 
-def load(line: str) -> dict[Edge, Tally]:
+Tallies = dict[Edge, Tally]
+
+
+def load(line: str) -> Tallies:
     """Read what ``Ledger.dump`` wrote."""
     rows = json.loads(line)
     return {Edge(*[row.pop(name) for name in Edge._fields]): Tally(**row) for row in rows}
+
+
+def differences(seen: Tallies, expected: Tallies, side: str) -> list[str]:
+    """Say in words where two sets of tallies differ."""
+    return [
+        f"{side}: {'/'.join(map(str, edge))}: counted {seen.get(edge)}, was {expected.get(edge)}"
+        for edge in sorted(seen.keys() | expected.keys())
+        if seen.get(edge) != expected.get(edge)
+    ]
 
 
 def failure(error: OSError) -> Tally:
