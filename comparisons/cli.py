@@ -99,7 +99,8 @@ def execute(name: str, namespace: str, container: str, tty: bool, pod: str, comm
         *(["--tty"] if tty else []),
         identity,
     ]
-    return subprocess.run([*arguments, *command], check=False).returncode  # noqa: S603  # the person's own command, as given
+    words = command[1:] if command[0] == "--" else command
+    return subprocess.run([*arguments, *words], check=False).returncode  # noqa: S603  # the person's own command, as given
 
 
 def _running(state: labs.State, namespace: str, pod: str, container: str) -> tuple[str, str]:

@@ -40,7 +40,8 @@ def run(operations: Sequence[network.Operation]) -> None:
 def _execute(ipr: Any, operation: network.Operation) -> None:  # noqa: C901  # one line per kind of operation
     match operation:
         case network.Sysctl():
-            (SYSCTLS / operation.key).write_text(operation.value)
+            if not operation.optional or (SYSCTLS / operation.key).exists():
+                (SYSCTLS / operation.key).write_text(operation.value)
         case network.Bridge():
             ipr.link("add", ifname=operation.name, kind="bridge", address=operation.mac)
         case network.Veth():

@@ -83,6 +83,8 @@ class Sysctl:
 
     key: str
     value: str
+    optional: bool = False
+    """True where the file is there only with a kernel module that need not be loaded."""
 
 
 Operation = Bridge | Veth | Up | Address | Route | NoRoute | NoLink | Sysctl
@@ -92,7 +94,9 @@ ROUTER = (
     Sysctl(key="ipv6/conf/all/forwarding", value="1"),
     Sysctl(key="ipv4/conf/all/send_redirects", value="0"),
     Sysctl(key="ipv4/conf/default/send_redirects", value="0"),
+    *(Sysctl(key=f"bridge/bridge-nf-call-{kind}", value="0", optional=True) for kind in ("iptables", "ip6tables", "arptables")),
 )
+"""With br_netfilter loaded a bridge would translate addresses itself, before routing, and lose a pod's way to itself."""
 QUIET = (
     Sysctl(key="ipv6/conf/default/accept_dad", value="0"),
     Sysctl(key="ipv6/conf/default/accept_ra", value="0"),
@@ -140,6 +144,11 @@ def node(here: layout.Node, it: plan.NodePlan, fabric_cidrs: Sequence[str]) -> l
             Route(destination="::/0" if router.version == 6 else "0.0.0.0/0", link=UPLINK, gateway=str(router))
         )
     return operations
+
+
+def no_node(it: plan.NodePlan) -> list[Operation]:
+    """In the fabric: an earlier life of the node has left its port, which goes only some time after its namespace."""
+    return [NoLink(name=it.name[:15])]
 
 
 def node_port(it: plan.NodePlan) -> list[Operation]:

@@ -27,6 +27,7 @@ from comparisons.lab import (
     cgroups,
     cluster,
     containers,
+    errors,
     kubelet,
     layout,
     netlink,
@@ -204,6 +205,7 @@ def _neighbour(it: Json) -> Json | None:
 
 def build_network(names: layout.Node, it: plan.NodePlan, fabric_cidrs: tuple[str, ...]) -> None:
     """Make the node's namespace and plug it into the fabric."""
+    netlink.apply(names.lab.fabric, network.no_node(it))
     netns.create(names.netns, lambda: netlink.run(network.node(names, it, fabric_cidrs)))
     netlink.apply(names.lab.fabric, network.node_port(it))
 
@@ -254,7 +256,11 @@ async def serve(names: layout.Node, kubeconfig: str) -> None:
 )
 def main(lab: str, name: str, kubeconfig: str, root: pathlib.Path) -> None:
     """Run one node of a lab."""
-    asyncio.run(serve(layout.Lab(name=lab, root=root).node(name), kubeconfig))
+    try:
+        asyncio.run(serve(layout.Lab(name=lab, root=root).node(name), kubeconfig))
+    except (errors.LabError, kube.KubernetesError) as error:
+        log.exception("node cannot go on", node=name)
+        raise click.ClickException(f"{error} ({error.hint})" if error.hint else str(error)) from error
 
 
 if __name__ == "__main__":
