@@ -1,9 +1,9 @@
 """Counts are equal to what the programs did, both ends: connections, failures by cause, bytes, datagrams.
 
 23 connections over IPv4, IPv6 and IPv4-mapped sockets with send, sendfile and splice; 3 more that are reset; 7 refused,
-5 timed out, 2 unreachable; 17 UDP datagrams each way. Two network namespaces and two cgroups stand for two pods; the agent
-runs as a process beside them, without Kubernetes. What it wrote to its flow log is added up and compared with what the
-programs report.
+5 timed out, 2 unreachable; 17 UDP datagrams each way. Two network namespaces and two cgroups stand for two pods; the
+agent runs as a process beside them, without Kubernetes. What it wrote to its flow log is added up and compared with
+what the programs report.
 """
 
 import contextlib

@@ -1,22 +1,28 @@
 """Answer TCP exchanges and UDP datagrams on one port until SIGTERM, then report.
 
-Usage: ``python3 -m tests.traffic.server PORT``. Listens on every address, IPv4 and IPv6.
-Says ``ready`` once it does; the report is the last line.
+Usage: ``python3 -m tests.traffic.server PORT``. Listens on every address, IPv4 and IPv6. Says ``ready`` once it does;
+the report is the last line. ``--ask PLAN --every N`` follows a plan of its own within every Nth request, as a web
+server asks its database; ``--tell`` reports after every exchange, for a pod that is only heard through its log.
 """
 
+import argparse
 import signal
 import socket
-import sys
 import threading
+from collections.abc import Callable, Sequence
 
-from tests.traffic import plan, tally, wire
+from tests.traffic import client, plan, tally, wire
 
 
 class Server:
     """One service port, both protocols."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, ask: Sequence[plan.Step] = (), every: int = 1, *, tell: bool = False) -> None:
         self.port = port
+        self.ask = ask
+        self.every = every
+        self.tell = tell
+        self.asked = 0
         self.ledger = tally.Ledger()
         self.busy: list[threading.Thread] = []
         self.listener = socket.create_server(("::", port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True)
@@ -43,11 +49,20 @@ class Server:
         try:
             with connection:
                 wire.be_patient(connection)
-                exchange(connection, count)
+                exchange(connection, count, self.meanwhile)
         except OSError as error:
             count += tally.failure(error)
         count.closed = 1
         self.ledger.add(self.edge("tcp", remote), count)
+        if self.tell:
+            print(self.ledger.dump(), flush=True)
+
+    def meanwhile(self) -> None:
+        """Do what is to be done between request and reply."""
+        self.asked += 1
+        if self.asked % self.every == 0:
+            for step in self.ask:
+                client.do(step, self.ledger)
 
     def answer_datagrams(self) -> None:
         """Answer each datagram with one of the length that it asks for."""
@@ -64,12 +79,13 @@ class Server:
             thread.join(wire.PATIENCE_S)
 
 
-def exchange(connection: socket.socket, count: tally.Tally) -> None:
+def exchange(connection: socket.socket, count: tally.Tally, meanwhile: Callable[[], None]) -> None:
     """Take a request, give the reply, end the connection as the request's header says."""
     header = wire.receive(connection, wire.HEADER.size)
     count.received_bytes += len(header)
     request_bytes, reply_bytes, by, end = wire.HEADER.unpack(header)
     count.received_bytes += len(wire.receive(connection, request_bytes - len(header)))
+    meanwhile()
     match plan.End(end):
         case plan.End.HALF:
             wire.until_end(connection)
@@ -89,9 +105,15 @@ def exchange(connection: socket.socket, count: tally.Tally) -> None:
                 wire.until_end(connection)
 
 
-def main(port: int) -> None:
+def main() -> None:
     """Run as a program."""
-    server = Server(port)
+    words = argparse.ArgumentParser()
+    words.add_argument("port", type=int)
+    words.add_argument("--ask", type=plan.load, default=[])
+    words.add_argument("--every", type=int, default=1)
+    words.add_argument("--tell", action="store_true")
+    given = words.parse_args()
+    server = Server(given.port, given.ask, given.every, tell=given.tell)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     for task in (server.accept, server.answer_datagrams):
@@ -103,4 +125,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()
