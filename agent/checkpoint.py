@@ -1,0 +1,62 @@
+"""What a restarted agent goes on from: totals and what was told of each edge, written together so that they always agree.
+
+Here because counters must not lose or repeat anything when the agent is killed: the kernel's counters run on, and the difference to what
+this file says was told is exactly what is missing in its totals. Belongs in memory (/run): after a reboot it means nothing,
+and the boot id says so. Leaves out what the values are.
+"""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from typing import Any, Final
+
+import msgspec
+
+_BOOT_ID: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
+_VERSION: Final = 1
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment's state."""
+
+    version: int = _VERSION
+    boot_id: str = ""
+    written_boot_ns: int = 0
+    edges: dict[str, bytes] = {}
+    metrics: Any = None
+    owners: Any = None
+
+
+def boot_id() -> str:
+    """Return the kernel's name for this boot."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def save(path: pathlib.Path, state: State) -> None:
+    """Replace the file in one step; a crash leaves the old one or the new one. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.msgpack.encode(state))
+        pathlib.Path(name).replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            pathlib.Path(name).unlink()
+        raise
+
+
+def load(path: pathlib.Path) -> tuple[State | None, str]:
+    """Read the file; None and the reason if there is none of this boot and version."""
+    try:
+        state = msgspec.msgpack.decode(path.read_bytes(), type=State)
+    except FileNotFoundError:
+        return None, "none yet"
+    except (OSError, msgspec.MsgspecError) as error:
+        return None, f"unreadable: {error}"
+    if state.version != _VERSION:
+        return None, f"of version {state.version}, not {_VERSION}"
+    if state.boot_id != boot_id():
+        return None, "of an earlier boot"
+    return state, ""

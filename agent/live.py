@@ -1,0 +1,141 @@
+"""Open connections between their beginning and their end: what they have moved so far.
+
+Outcome: for connections that the programs follow, bytes beyond what their edge was charged with (``pending``); for connections older than
+the programs, differences since they were first seen (``Older``): what happened before is not claimed.
+Here because both are the arithmetic of one sweep. Leaves out asking the kernel (``sockets``) and telling things once (``edges``).
+"""
+
+import dataclasses
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from agent import edges, model, wire
+
+_FIN_WAIT2, _CLOSE_WAIT, _LAST_ACK, _CLOSING = 5, 8, 9, 11
+_KEY: Final = struct.Struct("<QQ16s16sQHBBB3x")
+_EXACT: Final = 128
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Socket:
+    """One open TCP socket of a sweep (``sockets.Sample`` without what is not needed here). Addresses are 16 bytes, IPv4 mapped."""
+
+    cookie: int
+    netns: int
+    cgroup: int
+    state: int
+    local: bytes
+    remote: bytes
+    local_port: int
+    remote_port: int
+    moved: edges.Moved
+    """As ``struct tcp_info`` has it: bytes with SYN and FIN."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Followed:
+    """What the kernel's slot of a followed connection says."""
+
+    cgroup: int
+    netns: int
+    direction: int
+
+
+class Remotes:
+    """Remote addresses as the kernel writes them into a key: masked to what it keeps. Remembers what it has worked out."""
+
+    def __init__(self, prefixes: edges.Prefixes) -> None:
+        self._prefixes = prefixes
+        self._known: dict[bytes, tuple[bytes, int]] = {}
+
+    def of(self, address: bytes) -> tuple[bytes, int]:
+        """Return the 16 bytes kept and how many bits of them count."""
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= 100_000:  # arbitrary: some 20 MB; then worked out anew
+                self._known.clear()
+            bits = self._prefixes.bits(wire.address(address))
+            mask = ((1 << bits) - 1) << (_EXACT - bits)
+            known = self._known[address] = ((int.from_bytes(address, "big") & mask).to_bytes(16, "big"), bits)
+        return known
+
+
+def payload(moved: edges.Moved, state: int, *, active: bool) -> edges.Moved:
+    """Take off what is not payload: the SYN of an active end and FINs that were counted in this state."""
+    sent = moved.sent_bytes - active - (state == _FIN_WAIT2)
+    received = moved.received_bytes - (state in {_CLOSE_WAIT, _LAST_ACK, _CLOSING})
+    return moved._replace(sent_bytes=max(sent, 0), received_bytes=max(received, 0))
+
+
+def pending(sockets: Iterable[Socket], followed: Mapping[int, Followed], remotes: Remotes) -> dict[bytes, edges.Moved]:
+    """Sum up by edge key what followed connections have moved. ``followed`` must have been read after ``sockets``."""
+    sums: dict[bytes, edges.Moved] = {}
+    for each in sockets:
+        connection = followed.get(each.cookie)
+        if connection is None:
+            continue
+        active = connection.direction == model.Direction.EGRESS
+        remote, bits = remotes.of(each.remote)
+        port = each.remote_port if active else each.local_port
+        key = _KEY.pack(
+            connection.cgroup, connection.netns, each.local, remote, 0, port, connection.direction, model.Protocol.TCP, bits
+        )
+        moved = payload(each.moved, each.state, active=active)
+        known = sums.get(key)
+        sums[key] = moved if known is None else edges.Moved(*(a + b for a, b in zip(known, moved, strict=True)))
+    return sums
+
+
+class Older:
+    """Connections that began before the programs did, or that found no slot: followed by sweeps alone."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, edges.Moved] = {}
+
+    def __len__(self) -> int:
+        """Connections followed."""
+        return len(self._seen)
+
+    def changes(
+        self,
+        sockets: Iterable[Socket],
+        followed: Mapping[int, Followed],
+        listening: frozenset[tuple[int, int]],
+        remotes: Remotes,
+        now_boot_ns: int,
+    ) -> list[edges.Change]:
+        """Tell what each has moved since the last sweep. ``listening``: (netns, port); such a local port makes it a passive end."""
+        found: list[edges.Change] = []
+        seen: dict[int, edges.Moved] = {}
+        for each in sockets:
+            if each.cookie in followed:
+                continue
+            moved = seen[each.cookie] = payload(each.moved, each.state, active=False)
+            before = self._seen.get(each.cookie)
+            if before is not None and moved != before:
+                passive = (each.netns, each.local_port) in listening
+                found.append(edges.Change(_edge(each, remotes, passive=passive), _difference(before, moved), now_boot_ns))
+        self._seen = seen
+        return found
+
+
+def _difference(before: edges.Moved, after: edges.Moved) -> model.Counters:
+    sent, received, out, into, again = (max(b - a, 0) for a, b in zip(before, after, strict=True))
+    return model.Counters(
+        sent_bytes=sent, received_bytes=received, sent_segments=out, received_segments=into, retransmits=again
+    )
+
+
+def _edge(each: Socket, remotes: Remotes, *, passive: bool) -> edges.Edge:
+    remote, bits = remotes.of(each.remote)
+    return edges.Edge(
+        id=0,
+        cgroup=model.CgroupId(each.cgroup),
+        netns=model.NetnsCookie(each.netns),
+        local=wire.address(each.local),
+        remote=wire.network(remote, bits),
+        port=each.local_port if passive else each.remote_port,
+        direction=model.Direction.INGRESS if passive else model.Direction.EGRESS,
+        protocol=model.Protocol.TCP,
+    )

@@ -1,0 +1,179 @@
+"""The agent as one function of time and what was read: ``Pipeline.step(now, inputs) -> outputs``.
+
+Outcome: flows with both ends named, each thing that happened in exactly one of them; the rest is held back for the next step.
+The kernel's facts can be ahead of the API's by seconds, so what cannot be named yet waits, but never longer than ``PATIENCE_NS``.
+Pure: no clock, no file, no log. Leaves out reading (``kernel``, ``sockets``) and serving (``feed``, ``metrics``).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from agent import edges, join, live, model, naming, ownership, records, wire
+
+PATIENCE_NS: Final = 2_000_000_000
+"""How long a name may take to arrive: a watch event is 10 to 200 ms behind, a re-list after an outage up to 2 s."""
+IDLE_NS: Final = 120_000_000_000
+"""An edge with nothing open that was quiet for so long is forgotten: twice the longest interval of common health checks."""
+_EXPIRE_NS: Final = 5_000_000_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What was read for one step, in the order in which it was read."""
+
+    boot_ns: int
+    """When reading began."""
+    wall_of: Callable[[int], int]
+    """Boot time to wall time."""
+    cgroup_events: Sequence[model.CgroupEvent] = ()
+    object_events: Sequence[model.ObjectEvent] = ()
+    keys: wire.Array
+    values: wire.Array
+    pending: Mapping[bytes, edges.Moved] = dataclasses.field(default_factory=dict)
+    older: Sequence[edges.Change] = ()
+    connections: Sequence[records.Connection] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What one step found."""
+
+    edges: list[model.Flow]
+    """What each edge did; the sum of all is what the kernel counted."""
+    connections: list[model.Flow]
+    """Ended connections, for the flow log; the edges have counted them."""
+    idle: wire.Array
+    """Keys that the kernel may forget, once what was told is in a checkpoint."""
+    held_back: int
+    """Edges and connections that wait for a name."""
+
+
+class Pipeline:
+    """The state between steps. One owner."""
+
+    def __init__(self, owners: ownership.Ownership, *, max_edges: int, patience_ns: int = PATIENCE_NS) -> None:
+        self.owners = owners
+        self.table = edges.Table()
+        self._patience_ns = patience_ns
+        self._join = join.Join(limit=2 * max_edges)
+        self._names = naming.Names(owners, self._join)
+        self._read_ns = 0
+        self._waiting: dict[int, tuple[int, int]] = {}
+        """Edge -> (start of the interval that waits, when waiting began). Stays after patience ran out: no second wait."""
+        self._connections: list[records.Connection] = []
+        self._live_ids: frozenset[int] = frozenset()
+        self._expired_ns = 0
+
+    def step(self, inputs: Inputs) -> Outputs:
+        """Take what was read; tell what can be told."""
+        for event in inputs.cgroup_events:
+            self.owners.apply_cgroup(event)
+        for change in inputs.object_events:
+            self.owners.apply_object(change)
+        found = self.table.difference(
+            inputs.keys, inputs.values, pending=inputs.pending, idle_before_boot_ns=inputs.boot_ns - IDLE_NS
+        )
+        self._forget(found)
+        self._names.begin(inputs.boot_ns)
+        flows, held = self._edges(found.changes, inputs)
+        flows += [self._flow(change, self._name(change, inputs.boot_ns), inputs, partial=True) for change in inputs.older]
+        connections = self._ended(inputs)
+        self.table.commit(found, held_back=held)
+        self._expire(inputs.boot_ns)
+        self._read_ns = inputs.boot_ns
+        idle = inputs.keys[[row for row in found.idle.tolist() if int(inputs.values["id"][row]) not in held]]
+        return Outputs(edges=flows, connections=connections, idle=idle, held_back=len(held) + len(self._connections))
+
+    def _edges(self, changes: Sequence[edges.Change], inputs: Inputs) -> tuple[list[model.Flow], set[int]]:
+        """Name what changed, local ends first so that two ends on this node find each other."""
+        local = {
+            change.edge.id: self._names.local(change.edge, change.last_boot_ns)
+            for change in changes
+            if self._names.known(change.edge) is None
+        }
+        flows: list[model.Flow] = []
+        held: set[int] = set()
+        for change in changes:
+            named = self._known_or_named(change, local)
+            if self._waits(change.edge, named, inputs.boot_ns):
+                held.add(change.edge.id)
+            else:
+                flows.append(self._flow(change, named, inputs))
+        return flows, held
+
+    def _known_or_named(self, change: edges.Change, local: Mapping[int, model.End]) -> naming.Named:
+        edge = change.edge
+        end = local.get(edge.id)
+        if end is None:
+            known = self._names.known(edge)
+            assert known is not None  # or it would be in ``local``
+            return known
+        start = max(edge.first_boot_ns, self._waiting.get(edge.id, (self._read_ns, 0))[0])
+        last = self._names.last(edge)
+        if last is not None and last.settled and not change.counters.opened and edge.protocol is model.Protocol.TCP:
+            # Only ends of connections that were opened before: who was called then is the answer, whoever has the address now.
+            remote = last.remote
+        else:
+            remote = self._names.remote(edge, start, max(change.last_boot_ns, start))
+        named = naming.Named(end, remote)
+        self._names.keep(edge, named, start)
+        return named
+
+    def _name(self, change: edges.Change, now_boot_ns: int) -> naming.Named:
+        local = self._names.local(change.edge, now_boot_ns)
+        return naming.Named(local, self._names.remote(change.edge, self._read_ns or now_boot_ns, now_boot_ns))
+
+    def _waits(self, edge: edges.Edge, named: naming.Named, now_boot_ns: int) -> bool:
+        if named.settled:
+            self._waiting.pop(edge.id, None)
+            return False
+        start, since = self._waiting.setdefault(edge.id, (max(edge.first_boot_ns, self._read_ns), now_boot_ns))
+        if now_boot_ns - since < self._patience_ns:
+            return True
+        self._waiting[edge.id] = (now_boot_ns, since)
+        return False
+
+    def _flow(self, change: edges.Change, named: naming.Named, inputs: Inputs, *, partial: bool = False) -> model.Flow:
+        edge = change.edge
+        return model.Flow(
+            start_wall_ns=inputs.wall_of(max(edge.first_boot_ns, self._read_ns)),
+            end_wall_ns=inputs.wall_of(max(change.last_boot_ns, edge.first_boot_ns, self._read_ns)),
+            local=named.local,
+            remote=named.remote,
+            direction=edge.direction,
+            protocol=edge.protocol,
+            port=edge.port,
+            counters=change.counters,
+            partial=partial,
+        )
+
+    def _ended(self, inputs: Inputs) -> list[model.Flow]:
+        """Name ended connections as of when they were opened; what has no name yet waits with its own patience."""
+        ready: list[tuple[records.Connection, naming.Named]] = []
+        waiting: list[records.Connection] = []
+        for each in [*self._connections, *inputs.connections]:
+            named = naming.Named(
+                self._names.local(each.edge, each.opened_boot_ns),
+                self._names.remote(each.edge, each.opened_boot_ns, each.opened_boot_ns),
+            )
+            if named.settled or inputs.boot_ns - each.ended_boot_ns > self._patience_ns:
+                ready.append((each, named))
+            else:
+                waiting.append(each)
+        self._connections = waiting
+        names = {id(each): named for each, named in ready}
+        return records.flows((each for each, _ in ready), lambda each: names[id(each)], inputs.wall_of)
+
+    def _forget(self, found: edges.Difference) -> None:
+        ids = frozenset(found.ids.tolist())
+        gone = self._live_ids - ids
+        self._names.forget(gone)
+        for number in gone:
+            self._waiting.pop(number, None)
+        self._live_ids = ids
+
+    def _expire(self, now_boot_ns: int) -> None:
+        if now_boot_ns - self._expired_ns > _EXPIRE_NS:
+            self.owners.expire(now_boot_ns)
+            self._expired_ns = now_boot_ns
