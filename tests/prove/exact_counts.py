@@ -8,10 +8,9 @@ what the programs report.
 
 import contextlib
 
-from agent import flowjson
 from tests.prove import verdict
 from tests.scene import agent, room
-from tests.traffic import between, tally, workload
+from tests.traffic import between, counted, tally, workload
 
 SETTLED_S = 20.0
 """By then every byte must be there: the slowest drain is 15 s."""
@@ -36,47 +35,12 @@ def prove() -> verdict.Verdict:
 
 def differences(watched: agent.Agent, rooms: dict[str, tuple[int, tally.Tallies]]) -> list[str]:
     """Say in words what the flow log counts otherwise than the programs do."""
-    flows = [flow for flow in watched.flows() if flow.type == "edge"]
+    flows = watched.flows()
     found = []
     for side, (cgroup, truth) in rooms.items():
-        counted: tally.Tallies = {}
-        for flow in flows:
-            if local(flow).cgroup_id == cgroup:
-                edge, count = as_tally(flow)
-                counted[edge] = counted.get(edge, tally.Tally()) + count
-        found += tally.differences(counted, truth, side)
+        mine = counted.tallies(flow for flow in flows if counted.local(flow).cgroup_id == cgroup)
+        found += tally.differences(mine, truth, side)
     return found
-
-
-def local(flow: flowjson.Flow) -> flowjson.Endpoint:
-    """Take the end that is on the agent's node."""
-    return flow.source if flow.traffic_direction == "EGRESS" else flow.destination
-
-
-def as_tally(flow: flowjson.Flow) -> tuple[tally.Edge, tally.Tally]:
-    """Read a flow as the program at its local end would tell it."""
-    egress, counters = flow.traffic_direction == "EGRESS", flow.counters
-    there = (counters.sent_bytes, counters.sent_segments)
-    back = (counters.received_bytes, counters.received_segments)
-    (sent_bytes, sent), (received_bytes, received) = (there, back) if egress else (back, there)
-    udp = flow.l4.udp is not None
-    ports = flow.l4.udp or flow.l4.tcp or flowjson.Ports()
-    edge = tally.Edge(
-        protocol="udp" if udp else "tcp",
-        direction=flow.traffic_direction.lower(),
-        remote=flow.ip.destination if egress else flow.ip.source,
-        port=ports.destination_port,
-    )
-    count = tally.Tally(
-        opened=counters.opened,
-        closed=counters.closed,
-        sent_bytes=sent_bytes,
-        received_bytes=received_bytes,
-        sent_datagrams=sent if udp else 0,
-        received_datagrams=received if udp else 0,
-        **counters.failed,
-    )
-    return edge, count
 
 
 def judge(found: list[str], truths: tuple[tally.Tallies, tally.Tallies]) -> verdict.Verdict:
