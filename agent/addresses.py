@@ -23,12 +23,9 @@ class Addresses:
         self.evicted = 0
 
     def claim(self, ip: model.IpAddress, owner: str, *, earliest_ns: int, at_ns: int) -> None:
-        """Take that the owner has the address at this moment, and may have had it since the earliest."""
-        held = self._open(ip, owner)
-        if held is None:
-            held = self._add(ip, tenure.Tenure(owner=owner, possible_from_ns=earliest_ns))
-        held.possible_from_ns = min(held.possible_from_ns, earliest_ns)
-        held.confirm(at_ns)
+        """Take from the API that the owner has the address, and may have had it since the earliest."""
+        held = self._open(ip, owner) or self._add(ip, tenure.Tenure(owner=owner, source=tenure.Source.API))
+        held.fact(earliest_ns, at_ns)
 
     def end(self, ip: model.IpAddress, owner: str, at_ns: int) -> None:
         """Take that the owner has let go of the address by this moment."""
@@ -38,10 +35,10 @@ class Addresses:
             self._ended.append((at_ns, ip))
 
     def had(self, ip: model.IpAddress, owner: str, *, from_ns: int, until_ns: int) -> None:
-        """Take that the owner had the address at some time of this range, nobody can say when."""
+        """Take that the owner had the address at some time of this range, which is over."""
         if ip not in self._of_owner.get(owner, ()) and from_ns < until_ns:
-            self._add(ip, tenure.Tenure(owner=owner, possible_from_ns=from_ns, possible_until_ns=until_ns))
-            self._ended.append((until_ns, ip))
+            self.claim(ip, owner, earliest_ns=from_ns, at_ns=until_ns)
+            self.end(ip, owner, until_ns)
 
     def sighted(self, ip: model.IpAddress, owner: str, *, first_ns: int, last_ns: int, ended_ns: int | None) -> bool:
         """Take that the owner used the address at these moments, by the kernel; True if an answer may change.
@@ -49,14 +46,14 @@ class Addresses:
         ``ended_ns`` is when the owner ended, if it has: its last packets may be seen a little later.
         """
         mine = [held for held in self.by_address.get(ip, []) if held.owner == owner]
-        held = next((each for each in reversed(mine) if each.possible_from_ns <= last_ns), mine[0] if mine else None)
+        held = next((each for each in reversed(mine) if each.from_ns <= last_ns), mine[0] if mine else None)
         is_new = held is None
         if held is None:
-            held = self._add(ip, tenure.Tenure(owner=owner, possible_from_ns=first_ns, source=tenure.Source.KERNEL))
-        widened = held.confirm(first_ns) | held.confirm(last_ns)
-        if ended_ns is not None and held.possible_until_ns == tenure.FOREVER_NS:
+            held = self._add(ip, tenure.Tenure(owner=owner, source=tenure.Source.KERNEL))
+        widened = held.fact(first_ns, first_ns) | held.fact(last_ns, last_ns)
+        if ended_ns is not None and held.is_open:
             held.end(ended_ns)
-            self._ended.append((held.possible_until_ns, ip))
+            self._ended.append((held.until_ns, ip))
         return is_new or (widened and len(self.by_address[ip]) > 1)
 
     def owners(self, ip: model.IpAddress, start_ns: int, end_ns: int) -> set[str]:
@@ -83,25 +80,25 @@ class Addresses:
         while self._ended and self._ended[0][0] < cutoff_ns:
             _, ip = self._ended.popleft()
             for held in list(self.by_address.get(ip, ())):
-                if held.possible_until_ns < cutoff_ns:
+                if held.until_ns < cutoff_ns:
                     self._remove(ip, held)
 
     def load(self, ip: model.IpAddress, held: list[tenure.Tenure]) -> None:
         """Take back what an earlier run knew of one address."""
         for each in held:
             self._add(ip, each)
-            if each.possible_until_ns != tenure.FOREVER_NS:
-                self._ended.append((each.possible_until_ns, ip))
+            if not each.is_open:
+                self._ended.append((each.until_ns, ip))
 
     def _open(self, ip: model.IpAddress, owner: str) -> tenure.Tenure | None:
         """Find the owner's tenure that has not ended."""
         mine = (held for held in reversed(self.by_address.get(ip, [])) if held.owner == owner)
-        return next((held for held in mine if held.possible_until_ns == tenure.FOREVER_NS), None)
+        return next((held for held in mine if held.is_open), None)
 
     def _add(self, ip: model.IpAddress, new: tenure.Tenure) -> tenure.Tenure:
         held = self.by_address.setdefault(ip, [])
         if len(held) >= self._limit:
-            self._remove(ip, min(held, key=lambda each: (each.possible_until_ns, each.possible_from_ns)))
+            self._remove(ip, min(held, key=lambda each: (each.until_ns, each.from_ns)))
             self.evicted += 1
             held = self.by_address.setdefault(ip, held)
         held.append(new)

@@ -49,9 +49,9 @@ class Held:
     until_ns: int | None
     """None: up to now, as far as is known."""
     source: tenure.Source
-    certain_from_ns: int | None
-    """First and last moment for which there is proof; None: there is none."""
-    certain_until_ns: int | None
+    proven_from_ns: int | None
+    """First and last moment for which there is proof, from sockets of this node; None: there is only the API's word."""
+    proven_until_ns: int | None
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -183,8 +183,8 @@ class Ownership:
                 from_ns=span.from_ns,
                 until_ns=None if span.until_ns == tenure.FOREVER_NS else span.until_ns,
                 source=span.tenure.source,
-                certain_from_ns=span.tenure.certain_from_ns if span.tenure.is_certain else None,
-                certain_until_ns=span.tenure.certain_until_ns if span.tenure.is_certain else None,
+                proven_from_ns=span.tenure.began_by_ns if span.tenure.is_proven else None,
+                proven_until_ns=span.tenure.lasted_to_ns if span.tenure.is_proven else None,
             )
             for span in self.addresses.spans(ip)
         ]
@@ -214,22 +214,18 @@ class Ownership:
             if known.bound_ns is None and thing.node:
                 known.bound_ns = since_ns
             if thing.terminal:
-                self._terminal(known, thing, event.boot_ns)
+                self._ended(known, event.boot_ns)
                 return
             known.ended_ns = None
         self._claim(known, _claims(thing), event.boot_ns, since_ns)
 
-    def _terminal(self, known: Known, pod: model.Pod, boot_ns: int) -> None:
-        """End the pod's claims. An address told only now was its own at some time of its life, nobody can say when."""
-        first_news = known.ended_ns is None
-        self._ended(known, boot_ns)
-        if first_news and not pod.host_network:
-            for ip in pod.ips:
-                self.addresses.had(ip, pod.uid, from_ns=known.bound_ns or known.seen_ns, until_ns=boot_ns)
-
     def _ended(self, known: Known, boot_ns: int) -> None:
+        """End the claims. An address told only now was its own at some time of its life, nobody can say when."""
         self._claim(known, frozenset(), boot_ns, boot_ns)
-        known.ended_ns = boot_ns if known.ended_ns is None else known.ended_ns
+        if known.ended_ns is None:
+            known.ended_ns = boot_ns
+            for ip in _claims(known.object):
+                self.addresses.had(ip, known.object.uid, from_ns=known.bound_ns or known.seen_ns, until_ns=boot_ns)
 
     def _claim(self, known: Known, claims: frozenset[model.IpAddress], boot_ns: int, since_ns: int) -> None:
         """Act on what differs from the last event. An old status that is sent again is no new fact."""
