@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from comparisons.lab import controllers
-from comparisons.lab.api import addresses, clock, kinds, logs, registry, resources, server, store, subresources, trust
+from comparisons.lab import clock, controllers
+from comparisons.lab.api import addresses, kinds, logs, registry, resources, server, store, subresources, trust
 
 LOG = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def run(options: Options, stopped: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
     """A server that answers; yields its kubeconfig."""
-    keys = trust.prepare(options.state, options.host, clock.wall())
+    keys = trust.prepare(options.state, options.host, clock.wall_ns())
     objects = store.Store(history=options.history)
     snapshot = options.state / "objects.json"
     if snapshot.exists():
@@ -88,7 +88,7 @@ async def _listening(
 
 def _found(rules: registry.Registry) -> None:
     """The namespaces that every cluster has."""
-    change = registry.Change(manager="kube-apiserver", now=clock.wall())
+    change = registry.Change(manager="kube-apiserver", now_wall_ns=clock.wall_ns())
     for name in NAMESPACES:
         if rules.store.get(kinds.NAMESPACE, ("", name)) is None:
             rules.create(kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, change)

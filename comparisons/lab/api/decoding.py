@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from comparisons.lab.api import clock, kinds, shapes, status
+from comparisons.lab import clock
+from comparisons.lab.api import kinds, shapes, status
 
 JSON = "application/json"
 YAML = "application/yaml"

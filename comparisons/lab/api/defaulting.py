@@ -15,7 +15,9 @@ Value = dict[str, Any]
 
 def fill(kind: kinds.Kind, value: Value) -> None:
     """Sets every default of the kind."""
-    BY_KIND.get(kind, lambda _value: None)(value)
+    rule = BY_KIND.get(kind)
+    if rule is not None:
+        rule(value)
 
 
 def _set(value: Value, **defaults: Any) -> None:

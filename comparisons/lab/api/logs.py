@@ -22,7 +22,7 @@ CHUNK = 64 * 1024
 class Logs:
     """The handler, over one registry and one HTTP client."""
 
-    registry: registry.Registry
+    rules: registry.Registry
     session: aiohttp.ClientSession
 
     async def handle(self, request: web.Request, pod: Value) -> web.StreamResponse:
@@ -40,7 +40,7 @@ class Logs:
         node_name = pod["spec"].get("nodeName", "")
         if not node_name:
             raise status.bad_request(f'pod {meta["name"]} does not have a host assigned')
-        node = self.registry.get(kinds.NODE, ("", node_name))
+        node = self.rules.get(kinds.NODE, ("", node_name))
         base = (node["metadata"].get("annotations") or {}).get(KUBELET)
         if not base:
             raise status.unavailable(f"node {node_name} has no annotation {KUBELET}: nothing there serves logs")

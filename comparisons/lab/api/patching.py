@@ -41,7 +41,8 @@ def patched(form: PatchType, shape: str, original: Value, body: bytes) -> Value:
         return _json(original, body)
     patch = decoding.mapping(body, decoding.JSON)
     if form is PatchType.MERGE:
-        return merged(original, patch)
+        result: Value = merged(original, patch)
+        return result
     try:
         return strategic.merge(shape, original, patch)
     except strategic.BadPatch as error:

@@ -3,23 +3,23 @@
 Rules: PrepareForCreate of the strategies in k8s.io/kubernetes/pkg/registry.
 """
 
-import datetime
 import uuid
 from typing import Any
 
-from comparisons.lab.api import clock, kinds
+from comparisons.lab import clock
+from comparisons.lab.api import kinds
 
 Value = dict[str, Any]
 
 _SERVER_OWNED = ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation")
 
 
-def metadata(said: Value, namespace: str, now: datetime.datetime, kind: kinds.Kind) -> Value:
+def metadata(said: Value, namespace: str, now_wall_ns: int, kind: kinds.Kind) -> Value:
     """The client's metadata with the server's."""
     kept = {key: value for key, value in said.items() if key not in _SERVER_OWNED}
     kept |= {"namespace": namespace} if namespace else {}
     kept |= {"generation": 1} if kind.generation else {}
-    return kept | {"uid": str(uuid.uuid4()), "creationTimestamp": clock.rfc3339(now)}
+    return kept | {"uid": str(uuid.uuid4()), "creationTimestamp": clock.rfc3339(now_wall_ns)}
 
 
 def fresh(kind: kinds.Kind, value: Value) -> None:

@@ -6,13 +6,12 @@ Leaves out how a change is stated (``patching``, ``applying``) and how it is rea
 """
 
 import dataclasses
-import datetime
 from typing import Any
 
+from comparisons.lab import clock
 from comparisons.lab.api import (
     addresses,
     changes,
-    clock,
     defaulting,
     kinds,
     managing,
@@ -35,7 +34,7 @@ class Change:
     """Who changes, when, and whether for real."""
 
     manager: str
-    now: datetime.datetime
+    now_wall_ns: int
     dry_run: bool = False
     applied: bool = False
     """Whether the fields' owners were already worked out (server-side apply)."""
@@ -75,7 +74,7 @@ class Registry:
 
     def create(self, kind: kinds.Kind, namespace: str, value: Value, change: Change) -> Value:
         """Stores a new object; ``value`` becomes the registry's. Raises Refused."""
-        value["metadata"] = preparation.metadata(value.get("metadata") or {}, namespace, change.now, kind)
+        value["metadata"] = preparation.metadata(value.get("metadata") or {}, namespace, change.now_wall_ns, kind)
         self._check_namespace(kind, namespace, value)
         self._name(kind, value["metadata"])
         key = (namespace, value["metadata"].get("name", ""))
@@ -86,7 +85,7 @@ class Registry:
             raise status.already_exists(kind.group, kind.plural, key[1])
         self._assign(kind, key, value)
         if not change.applied:
-            managing.record(kind, None, value, change.manager, clock.rfc3339(change.now), "")
+            managing.record(kind, None, value, change.manager, clock.rfc3339(change.now_wall_ns), "")
         return self._put(kind, key, value, change)
 
     def _check_namespace(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
@@ -134,10 +133,10 @@ class Registry:
         new["metadata"].pop("resourceVersion", None)
         if _unchanged(old, new, managed=change.applied):
             return old
-        if kind.generation and not _same_spec(old, new):
+        if kind.generation and subresource != "binding" and not _same_spec(old, new):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if not change.applied:
-            managing.record(kind, old, new, change.manager, clock.rfc3339(change.now), subresource)
+            managing.record(kind, old, new, change.manager, clock.rfc3339(change.now_wall_ns), subresource)
         if _released(new):
             return self._remove(kind, key, new, change)
         return self._put(kind, key, new, change)
@@ -158,7 +157,7 @@ class Registry:
         finalizers = _finalizers(meta.get("finalizers") or [], removal.propagation)
         grace_s = _grace(kind, old, removal.grace_s)
         held = finalizers or (old.get("spec") or {}).get("finalizers")
-        new = _deleting(kind, old, finalizers, grace_s, change.now)
+        new = _deleting(kind, old, finalizers, grace_s, change.now_wall_ns)
         if grace_s > 0 or held:
             return Removed(value=self._put(kind, key, new, change) if new["metadata"] != meta else old, gone=False)
         return Removed(value=self._remove(kind, key, new, change), gone=True)
@@ -224,14 +223,14 @@ def _grace(kind: kinds.Kind, value: Value, asked: int | None) -> int:
     return wanted if left is None else min(left, wanted) if asked is not None else left
 
 
-def _deleting(kind: kinds.Kind, old: Value, finalizers: list[str], grace_s: int, now: datetime.datetime) -> Value:
+def _deleting(kind: kinds.Kind, old: Value, finalizers: list[str], grace_s: int, now_wall_ns: int) -> Value:
     meta = {key: value for key, value in old["metadata"].items() if key != "finalizers"}
     meta |= {"finalizers": finalizers} if finalizers else {}
     if "deletionTimestamp" not in meta or meta.get("deletionGracePeriodSeconds", 0) > grace_s:
         if "deletionTimestamp" not in meta and kind.generation:
             meta["generation"] = meta.get("generation", 0) + 1
-        end = now + datetime.timedelta(seconds=grace_s)
-        meta |= {"deletionTimestamp": clock.rfc3339(end), "deletionGracePeriodSeconds": grace_s}
+        end_wall_ns = now_wall_ns + grace_s * 10**9
+        meta |= {"deletionTimestamp": clock.rfc3339(end_wall_ns), "deletionGracePeriodSeconds": grace_s}
     new = {**old, "metadata": meta}
     if kind is kinds.NAMESPACE:
         new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}

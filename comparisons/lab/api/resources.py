@@ -10,11 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
+from comparisons.lab import clock
 from comparisons.lab.api import (
     answers,
     applying,
     asking,
-    clock,
     decoding,
     kinds,
     listing,
@@ -40,7 +40,7 @@ def change(request: web.Request) -> registry.Change:
     """Who asks, as ``managedFields`` will say it: the fieldManager, else the program in User-Agent."""
     program = request.headers.get("User-Agent", "unknown").partition("/")[0]
     manager = request.query.get("fieldManager") or program
-    return registry.Change(manager=manager, now=clock.wall(), dry_run=asking.dry_run(request.query))
+    return registry.Change(manager=manager, now_wall_ns=clock.wall_ns(), dry_run=asking.dry_run(request.query))
 
 
 async def body(request: web.Request) -> Value:
@@ -55,7 +55,7 @@ async def body(request: web.Request) -> Value:
 class Resources:
     """The handlers, over one registry."""
 
-    registry: registry.Registry
+    rules: registry.Registry
 
     async def collection(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
         """GET, POST and DELETE without a name."""
@@ -89,20 +89,20 @@ class Resources:
         if asked.watch:
             return await self._watch(request, target, asked, form)
         await self._until(asked.revision)
-        found = listing.page(self.registry.store, target, asked)
-        return answers.respond(tables.collection(target.kind, found, form, _included(request), clock.wall()))
+        found = listing.page(self.rules.store, target, asked)
+        return answers.respond(tables.collection(target.kind, found, form, _included(request), clock.wall_ns()))
 
     async def _until(self, revision: int | None) -> None:
         """Waits a little for a revision that is ahead: another writer may be about to make it."""
         end = asyncio.get_running_loop().time() + FRESH_WAIT_S
-        while revision and revision > self.registry.store.revision and asyncio.get_running_loop().time() < end:
+        while revision and revision > self.rules.store.revision and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(FRESH_WAIT_S / 30)
 
     async def _watch(
         self, request: web.Request, target: asking.Target, asked: asking.Reading, form: answers.Form
     ) -> web.StreamResponse:
         encode = tables.line_encoder(target.kind, form, _included(request))
-        watch = watching.Watch(self.registry.store, target, asked, encode)
+        watch = watching.Watch(self.rules.store, target, asked, encode)
         response = web.StreamResponse(headers={"Content-Type": answers.JSON, "Cache-Control": "no-cache, private"})
         await response.prepare(request)
         try:
@@ -121,7 +121,7 @@ class Resources:
         self._check_namespace(target, decoded.value)
         if kind is kinds.POD:
             await self._account(target.namespace, decoded.value)
-        made = self.registry.create(kind, target.namespace, decoded.value, change(request))
+        made = self.rules.create(kind, target.namespace, decoded.value, change(request))
         return self._object(request, kind, made, 201, decoded.warnings)
 
     def _check_namespace(self, target: asking.Target, value: Value) -> None:
@@ -142,10 +142,10 @@ class Resources:
         raise status.forbidden("", "pods", (pod.get("metadata") or {}).get("name", ""), why)
 
     def _known(self, kind: kinds.Kind, key: store.Key) -> bool:
-        return self.registry.store.get(kind, key) is not None
+        return self.rules.store.get(kind, key) is not None
 
     def _show(self, request: web.Request, target: asking.Target) -> web.Response:
-        found = self.registry.get(target.kind, (target.namespace, target.name))
+        found = self.rules.get(target.kind, (target.namespace, target.name))
         return self._object(request, target.kind, found, 200)
 
     async def _replace(self, request: web.Request, target: asking.Target) -> web.Response:
@@ -155,7 +155,7 @@ class Resources:
         said = (decoded.value.get("metadata") or {}).get("name", target.name)
         if said != target.name:
             raise status.bad_request(f"the name of the object ({said}) does not match the name on the URL ({target.name})")
-        changed = self.registry.update(kind, key, decoded.value, change(request), target.subresource)
+        changed = self.rules.update(kind, key, decoded.value, change(request), target.subresource)
         return self._object(request, kind, changed, 200, decoded.warnings)
 
     async def _patch(self, request: web.Request, target: asking.Target) -> web.Response:
@@ -163,18 +163,18 @@ class Resources:
         content = await request.read()
         if form is patching.PatchType.APPLY_YAML:
             asked = applying.options(request.query)
-            done = applying.apply(self.registry, target, content, asked, change(request))
+            done = applying.apply(self.rules, target, content, asked, change(request))
             return self._object(request, target.kind, done.value, 201 if done.created else 200, done.warnings)
         kind, key = target.kind, (target.namespace, target.name)
-        patched = patching.patched(form, kind.shape, self.registry.get(kind, key), content)
+        patched = patching.patched(form, kind.shape, self.rules.get(kind, key), content)
         decoded = decoding.decode(patched, kind, asking.field_validation(request.query))
-        changed = self.registry.update(kind, key, decoded.value, change(request), target.subresource)
+        changed = self.rules.update(kind, key, decoded.value, change(request), target.subresource)
         return self._object(request, kind, changed, 200, decoded.warnings)
 
     async def _delete(self, request: web.Request, target: asking.Target) -> web.Response:
         removal = await _removal(request)
         kind = target.kind
-        done = self.registry.delete(kind, (target.namespace, target.name), removal, change(request))
+        done = self.rules.delete(kind, (target.namespace, target.name), removal, change(request))
         if done.gone and not kind.returns_deleted:
             meta = done.value["metadata"]
             return answers.respond(status.success(status.named(kind.group, kind.plural, meta["name"], meta["uid"])))
@@ -184,18 +184,18 @@ class Resources:
         if target.kind.namespaced and not target.namespace:
             raise status.method_not_allowed()
         removal = await _removal(request)
-        found = listing.page(self.registry.store, target, asking.reading(request.query))
+        found = listing.page(self.rules.store, target, asking.reading(request.query))
         who = change(request)
         for item in found.items:
             meta = item["metadata"]
-            self.registry.delete(target.kind, (meta.get("namespace", ""), meta["name"]), removal, who)
+            self.rules.delete(target.kind, (meta.get("namespace", ""), meta["name"]), removal, who)
         return answers.respond(listing.body(target.kind, found))
 
     def _object(
         self, request: web.Request, kind: kinds.Kind, value: Value, code: int, warnings: tuple[str, ...] = ()
     ) -> web.Response:
         form = answers.form(request.headers.get("Accept", ""))
-        shown = tables.single(kind, value, form, _included(request), clock.wall())
+        shown = tables.single(kind, value, form, _included(request), clock.wall_ns())
         return answers.respond(shown, code, warnings=warnings)
 
 

@@ -23,7 +23,8 @@ def merge(shape: str, original: Value, patch: Value) -> Value:
     """``original`` with the patch applied; raises BadPatch."""
     match patch.get(DIRECTIVE):
         case "replace":
-            return _plain(patch)
+            replaced: Value = _plain(patch)
+            return replaced
         case "delete":
             return {}
         case None | "merge":

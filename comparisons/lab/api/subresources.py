@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from comparisons.lab.api import answers, asking, changes, clock, decoding, kinds, logs, registry, resources, scaling, status, store
+from comparisons.lab import clock
+from comparisons.lab.api import answers, asking, changes, decoding, kinds, logs, registry, resources, scaling, status, store
 
 Value = dict[str, Any]
 
@@ -19,8 +20,8 @@ SUCCESS: Value = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status"
 class Subresources:
     """The handlers, over one registry."""
 
-    registry: registry.Registry
-    logs: logs.Logs
+    rules: registry.Registry
+    log_reader: logs.Logs
 
     async def handle(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
         """Does what the subresource is for; raises Refused."""
@@ -32,9 +33,9 @@ class Subresources:
             case ("finalize", "PUT"):
                 return await self._finalize(request, target)
             case ("log", "GET"):
-                return await self.logs.handle(request, self.registry.get(target.kind, _key(target)))
+                return await self.log_reader.handle(request, self.rules.get(target.kind, _key(target)))
             case ("scale", "GET" | "PUT" | "PATCH"):
-                return await scaling.handle(self.registry, request, target)
+                return await scaling.handle(self.rules, request, target)
             case _:
                 raise status.method_not_allowed()
 
@@ -44,17 +45,17 @@ class Subresources:
         if not node:
             raise status.invalid("", "Binding", target.name, [status.required("target.name")])
         who = resources.change(request)
-        self.registry.store_changed(kinds.POD, _key(target), *self._bound(target, node, who), who, "binding")
+        self.rules.store_changed(kinds.POD, _key(target), *self._bound(target, node, who), who, "binding")
         return answers.respond(SUCCESS, 201)
 
     def _bound(self, target: asking.Target, node: str, who: registry.Change) -> tuple[Value, Value]:
         """The pod before and after it gets its node."""
-        pod = self.registry.get(kinds.POD, _key(target))
+        pod = self.rules.get(kinds.POD, _key(target))
         if pod["metadata"].get("deletionTimestamp"):
             raise status.conflict("", "pods/binding", target.name, f"pod {target.name} is being deleted, cannot be assigned to a host")
         if taken := pod["spec"].get("nodeName"):
             raise status.conflict("", "pods/binding", target.name, f'pod {target.name} is already assigned to node "{taken}"')
-        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": clock.rfc3339(who.now)}
+        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": clock.rfc3339(who.now_wall_ns)}
         others = [each for each in pod["status"].get("conditions") or () if each["type"] != "PodScheduled"]
         bound = {**pod, "metadata": {**pod["metadata"]}, "spec": {**pod["spec"], "nodeName": node}}
         return pod, bound | {"status": {**pod["status"], "conditions": [*others, condition]}}
@@ -62,18 +63,18 @@ class Subresources:
     async def _evict(self, request: web.Request, target: asking.Target) -> web.Response:
         eviction = await _decoded(request, "V1Eviction", "Eviction", "policy/v1")
         removal = resources.removal(eviction.get("deleteOptions") or {}, request.query)
-        self.registry.delete(kinds.POD, _key(target), removal, resources.change(request))
+        self.rules.delete(kinds.POD, _key(target), removal, resources.change(request))
         return answers.respond(SUCCESS, 201)
 
     async def _finalize(self, request: web.Request, target: asking.Target) -> web.Response:
         """A namespace's ``spec.finalizers``, which only this path changes."""
         validation = asking.field_validation(request.query)
         said = decoding.decode(await resources.body(request), kinds.NAMESPACE, validation).value
-        old = self.registry.get(kinds.NAMESPACE, _key(target))
-        self.registry.check_version(kinds.NAMESPACE, _key(target), old, said)
+        old = self.rules.get(kinds.NAMESPACE, _key(target))
+        self.rules.check_version(kinds.NAMESPACE, _key(target), old, said)
         spec = {**old["spec"], "finalizers": (said.get("spec") or {}).get("finalizers") or []}
         new = {**changes.keep(kinds.NAMESPACE, old, old, ""), "spec": spec}
-        done = self.registry.store_changed(kinds.NAMESPACE, _key(target), old, new, resources.change(request), "finalize")
+        done = self.rules.store_changed(kinds.NAMESPACE, _key(target), old, new, resources.change(request), "finalize")
         return answers.respond(done)
 
 

@@ -1,6 +1,5 @@
 """Objects as a client wants to see them: whole, as metadata, or as a table's rows."""
 
-import datetime
 from typing import Any
 
 from comparisons.lab.api import answers, kinds, listing, store, watching
@@ -8,15 +7,15 @@ from comparisons.lab.api import answers, kinds, listing, store, watching
 Value = dict[str, Any]
 
 
-def collection(kind: kinds.Kind, page: listing.Page, form: answers.Form, include: str, now: datetime.datetime) -> Value:
+def collection(kind: kinds.Kind, page: listing.Page, form: answers.Form, include: str, now_wall_ns: int) -> Value:
     """A page of a collection in the form asked for."""
-    _ = form, include, now
+    _ = form, include, now_wall_ns
     return listing.body(kind, page)
 
 
-def single(kind: kinds.Kind, value: Value, form: answers.Form, include: str, now: datetime.datetime) -> Value:
+def single(kind: kinds.Kind, value: Value, form: answers.Form, include: str, now_wall_ns: int) -> Value:
     """One object in the form asked for."""
-    _ = kind, form, include, now
+    _ = kind, form, include, now_wall_ns
     return value
 
 

@@ -42,12 +42,12 @@ class Trust:
         return context
 
 
-def prepare(state: pathlib.Path, host: str, now: datetime.datetime) -> Trust:
+def prepare(state: pathlib.Path, host: str, now_wall_ns: int) -> Trust:
     """The directory's trust, made at the first start."""
     state.mkdir(parents=True, exist_ok=True)
     trust = Trust(ca=state / "ca.crt", certificate=state / "tls.crt", key=state / "tls.key", token=_token(state / "token"))
     if not all(path.exists() for path in (trust.ca, trust.certificate, trust.key)):
-        _issue(trust, host, now)
+        _issue(trust, host, now_wall_ns)
     return trust
 
 
@@ -65,12 +65,12 @@ def write_private(path: pathlib.Path, text: str) -> None:
     partial.replace(path)
 
 
-def _issue(trust: Trust, host: str, now: datetime.datetime) -> None:
+def _issue(trust: Trust, host: str, now_wall_ns: int) -> None:
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = _name("ipseity lab")
-    authority = _builder(ca_name, ca_name, ca_key, now).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    authority = _builder(ca_name, ca_name, ca_key, now_wall_ns).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     trust.ca.write_bytes(_pem(authority.sign(ca_key, hashes.SHA256())))
-    server = _builder(_name("kube-apiserver"), ca_name, server_key, now)
+    server = _builder(_name("kube-apiserver"), ca_name, server_key, now_wall_ns)
     server = server.add_extension(x509.SubjectAlternativeName(_alternatives(host)), critical=False)
     server = server.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     trust.certificate.write_bytes(_pem(server.sign(ca_key, hashes.SHA256())))
@@ -80,9 +80,10 @@ def _issue(trust: Trust, host: str, now: datetime.datetime) -> None:
     write_private(trust.key, private.decode())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now_wall_ns: int) -> x509.CertificateBuilder:
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     made = made.serial_number(x509.random_serial_number())
+    now = datetime.datetime.fromtimestamp(now_wall_ns // 10**9, tz=datetime.UTC)
     return made.not_valid_before(now - CLOCK_SKEW).not_valid_after(now + LIFETIME)
 
 

@@ -14,5 +14,5 @@ from comparisons.lab.controllers import assembly, running
 @contextlib.asynccontextmanager
 async def following(kubeconfig: str) -> AsyncIterator[None]:
     """Runs all controllers meanwhile, against the API server that the kubeconfig names."""
-    async with assembly.connected(kubeconfig) as (known, controllers), running.running(known, controllers):
+    async with assembly.connected(kubeconfig) as assembled, running.running(assembled):
         yield

@@ -1,24 +1,63 @@
 """Puts the controllers together over one connection and one cache."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 
 from comparisons.lab.api import kinds
-from comparisons.lab.controllers import accounts, cache, running, scheduling, writer
+from comparisons.lab.controllers import (
+    accounts,
+    cache,
+    collector,
+    daemonsets,
+    deployments,
+    endpoints,
+    jobs,
+    namespaces,
+    replicasets,
+    reporting,
+    running,
+    scheduling,
+    strays,
+    writer,
+)
 from ipseity import kube
 
-WATCHED = tuple(kind for kind in kinds.ALL if kind not in {kinds.EVENT, kinds.LEASE})
+WATCHED = tuple(kind for kind in kinds.ALL if kind not in namespaces.UNWATCHED)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """Everything that runs."""
+
+    known: cache.Cache
+    controllers: Sequence[running.Controller]
+    events: reporting.Reporter
 
 
 @contextlib.asynccontextmanager
-async def connected(kubeconfig: str) -> AsyncIterator[tuple[cache.Cache, Sequence[running.Controller]]]:
-    """The cache and the controllers, not yet running."""
+async def connected(kubeconfig: str) -> AsyncIterator[Assembly]:
+    """The controllers over a connection, not yet running."""
     api = await kube.connect(kubeconfig)
+    known = cache.Cache(api, WATCHED)
+
+    def out(name: str) -> writer.Writer:
+        return writer.Writer(api, known, name)
+
+    events = reporting.Reporter(out("lab-controllers"))
     try:
-        known = cache.Cache(api, WATCHED)
-        yield known, [
-            accounts.Accounts(known, writer.Writer(api, accounts.Accounts.name)),
-            scheduling.Scheduling(known, writer.Writer(api, scheduling.Scheduling.name)),
-        ]
+        made: Sequence[running.Controller] = (
+            accounts.Accounts(known, out(accounts.Accounts.name)),
+            scheduling.Scheduling(known, out(scheduling.SCHEDULER), events),
+            replicasets.ReplicaSets(known, out(replicasets.ReplicaSets.name), events),
+            deployments.Deployments(known, out(deployments.Deployments.name), events),
+            jobs.Jobs(known, out(jobs.Jobs.name), events),
+            daemonsets.DaemonSets(known, out(daemonsets.DaemonSets.name), events),
+            endpoints.Endpoints(known, out(endpoints.Endpoints.name)),
+            namespaces.Namespaces(known, out(namespaces.Namespaces.name)),
+            collector.Collector(known, out(collector.Collector.name)),
+            strays.Strays(known, out(strays.Strays.name)),
+        )
+        yield Assembly(known=known, controllers=made, events=events)
     finally:
         await api.close()

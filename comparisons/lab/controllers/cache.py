@@ -1,6 +1,7 @@
 """What the controllers know of the cluster: one informer a kind, objects by name and by owner.
 
-Objects are not to be changed by readers. A handler is told the object of every change; what it makes of it is its own.
+Objects are not to be changed by readers. A handler is told the object of every change; what it makes of it is its own. What a
+controller wrote is known at once (``learn``), before the watch tells: or it would be written twice.
 Leaves out writing: ``writer``.
 """
 
@@ -21,6 +22,9 @@ Value = dict[str, Any]
 Handler = Callable[[kinds.Kind, Value, bool], None]
 """Kind, object, and whether it is gone."""
 Key = tuple[str, str]
+
+BELIEVED_S = 30.0
+"""How long a write is believed before a watch confirms it. Arbitrary: longer than any watch is behind."""
 
 
 def key_of(value: Value) -> Key:
@@ -44,6 +48,8 @@ class Cache:
         self._handlers: list[Handler] = []
         self.uids: dict[str, kinds.Kind] = {}
         """Every known object's kind."""
+        self._learned: dict[str, float] = {}
+        """Objects that no watch has told of yet: uid -> when to stop believing in them (monotonic seconds)."""
 
     def on_change(self, handler: Handler) -> None:
         """Has the handler told of every change."""
@@ -85,26 +91,58 @@ class Cache:
     async def _follow(self, kind: kinds.Kind, source: informer.Informer[Value]) -> None:
         async with contextlib.aclosing(source.events()) as events:
             async for event in events:
+                self._learned.pop(event.uid, None)
                 self._apply(kind, event.value, gone=event.change is informer.Change.GONE)
+
+    def learn(self, kind: kinds.Kind, value: Value) -> None:
+        """Takes in what the API answered to a write."""
+        known = self.get(kind, key_of(value)) if kind in self._objects else None
+        if kind not in self._objects or (known is not None and _version(known) >= _version(value)):
+            return
+        if value["metadata"]["uid"] not in self.uids:
+            self._learned[value["metadata"]["uid"]] = time.monotonic() + BELIEVED_S
+        self._apply(kind, _trim(value), gone=False)
+
+    def unlearn(self, kind: kinds.Kind, value: Value) -> None:
+        """Takes in that a write left nothing of the object."""
+        if kind in self._objects:
+            self._apply(kind, value, gone=True)
+
+    def drop_doubtful(self) -> None:
+        """Forgets what was learned and never seen: it was gone before a list could tell."""
+        now = time.monotonic()
+        for uid in [uid for uid, until in self._learned.items() if until < now]:
+            kind = self.uids[uid]
+            value = next(each for each in self._objects[kind].values() if each["metadata"]["uid"] == uid)
+            self._apply(kind, value, gone=True)
 
     def _apply(self, kind: kinds.Kind, value: Value, *, gone: bool) -> None:
         value = {**value, "kind": kind.kind, "apiVersion": kind.api_version}
         uid, key, shelf = value["metadata"]["uid"], key_of(value), self._objects[kind]
-        self._forget(uid, shelf.get(key))
-        if gone:
-            if (found := shelf.get(key)) is not None and found["metadata"]["uid"] == uid:
-                del shelf[key]
+        known = shelf.get(key)
+        same = known is not None and known["metadata"]["uid"] == uid
+        if same and not gone and _version(known or value) > _version(value):
+            return  # the watch is behind what a write has taught
+        if known is not None and (same or not gone):
+            self._disown(known)
+        if not gone:
+            self._keep(kind, key, value)
+        elif same:
+            del shelf[key]
             self.uids.pop(uid, None)
-        else:
-            shelf[key] = value
-            self.uids[uid] = kind
-            for owner in value["metadata"].get("ownerReferences") or ():
-                self._owned[owner["uid"]][uid] = (kind, value)
         for handler in self._handlers:
             handler(kind, value, gone)
 
-    def _forget(self, uid: str, known: Value | None) -> None:
-        for owner in (known or {"metadata": {}})["metadata"].get("ownerReferences") or ():
+    def _keep(self, kind: kinds.Kind, key: Key, value: Value) -> None:
+        uid = value["metadata"]["uid"]
+        self._objects[kind][key] = value
+        self.uids[uid] = kind
+        for owner in value["metadata"].get("ownerReferences") or ():
+            self._owned[owner["uid"]][uid] = (kind, value)
+
+    def _disown(self, known: Value) -> None:
+        uid = known["metadata"]["uid"]
+        for owner in known["metadata"].get("ownerReferences") or ():
             owned = self._owned.get(owner["uid"], {})
             owned.pop(uid, None)
             if not owned:
@@ -120,3 +158,9 @@ def _trim(value: Value) -> Value:
     """Without what no controller reads."""
     metadata = {key: part for key, part in value["metadata"].items() if key != "managedFields"}
     return {**value, "metadata": metadata}
+
+
+def _version(value: Value) -> int:
+    """Revisions may be compared as numbers (KEP-5504); something that has none is older than all."""
+    text = value["metadata"].get("resourceVersion", "")
+    return int(text) if text.isdigit() else 0

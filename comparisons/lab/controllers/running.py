@@ -5,18 +5,21 @@ Leaves out what they do: each has its file.
 
 import asyncio
 import contextlib
+import functools
 import typing
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 
 from comparisons.lab.api import kinds
-from comparisons.lab.controllers import cache, workqueue
+from comparisons.lab.controllers import cache, reporting, workqueue
 from ipseity import kube
 
 LOG = structlog.get_logger("lab.controllers")
 
 RESTART_S = 1.0
+SYNC_POLL_S = 0.05
+SWEEP_S = 5.0
 
 
 class Controller(typing.Protocol):
@@ -33,18 +36,45 @@ class Controller(typing.Protocol):
         ...
 
 
+class Assembled(typing.Protocol):
+    """What is to run."""
+
+    @property
+    def known(self) -> cache.Cache:
+        """What all of them read."""
+        ...
+
+    @property
+    def controllers(self) -> Sequence[Controller]:
+        """Those who act."""
+        ...
+
+    @property
+    def events(self) -> reporting.Reporter:
+        """Where they say what they did."""
+        ...
+
+
 @contextlib.asynccontextmanager
-async def running(known: cache.Cache, controllers: Sequence[Controller]) -> AsyncIterator[None]:
+async def running(assembled: Assembled) -> AsyncIterator[None]:
     """Runs the controllers meanwhile."""
-    queues = [_connect(known, controller) for controller in controllers]
+    known = assembled.known
+    queues = [(each, _connect(known, each)) for each in assembled.controllers]
     async with known.following(), asyncio.TaskGroup() as group:
-        pairs = zip(controllers, queues, strict=True)
-        tasks = [group.create_task(_keep_running(known, each, queue), name=each.name) for each, queue in pairs]
+        works: dict[str, Callable[[], Awaitable[None]]] = {each.name: functools.partial(_work, known, each, queue) for each, queue in queues}
+        works |= {"events": assembled.events.run, "cache": functools.partial(_sweep, known)}
+        tasks = [group.create_task(_keep_running(name, work)) for name, work in works.items()]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
+
+
+async def _sweep(known: cache.Cache) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        known.drop_doubtful()
 
 
 def _connect(known: cache.Cache, controller: Controller) -> workqueue.Queue:
@@ -58,12 +88,12 @@ def _connect(known: cache.Cache, controller: Controller) -> workqueue.Queue:
     return queue
 
 
-async def _keep_running(known: cache.Cache, controller: Controller, queue: workqueue.Queue) -> None:
+async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            await _work(known, controller, queue)
+            await work()
         except Exception:  # the edge: a mistake in one controller must neither end it nor the others
-            LOG.exception("controller failed, starting again", controller=controller.name)
+            LOG.exception("controller failed, starting again", controller=name)
             await asyncio.sleep(RESTART_S)
 
 
@@ -85,5 +115,3 @@ async def _work(known: cache.Cache, controller: Controller, queue: workqueue.Que
             if again_s is not None:
                 queue.add_later(key, again_s)
 
-
-SYNC_POLL_S = 0.05

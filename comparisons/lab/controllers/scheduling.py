@@ -7,7 +7,7 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 
 from comparisons.lab.api import kinds
-from comparisons.lab.controllers import cache, writer
+from comparisons.lab.controllers import cache, reporting, writer
 from ipseity import kube
 
 SCHEDULER = "default-scheduler"
@@ -47,9 +47,10 @@ class Scheduling:
 
     name = SCHEDULER
 
-    def __init__(self, known: cache.Cache, out: writer.Writer) -> None:
+    def __init__(self, known: cache.Cache, out: writer.Writer, events: reporting.Reporter) -> None:
         self._known = known
         self._out = out
+        self._events = events
         self._bound: dict[str, str] = {}
         """Pods that were given a node and are not yet seen with it: uid -> node."""
 
@@ -94,6 +95,9 @@ class Scheduling:
             self._bound.pop(meta["uid"], None)
             if error.status not in {writer.NOT_FOUND, writer.CONFLICT}:  # gone, or bound by somebody else
                 raise
+            return
+        message = f"Successfully assigned {meta['namespace']}/{meta['name']} to {node}"
+        self._events.say(pod, "Scheduled", message, by=self.name)
 
     async def _say_unschedulable(self, pod: cache.Value, nodes: int) -> None:
         message = f"0/{nodes} nodes are available: none is ready and matches the pod's node selector."
@@ -102,6 +106,7 @@ class Scheduling:
             return
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         others = [each for each in found if each["type"] != "PodScheduled"]
+        self._events.say(pod, "FailedScheduling", message, by=self.name, warning=True)
         await self._out.patch(kinds.POD, pod, {"status": {"conditions": [*others, condition]}}, "status")
 
 
