@@ -1,7 +1,7 @@
 """``ipseity lab``: a node in a box from the command line.
 
-Here because a newcomer has no cluster. Prints, and decides nothing: ``lab.lab`` does. What a container prints under ``lab exec`` is
-its own.
+Here because a newcomer has no cluster. Prints, and decides nothing: ``lab.lab`` does. What a container prints under
+``lab exec`` is its own.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ import rich.box
 import rich.console
 import rich.table
 
-from comparisons.lab import cgroups, containers, errors, lab as labs, layout, plan
+from comparisons.lab import cgroups, containers, errors, layout, plan
+from comparisons.lab import lab as labs
 
 NAME = click.option("--name", default="lab", show_default=True, help="Which lab; several may be up at a time.")
 WIDTH = 100
@@ -104,7 +105,7 @@ def execute(name: str, namespace: str, container: str, tty: bool, pod: str, comm
 
 
 def _running(state: labs.State, namespace: str, pod: str, container: str) -> tuple[str, str]:
-    """The node and the id of a running container, as the API tells them."""
+    """Return the node and the id of a running container, as the API tells them."""
     found = _get(state.names, f"/api/v1/namespaces/{namespace}/pods/{pod}")
     status = found.get("status") or {}
     known = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]

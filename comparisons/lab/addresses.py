@@ -1,7 +1,8 @@
 """Which pod has which address of a node's ranges: always the lowest free one, so that addresses are reused at once.
 
-Here because fast reuse is what tells identity from IP, and a lab must be able to force it. Both families move in step:
-the n-th address of the IPv4 range goes with the n-th of the IPv6 range. Pure: leaves out links and routes (``network``).
+Here because fast reuse is what tells identity from IP, and a lab must be able to force it. Both families move in
+step: the n-th address of the IPv4 range goes with the n-th of the IPv6 range. Pure: leaves out links and routes
+(``network``).
 """
 
 import heapq
@@ -20,7 +21,7 @@ MAX_PREFIX = 29
 
 
 def gateway(network: IpNetwork) -> IpAddress:
-    """The node's own address in a range."""
+    """Return the node's own address in a range."""
     return network[GATEWAY]
 
 
@@ -37,7 +38,7 @@ class Pool:
         self._taken: dict[str, int] = {}
 
     def take(self, owner: str) -> tuple[IpAddress, ...]:
-        """The owner's addresses, one per range; the same ones again if it asks twice."""
+        """Give the owner its addresses, one per range; the same ones again if it asks twice."""
         index = self._taken.get(owner)
         if index is None:
             index = self._lowest()

@@ -1,7 +1,8 @@
 """A container as the OCI runtime wants it: config.json, computed from the pod.
 
-Here because what a container may see and do is decided in this one place. Pure: paths, variables and mounts are arguments.
-Leaves out images (the root is the host's, below a layer of the container's own), seccomp and SELinux profiles, devices.
+Here because what a container may see and do is decided in this one place. Pure: paths, variables and mounts are
+arguments. Leaves out images (the root is the host's, below a layer of the container's own), seccomp and SELinux
+profiles, devices.
 """
 
 import dataclasses
@@ -9,21 +10,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from comparisons.lab import errors, quantities
+from comparisons.lab import capabilities, errors, quantities
 
 Json = dict[str, Any]
 
-CAPABILITIES = frozenset(
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
-)
-"""What containerd gives a container that asks for nothing (containerd: pkg/oci/spec.go, defaultUnixCaps)."""
-ALL_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
-    "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
-    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM "
-    "BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
-"""In the order of their bits (include/uapi/linux/capability.h)."""
 CPU_PERIOD_US = 100_000
 """The kubelet's ``--cpu-cfs-quota-period``."""
 MASKED = (
@@ -59,19 +49,20 @@ class Place:
     """"private", "host", or the path of a namespace that the pod's containers share."""
     host_ipc: bool = False
     host_network: bool = False
-    capabilities: frozenset[str] = CAPABILITIES
+    capabilities: frozenset[str] = capabilities.USUAL
     """Every capability that this machine can give."""
 
 
-def config(
-    pod: Json,
-    container: Json,
-    place: Place,
-    *,
-    arguments: Sequence[str],
-    environ: Mapping[str, str],
-    mounts: Sequence[Mount],
-) -> Json:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a container runs, with what."""
+
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+    mounts: Sequence[Mount] = ()
+
+
+def config(pod: Json, container: Json, place: Place, task: Task) -> Json:
     """config.json of a container (opencontainers/runtime-spec 1.0.2)."""
     security = _security(pod, container)
     privileged = bool(security.get("privileged"))
@@ -87,8 +78,8 @@ def config(
         "process": {
             "terminal": False,
             "user": _user(security, container["name"]),
-            "args": list(arguments),
-            "env": [f"{name}={value}" for name, value in environ.items()],
+            "args": list(task.arguments),
+            "env": [f"{name}={value}" for name, value in task.environ.items()],
             "cwd": container.get("workingDir") or "/",
             "capabilities": _capability_sets(security, place.capabilities),
             "noNewPrivileges": security.get("allowPrivilegeEscalation") is False,
@@ -96,18 +87,13 @@ def config(
         },
         "root": {"path": str(place.root), "readonly": bool(security.get("readOnlyRootFilesystem"))},
         **({} if place.host_network else {"hostname": place.hostname}),
-        "mounts": [*_own_mounts(privileged=privileged), *(_bind(mount) for mount in mounts)],
+        "mounts": [*_own_mounts(privileged=privileged), *(_bind(mount) for mount in task.mounts)],
         "linux": linux,
     }
 
 
-def process(config: Json, arguments: Sequence[str]) -> Json:
-    """The process of one more command in a container: as its first one, but for the arguments."""
-    return {**config["process"], "args": list(arguments)}
-
-
 def _security(pod: Json, container: Json) -> Json:
-    """The container's security context, completed by the pod's."""
+    """Return the container's security context, completed by the pod's."""
     outer = pod["spec"].get("securityContext") or {}
     shared = {key: outer[key] for key in ("runAsUser", "runAsGroup", "runAsNonRoot") if key in outer}
     groups = [*(outer.get("supplementalGroups") or ()), *([outer["fsGroup"]] if "fsGroup" in outer else [])]
@@ -129,26 +115,9 @@ def _user(security: Json, name: str) -> Json:
     }
 
 
-def capabilities(security: Json, available: frozenset[str]) -> frozenset[str]:
-    """Which capabilities a container has, by name without CAP_."""
-    if security.get("privileged"):
-        return available
-    asked = security.get("capabilities") or {}
-    added = {name.upper().removeprefix("CAP_") for name in asked.get("add") or ()}
-    dropped = {name.upper().removeprefix("CAP_") for name in asked.get("drop") or ()}
-    start = frozenset() if "ALL" in dropped else available if "ALL" in added else CAPABILITIES
-    missing = added - {"ALL"} - available
-    if missing:
-        raise errors.PodRefused(
-            f"this machine cannot give the capabilities {', '.join(sorted(missing))}",
-            reason="CreateContainerConfigError",
-        )
-    return (start - dropped | (added - {"ALL"})) & available
-
-
 def _capability_sets(security: Json, available: frozenset[str]) -> Json:
-    names = [f"CAP_{name}" for name in sorted(capabilities(security, available))]
-    return {kind: names for kind in ("bounding", "effective", "permitted")}
+    names = [f"CAP_{name}" for name in sorted(capabilities.granted(security, available))]
+    return dict.fromkeys(("bounding", "effective", "permitted"), names)
 
 
 def _namespaces(place: Place) -> list[Json]:
@@ -210,13 +179,12 @@ def hosts(
 
 def service_names(objects: Sequence[Json], namespace: str) -> list[tuple[str, list[str]]]:
     """For each address of each Service its names as seen from a namespace, the short one only at home."""
-    rows = []
+    rows: list[tuple[str, list[str]]] = []
     for service in objects:
         name, home = service["metadata"]["name"], service["metadata"]["namespace"]
         names = [f"{name}.{home}.svc.cluster.local", f"{name}.{home}.svc", f"{name}.{home}"]
-        for ip in service["spec"].get("clusterIPs") or [service["spec"].get("clusterIP")]:
-            if ip not in (None, "", "None"):
-                rows.append((ip, [*names, name] if home == namespace else names))
+        ips = service["spec"].get("clusterIPs") or [service["spec"].get("clusterIP")]
+        rows += [(ip, [*names, name] if home == namespace else names) for ip in ips if ip not in (None, "", "None")]
     return rows
 
 

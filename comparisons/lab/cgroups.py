@@ -1,8 +1,8 @@
 """Cgroups of nodes, pods and containers: what they are called, who is in them, and how they end.
 
-Here because the name of a cgroup is what an agent reads a pod's UID from, so it is the kubelet's to the letter (its cgroupfs
-driver, below the node's own root), and because a cgroup is the only sure list of a pod's processes. Works on a pure cgroup2
-machine and on a hybrid one, where the runtime makes the same directory in every v1 hierarchy too.
+Here because the name of a cgroup is what an agent reads a pod's UID from, so it is the kubelet's to the letter (its
+cgroupfs driver, below the node's own root), and because a cgroup is the only sure list of a pod's processes. Works on
+a pure cgroup2 machine and on a hybrid one, where the runtime makes the same directory in every v1 hierarchy too.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def _compute(resources: dict[str, str] | None) -> dict[str, Any]:
 
 
 def pod(node_cgroup: str, uid: str, qos_class: str) -> str:
-    """The path of a pod's cgroup from the root of each hierarchy. A Guaranteed pod has no level of its class."""
+    """Return the path of a pod's cgroup from the root of each hierarchy. A Guaranteed pod has no level of its class."""
     level = "" if qos_class == "Guaranteed" else f"/{qos_class.lower()}"
     return f"{node_cgroup}/kubepods{level}/pod{uid}"
 
@@ -72,7 +72,7 @@ def adopt(cgroup: str, pid: int) -> None:
 
 
 def end(cgroup: str) -> None:
-    """End every process in this cgroup and below, in every hierarchy, then remove the directories. Blocks; harmless twice."""
+    """End every process in this cgroup and below, in every hierarchy, then remove it all. Blocks; harmless twice."""
     trees = [mount / cgroup.lstrip("/") for mount in hierarchies()]
     _kill(trees[0])
     deadline_s = time.monotonic() + END_S

@@ -3,7 +3,7 @@
 Here so that one file of the lab reads the clock. Leaves out waiting: that is the event loop's monotonic time.
 """
 
-import datetime
+import datetime as dt
 import time
 
 
@@ -14,16 +14,16 @@ def wall_ns() -> int:
 
 def rfc3339(at_wall_ns: int) -> str:
     """Seconds and a Z, as Kubernetes writes ``metav1.Time``."""
-    at = datetime.datetime.fromtimestamp(at_wall_ns // 10**9, tz=datetime.UTC)
+    at = dt.datetime.fromtimestamp(at_wall_ns // 10**9, tz=dt.UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_nano(at_wall_ns: int) -> str:
     """Nine digits of the second, as the container runtime interface writes log lines."""
-    at = datetime.datetime.fromtimestamp(at_wall_ns // 10**9, tz=datetime.UTC)
+    at = dt.datetime.fromtimestamp(at_wall_ns // 10**9, tz=dt.UTC)
     return f"{at.strftime('%Y-%m-%dT%H:%M:%S')}.{at_wall_ns % 10**9:09d}Z"
 
 
 def parse(text: str) -> int:
     """Unix nanoseconds of a ``metav1.Time`` or ``metav1.MicroTime``."""
-    return int(datetime.datetime.fromisoformat(text).timestamp() * 10**6) * 1000
+    return int(dt.datetime.fromisoformat(text).timestamp() * 10**6) * 1000

@@ -38,7 +38,7 @@ class Cluster:
         self.dropped_events = 0
 
     async def read(self, path: str) -> Json | None:
-        """An object; None if there is none."""
+        """Return an object; None if there is none."""
         try:
             return dict(json.loads(await kube.get(self.api, path)))
         except kube.KubernetesError as error:
@@ -59,7 +59,7 @@ class Cluster:
             answer = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise kube.unreachable(self.api, error) from error
-        if response.status >= 300:  # noqa: PLR2004  # the first that is no success
+        if response.status >= 300:
             raise kube.refused(response.status, answer, response.headers)
         return dict(json.loads(answer))
 
@@ -138,5 +138,5 @@ class Cluster:
 
 
 def pod_path(pod: Json) -> str:
-    """A pod's path in the API."""
+    """Return a pod's path in the API."""
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"

@@ -1,8 +1,8 @@
 """Containers: start one from a bundle, follow it, run one more command in it, remove every trace of it.
 
-Here so that one file speaks to the OCI runtime (runc, or crun where that works). A container's first process becomes a child of
-this process (``processes.become_reaper``), so its end and its exit status are learned from the kernel, without a shim.
-Leaves out what is in the bundle (``bundle``) and when to start it (``lifecycle``).
+Here so that one file speaks to the OCI runtime (runc, or crun where that works). A container's first process becomes
+a child of this process (``processes.become_reaper``), so its end and its exit status are learned from the kernel,
+without a shim. Leaves out what is in the bundle (``bundle``) and when to start it (``lifecycle``).
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 RUNTIMES = ("runc", "crun")
 """In order of preference. crun before 1.9 refuses hybrid cgroups."""
 STARTS = 4
-"""Runtimes that start at a time: each is a short burst of CPU, and more of them only wait for one another. Arbitrary."""
+"""Runtimes that start at a time: each is a burst of CPU, more of them only wait for one another. Arbitrary."""
 DRAIN_S = 0.5
 """How long after a container's end its output may still come, if something else holds it open."""
 CHUNK_BYTES = 64 * 1024
@@ -57,7 +57,7 @@ class Instance:
 
 
 def program() -> str:
-    """The runtime that is installed."""
+    """Return the runtime that is installed."""
     found = next((path for name in RUNTIMES if (path := shutil.which(name))), None)
     if found is None:
         raise errors.LabError(f"neither of {', '.join(RUNTIMES)} is installed", hint="apt-get install runc")

@@ -1,7 +1,7 @@
 """The environment variables, command and arguments of a container, exactly as the kubelet would make them.
 
-Here because programs find each other, their own name and their configuration this way. Pure: ConfigMaps and Secrets are an
-argument (``Sources``); what must be fetched for a pod is the answer of ``references``.
+Here because programs find each other, their own name and their configuration this way. Pure: ConfigMaps and Secrets
+are an argument (``Sources``); what must be fetched for a pod is the answer of ``references``.
 """
 
 import base64
@@ -37,7 +37,7 @@ class Sources:
 
 
 def references(pod: Json) -> set[tuple[str, str]]:
-    """What must be read before the pod's containers and volumes can be made: ("configmaps" or "secrets", name)."""
+    """Tell what must be read before the pod's containers and volumes can be made: ("configmaps" or "secrets", name)."""
     found: set[tuple[str, str]] = set()
     spec = pod["spec"]
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
@@ -51,7 +51,7 @@ def references(pod: Json) -> set[tuple[str, str]]:
             found.add(("secrets", volume["secret"]["secretName"]))
         found |= _named(volume, configMap="configmaps")
         for source in (volume.get("projected") or {}).get("sources") or ():
-            found |= _named(source, configMap="configmaps", secret="secrets")
+            found |= _named(source, configMap="configmaps") | _named(source, secret="secrets")
     return found
 
 
@@ -113,7 +113,7 @@ def _all_of(source: Json, sources: Sources) -> dict[str, str]:
 
 
 def contents(thing: Json) -> dict[str, bytes]:
-    """The keys and values of a ConfigMap or Secret."""
+    """Return the keys and values of a ConfigMap or Secret."""
     found = {key: text.encode() for key, text in (thing.get("data") or {}).items()}
     encoded = dict(thing.get("binaryData") or {})
     if thing.get("kind") == "Secret" or "type" in thing:
@@ -161,7 +161,7 @@ _FIELDS: dict[str, Callable[[Sources], str]] = {
 
 
 def resource(reference: Json, container: Json, sources: Sources) -> str:
-    """A request or limit as a whole number of divisors, rounded up; the node's capacity where no limit is set."""
+    """Return a request or limit in whole divisors, rounded up; the node's capacity where no limit is set."""
     name = reference.get("containerName")
     if name:
         spec = sources.pod["spec"]
@@ -185,7 +185,7 @@ def expand(text: str, found: Mapping[str, str]) -> str:
 
 
 def arguments(container: Json, found: Mapping[str, str]) -> list[str]:
-    """What is executed. There is no image to say it, so a container without a command cannot start."""
+    """Tell what is executed. There is no image to say it, so a container without a command cannot start."""
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     if not container.get("command"):
         raise errors.PodRefused(
@@ -197,12 +197,12 @@ def arguments(container: Json, found: Mapping[str, str]) -> list[str]:
 
 
 def hostname(pod: Json) -> str:
-    """What the pod calls itself."""
+    """Tell what the pod calls itself."""
     return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
 
 
 def services(objects: Iterable[Json], namespace: str) -> dict[str, str]:
-    """The variables by which a container finds the Services of its namespace, and the API server's."""
+    """Return the variables by which a container finds the Services of its namespace, and the API server's."""
     found: dict[str, str] = {}
     for service in objects:
         metadata, spec = service["metadata"], service["spec"]

@@ -1,12 +1,12 @@
 """The node's own HTTP server: container logs, as the API server (or anybody on this host) asks a kubelet for them.
 
-Here because ``kubectl logs`` must work. Listens on 127.0.0.1 of the host; the Node object says where. Leaves out exec, attach and
-port-forward over HTTP: ``ipseity lab exec`` does the first through the runtime.
+Here because ``kubectl logs`` must work. Listens on 127.0.0.1 of the host; the Node object says where. Leaves out
+exec, attach and port-forward over HTTP: ``ipseity lab exec`` does the first through the runtime.
 """
 
 import collections
 import contextlib
-import datetime
+import datetime as dt
 import pathlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
@@ -26,7 +26,7 @@ class Kubelet:
         self._workers = workers
 
     def application(self) -> web.Application:
-        """The routes."""
+        """Return the routes."""
         app = web.Application()
         app.router.add_get("/healthz", _healthz)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
@@ -51,7 +51,7 @@ class Kubelet:
         return response
 
     def _find(self, namespace: str, name: str) -> pod.Worker | None:
-        """The newest pod of that name: an older one may still be on its way out."""
+        """Return the newest pod of that name: an older one may still be on its way out."""
         found = [it for it in self._workers.values() if _named(it) == (namespace, name)]
         return found[-1] if found else None
 
@@ -89,7 +89,7 @@ def _since(request: web.Request) -> bytes:
     if seconds is None and stamp is None:
         return b""
     at_ns = clock.parse(stamp) if stamp else clock.wall_ns() - int(seconds or 0) * 10**9
-    return datetime.datetime.fromtimestamp(at_ns // 10**9, tz=datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+    return dt.datetime.fromtimestamp(at_ns // 10**9, tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 def _flag(request: web.Request, name: str) -> bool:

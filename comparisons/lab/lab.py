@@ -1,7 +1,7 @@
 """Bring a lab up, say how it is, take it down.
 
-Here because a lab is several processes and things of the kernel that must come and go together. Up twice is harmless: what runs
-stays, what died is started again. Down needs no cooperation of anything (``sweep``).
+Here because a lab is several processes and things of the kernel that must come and go together. Up twice is harmless:
+what runs stays, what died is started again. Down needs no cooperation of anything (``sweep``).
 """
 
 import contextlib
@@ -93,7 +93,7 @@ def state(names: layout.Lab) -> State | None:
 
 
 def find(names: layout.Lab) -> plan.LabPlan | None:
-    """The lab's plan, if it has one that can be read."""
+    """Return the lab's plan, if it has one that can be read."""
     try:
         return plan.from_json(json.loads(names.plan.read_text()))
     except (OSError, ValueError, KeyError, TypeError):
@@ -126,7 +126,7 @@ def _create(names: layout.Lab, wishes: Wishes) -> plan.LabPlan:
 
 
 def _compare(found: plan.LabPlan, wishes: Wishes) -> None:
-    """A lab that runs is not changed by asking for another one of the same name."""
+    """Refuse to change a lab that runs by asking for another one of the same name."""
     differences = []
     if wishes.nodes is not None and wishes.nodes != len(found.nodes):
         differences.append(f"{len(found.nodes)} nodes, not {wishes.nodes}")
@@ -194,6 +194,8 @@ def _until(names: layout.Lab, name: str, it: processes.Identity, holds: Callable
     deadline_s = time.monotonic() + READY_S
     while not holds():
         alive = it.alive()
+        if name != API and _alive(names, API) is False and (names.processes / API).exists():
+            name, alive = API, False
         if not alive or time.monotonic() > deadline_s:
             words = _last_line(names.log(name)) or "it says nothing"
             how = f"did not {doing} within {READY_S:.0f} s" if alive else "ended"

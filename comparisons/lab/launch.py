@@ -1,7 +1,7 @@
-"""From a container as the pod writes it to a container that runs: sources read, bundle made, root mounted, runtime called.
+"""From a container as the pod writes it to one that runs: sources read, bundle made, root mounted, runtime called.
 
-Here because a start is where the pure parts (``environment``, ``volumes``, ``bundle``) meet the world. Leaves out when to start
-(``lifecycle``) and what comes of it (``runs``).
+Here because a start is where the pure parts (``environment``, ``volumes``, ``bundle``) meet the world. Leaves out
+when to start (``lifecycle``) and what comes of it (``runs``).
 """
 
 import asyncio
@@ -124,7 +124,8 @@ class Launcher:
             host_network=self._box.host_network,
             capabilities=self._host.capabilities,
         )
-        config = bundle.config(pod, spec, place, arguments=arguments, environ=found, mounts=mounted)
+        task = bundle.Task(arguments=arguments, environ=found, mounts=mounted)
+        config = bundle.config(pod, spec, place, task)
         try:
             return await self._host.runtime.start(identity, directory, config, self.log(spec["name"], restarts))
         except errors.ProgramFailed:
@@ -174,7 +175,7 @@ class Launcher:
         return log_path(self._host, self._box.pod, name, restarts)
 
     def drop_logs(self) -> None:
-        """The pod is no more, nobody can ask for its logs."""
+        """Remove the logs of a pod that is no more: nobody can ask for them."""
         shutil.rmtree(self.log(PAUSE, 0).parent.parent, ignore_errors=True)
 
     def _directory(self, name: str, restarts: int) -> pathlib.Path:
@@ -188,14 +189,14 @@ def log_path(host: sandbox.Host, pod: Json, name: str, restarts: int) -> pathlib
 
 
 def last_words(instance: containers.Instance) -> str:
-    """What a container left in its termination message file."""
+    """Tell what a container left in its termination message file."""
     with contextlib.suppress(OSError):
         return (instance.directory / "last-words").read_bytes()[:LAST_WORDS_BYTES].decode(errors="replace")
     return ""
 
 
 def unsupported(pod: Json) -> list[str]:
-    """What a pod asks for and the lab silently would not do: said in an Event when it starts."""
+    """Tell what a pod asks for and the lab silently would not do: said in an Event when it starts."""
     ports = [port for it in pod["spec"]["containers"] for port in it.get("ports") or () if port.get("hostPort")]
     hosted = pod["spec"].get("hostNetwork")
     return [f"hostPort {port['hostPort']} is not opened" for port in ports if not hosted]

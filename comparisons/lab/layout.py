@@ -48,7 +48,7 @@ class Lab:
         return self.state / "processes"
 
     def log(self, process: str) -> pathlib.Path:
-        """What a process of the lab itself says."""
+        """Tell what a process of the lab itself says."""
         return self.state / "log" / f"{process}.log"
 
     @property
@@ -109,5 +109,5 @@ class Node:
         return self.state / "logs"
 
     def pod_netns(self, uid: str) -> pathlib.Path:
-        """A pod's network namespace, kept alive by this file and not by a process."""
+        """Return a pod's network namespace, kept alive by this file and not by a process."""
         return self.state / "netns" / uid

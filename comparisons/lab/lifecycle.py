@@ -1,7 +1,7 @@
 """What a pod's containers should do next, and when the pod is over: a pure function of what they have done so far.
 
-Here because order, restarts and back-off are where kubelets go wrong, and only a function without a clock can be tried on every
-history. Leaves out doing it (``pod``) and telling it (``status``).
+Here because order, restarts and back-off are where kubelets go wrong, and only a function without a clock can be
+tried on every history. Leaves out doing it (``pod``) and telling it (``status``).
 """
 
 import dataclasses
@@ -93,7 +93,7 @@ class Decision:
 
 
 def containers(pod: Json) -> tuple[Container, ...]:
-    """A pod's containers before anything has happened, in the order of their start."""
+    """Return a pod's containers before anything has happened, in the order of their start."""
     found = []
     for spec in pod["spec"].get("initContainers") or ():
         role = Role.SIDECAR if spec.get("restartPolicy") == "Always" else Role.INIT
@@ -106,13 +106,13 @@ def containers(pod: Json) -> tuple[Container, ...]:
 
 
 def decide(policy: str, pod: Sequence[Container], now_s: float) -> Decision:
-    """The next step of a pod that is not being deleted. ``policy`` is its ``restartPolicy``."""
+    """Decide the next step of a pod that is not being deleted. ``policy`` is its ``restartPolicy``."""
     verdict = _verdict(policy, pod)
     if verdict:
         running = tuple(it.name for it in pod if isinstance(it.state, Running))
         return Decision(stop=running) if running else Decision(over=verdict)
     due, wake = [], []
-    for container in _eligible(policy, pod):
+    for container in _eligible(pod):
         at_s = restart_s(policy, container)
         if at_s is not None and at_s <= now_s:
             due.append(container.name)
@@ -170,8 +170,8 @@ def _succeeded(container: Container) -> bool:
     return isinstance(container.state, Terminated) and container.state.exit_code == 0
 
 
-def _eligible(policy: str, pod: Sequence[Container]) -> list[Container]:
-    """Who may be started now: all that come before and including the first init container that has not passed; else all."""
+def _eligible(pod: Sequence[Container]) -> list[Container]:
+    """Who may be started now: all up to the first init container that has not passed; if there is none, all others."""
     if initialized(pod):
         return [it for it in pod if it.role is not Role.INIT]
     found = []

@@ -1,7 +1,7 @@
 """Container logs: written as the container runtime interface says, read back as ``kubectl logs`` shows them.
 
-Here because a program's own words are half of every diagnosis. A log is bounded: when it is full it becomes the older half and
-a new one begins. Leaves out compression, and everything about who asks (``kubelet``).
+Here because a program's own words are half of every diagnosis. A log is bounded: when it is full it becomes the older
+half and a new one begins. Leaves out compression, and everything about who asks (``kubelet``).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ def path(directory: pathlib.Path, namespace: str, pod: str, uid: str, container:
 
 
 def older(log: pathlib.Path) -> pathlib.Path:
-    """The half that was full."""
+    """Return the half that was full."""
     return log.with_suffix(".log.1")
 
 
@@ -77,7 +77,7 @@ def _cut(line: bytes, *, full: bool) -> list[tuple[bytes, bytes]]:
 
 
 def plain(line: bytes, *, timestamps: bool = False) -> bytes:
-    """What the container wrote, without the runtime's three words before it; a part has no line end."""
+    """Tell what the container wrote, without the runtime's three words before it; a part has no line end."""
     stamp, _, rest = line.partition(b" ")
     _, _, rest = rest.partition(b" ")
     tag, _, text = rest.partition(b" ")

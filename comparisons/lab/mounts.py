@@ -1,6 +1,7 @@
 """Mounts: the lab's tmpfs, a container's root, a volume in memory, and finding what was left.
 
-Here so that one file calls mount(2). Leaves out a container's own mounts: the runtime makes those inside the container.
+Here so that one file calls mount(2). Leaves out a container's own mounts: the runtime makes those inside the
+container.
 """
 
 import ctypes
@@ -25,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def tmpfs(path: pathlib.Path, *, mode: int = 0o755, size_bytes: int = 0) -> None:
-    """A file system in memory, private: what is mounted below it is nobody else's business."""
+    """Mount a file system in memory, private: what is mounted below it is nobody else's business."""
     path.mkdir(parents=True, exist_ok=True)
     options = f"mode={mode:o}" + (f",size={size_bytes}" if size_bytes else "")
     _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
@@ -33,7 +34,7 @@ def tmpfs(path: pathlib.Path, *, mode: int = 0o755, size_bytes: int = 0) -> None
 
 
 def root(directory: pathlib.Path) -> pathlib.Path:
-    """The host's root file system as a container may see and change it: changes go to a layer that dies with the container.
+    """Mount the host's root as a container may see and change it: changes go to a layer that dies with it.
 
     Mounts of the host are not in it: /home on a disk of its own is empty there (give it as a hostPath).
     """

@@ -1,7 +1,7 @@
 """Execute a network plan in a namespace, through netlink.
 
-Here so that one file speaks netlink and none of it is spread over shell commands. Decides nothing: the operations come from
-``network``, in order, and the first one that fails names itself.
+Here so that one file speaks netlink and none of it is spread over shell commands. Decides nothing: the operations
+come from ``network``, in order, and the first one that fails names itself.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Network namespaces by path: make, enter, remove.
 
-Here because every pod and every node has one, kept alive by a bind mount so that no process has to hold it. Only threads that
-end right afterwards ever enter one: the process itself stays where it was started. Leaves out what is put inside (``netlink``).
+Here because every pod and every node has one, kept alive by a bind mount so that no process has to hold it. Only
+threads that end right afterwards ever enter one: the process itself stays where it was started. Leaves out what is
+put inside (``netlink``).
 """
 
 import contextlib
@@ -38,7 +39,7 @@ def create(path: pathlib.Path, configure: Callable[[], None] = lambda: None) -> 
 
 
 def inside(path: pathlib.Path, function: Callable[[], T]) -> T:
-    """What ``function`` returns when it runs in this namespace. Blocks for as long as it does."""
+    """Run a function in this namespace and return what it does. Blocks for as long as it runs."""
 
     def enter() -> T:
         with path.open("rb") as namespace:
@@ -49,7 +50,7 @@ def inside(path: pathlib.Path, function: Callable[[], T]) -> T:
 
 
 def open_socket(path: pathlib.Path, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-    """A socket that belongs to this namespace and may be used from anywhere."""
+    """Make a socket that belongs to this namespace and may be used from anywhere."""
     return inside(path, lambda: socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC))
 
 

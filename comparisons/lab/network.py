@@ -2,9 +2,10 @@
 
 Here because what is planned as a value can be read, compared and tested without a kernel; ``netlink`` executes it.
 
-Every pod has a host route only (/32, /128) and the node as its gateway, so the node routes all traffic, also between two of
-its own pods: that is what brings the replies of a Service's pods back through the node's address translation. A pod's MAC
-address is made of its IPv4 address, so that nobody's neighbour table is wrong when the address changes hands.
+Every pod has a host route only (/32, /128) and the node as its gateway, so the node routes all traffic, also between
+two of its own pods: that is what brings the replies of a Service's pods back through the node's address translation.
+A pod's MAC address is made of its IPv4 address, so that nobody's neighbour table is wrong when the address changes
+hands.
 """
 
 import dataclasses
@@ -94,9 +95,12 @@ ROUTER = (
     Sysctl(key="ipv6/conf/all/forwarding", value="1"),
     Sysctl(key="ipv4/conf/all/send_redirects", value="0"),
     Sysctl(key="ipv4/conf/default/send_redirects", value="0"),
-    *(Sysctl(key=f"bridge/bridge-nf-call-{kind}", value="0", optional=True) for kind in ("iptables", "ip6tables", "arptables")),
+    *(
+        Sysctl(key=f"bridge/bridge-nf-call-{kind}", value="0", optional=True)
+        for kind in ("iptables", "ip6tables", "arptables")
+    ),
 )
-"""With br_netfilter loaded a bridge would translate addresses itself, before routing, and lose a pod's way to itself."""
+"""With br_netfilter loaded a bridge would translate addresses itself, before routing, and lose its own replies."""
 QUIET = (
     Sysctl(key="ipv6/conf/default/accept_dad", value="0"),
     Sysctl(key="ipv6/conf/default/accept_ra", value="0"),
@@ -106,13 +110,13 @@ QUIET = (
 
 
 def mac(text: str) -> str:
-    """A locally administered MAC address that is always the same for the same text."""
+    """Make a locally administered MAC address, always the same one for the same text."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return ":".join(("0a", *(digest[at : at + 2] for at in range(0, 10, 2))))
 
 
 def port(uid: str) -> str:
-    """The node's end of a pod's link: a name of at most 15 bytes (IFNAMSIZ)."""
+    """Return the node's end of a pod's link: a name of at most 15 bytes (IFNAMSIZ)."""
     return "p" + hashlib.sha256(uid.encode()).hexdigest()[:12]
 
 
@@ -130,7 +134,7 @@ def fabric(lab: plan.LabPlan) -> list[Operation]:
 
 
 def node(here: layout.Node, it: plan.NodePlan, fabric_cidrs: Sequence[str]) -> list[Operation]:
-    """A node: an uplink to the fabric, a bridge for its pods, forwarding between them."""
+    """Plan a node: an uplink to the fabric, a bridge for its pods, forwarding between them."""
     uplink = Veth(name=UPLINK, mac=mac(f"{here.lab.name}/{it.name}"), peer=it.name[:15], peer_netns=here.lab.fabric)
     operations: list[Operation] = [*QUIET, *ROUTER, Up(name="lo"), uplink]
     for ip, cidr in zip(it.ips, fabric_cidrs, strict=True):
@@ -152,7 +156,7 @@ def no_node(it: plan.NodePlan) -> list[Operation]:
 
 
 def node_port(it: plan.NodePlan) -> list[Operation]:
-    """The fabric's end of a node's uplink."""
+    """Return the fabric's end of a node's uplink."""
     return [Up(name=it.name[:15], bridge=FABRIC_BRIDGE)]
 
 

@@ -1,7 +1,7 @@
 """What a lab is made of: nodes, their addresses and ranges, chosen so that two labs never share one.
 
-Here so that ``lab up`` decides first and builds afterwards, and so that whoever comes later (a node that restarts, ``lab
-status``) reads the same decision. Pure: leaves out the file it is kept in and everything it describes.
+Here so that ``lab up`` decides first and builds afterwards, and so that whoever comes later (a node that restarts,
+``lab status``) reads the same decision. Pure: leaves out the file it is kept in and everything it describes.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ def to_json(plan: LabPlan) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> LabPlan:
-    """The inverse of ``to_json``."""
+    """Return the inverse of ``to_json``."""
     nodes = tuple(
         NodePlan(name=node["name"], ips=tuple(node["ips"]), pod_cidrs=tuple(node["pod_cidrs"]))
         for node in value["nodes"]

@@ -1,7 +1,8 @@
 """One pod on the node, from the first sight of it until nothing of it is left.
 
-Here because a pod is one sequence of steps with one owner: this file performs what ``lifecycle`` decides and has ``publisher``
-tell what came of it. Leaves out how (``sandbox``, ``runs``) and what it means (``lifecycle``, ``status``).
+Here because a pod is one sequence of steps with one owner: this file performs what ``lifecycle`` decides and has
+``publisher`` tell what came of it. Leaves out how (``sandbox``, ``runs``) and what it means (``lifecycle``,
+``status``).
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from ipseity import kube
 
 Json = dict[str, Any]
 RETRY_S = 1.0
-"""Before another attempt at what a pod still lacks; doubles up to RETRY_MAX_S. Arbitrary: a lab is watched by somebody."""
+"""Before another attempt at what a pod lacks; doubles up to RETRY_MAX_S. Arbitrary: somebody watches a lab."""
 RETRY_MAX_S = 15.0
 GRACE_S = 30.0
 """The API's default of ``terminationGracePeriodSeconds``."""
@@ -48,19 +49,19 @@ class Worker:
         )
 
     def update(self, pod: Json) -> None:
-        """The API has a newer state of the pod."""
+        """Take in a newer state of the pod."""
         self.pod = pod
         self._sandbox.pod = pod
         self._changed()
 
     def forget(self) -> None:
-        """The API has no such pod any more: end it without grace."""
+        """End the pod without grace: the API has no such pod any more."""
         self._gone = True
         self._runs.hurry.set()
         self._wake.set()
 
     def refresh_hosts(self) -> None:
-        """The Services have changed."""
+        """Write the Services known now into the pod's /etc/hosts."""
         if self._sandbox.ips and not self._over:
             self._sandbox.write_hosts()
 
@@ -71,7 +72,7 @@ class Worker:
                 self._sandbox.fill(await self._launcher.sources())
 
     def record(self, name: str) -> lifecycle.Container | None:
-        """What is known of one of its containers."""
+        """Tell what is known of one of its containers."""
         return next((it for it in self._runs.records if it.name == name), None)
 
     async def run(self) -> None:
@@ -127,7 +128,7 @@ class Worker:
         await self._launcher.prepare()
 
     async def _unless_leaving(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this, but drop it once the pod is to go: a pod that waits for an address must not wait with its deletion."""
+        """Do this, but drop it once the pod is to go: waiting for an address must not delay a deletion."""
         task = asyncio.create_task(work)
         while not task.done() and not self._leaving:
             self._wake.clear()
@@ -186,7 +187,7 @@ class Worker:
                 return
 
     async def _farewell(self) -> None:
-        """A pod that is over stays in the API until somebody deletes it; then the node has the last word."""
+        """Wait until somebody deletes the pod, then have the node's last word."""
         while not self._leaving:
             self._wake.clear()
             await self._wake.wait()

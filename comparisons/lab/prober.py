@@ -1,7 +1,7 @@
 """Ask a container's probes and report what they say, for as long as it runs.
 
-Here so that the asking (a command, an HTTP request, a connection) has one place, also for the hooks that use the same actions.
-Connections are made from the node's network namespace, as a kubelet's are. Leaves out judging (``probes``).
+Here so that the asking (a command, an HTTP request, a connection) has one place, also for the hooks that use the same
+actions. Connections are made from the node's network namespace, as a kubelet's are. Leaves out judging (``probes``).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Probes: what a container's probes ask, how often, and what so many answers in a row mean.
 
-Here because readiness decides who gets a Service's traffic and liveness who is restarted. Pure: asking is ``prober``'s.
-Leaves out gRPC health checks: such a probe only connects to its port.
+Here because readiness decides who gets a Service's traffic and liveness who is restarted. Pure: asking is
+``prober``'s. Leaves out gRPC health checks: such a probe only connects to its port.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Tally:
 
 
 def probe(container: Json, purpose: Purpose) -> Probe | None:
-    """A container's probe for a purpose, if it has one."""
+    """Return a container's probe for a purpose, if it has one."""
     written = container.get(purpose.value)
     if not written:
         return None
@@ -65,7 +65,7 @@ def judge(it: Probe, tally: Tally, *, ok: bool) -> tuple[Tally, bool | None]:
 
 
 def port(action: Json, container: Json) -> int:
-    """A probe's port, by number or by the name of one of the container's ports. ValueError: there is none."""
+    """Return a probe's port, by number or by the name of one of the container's ports. ValueError: there is none."""
     written = action.get("port")
     if isinstance(written, int) or str(written).isdigit():
         return int(str(written))

@@ -1,7 +1,7 @@
 """Programs that the lab runs, and processes that it must find again: always by descriptor or by (pid, start time).
 
-Here because a pid alone is a number that somebody else may have by now. Leaves out containers: their processes are ended
-through their cgroup (``cgroups``).
+Here because a pid alone is a number that somebody else may have by now. Leaves out containers: their processes are
+ended through their cgroup (``cgroups``).
 """
 
 import asyncio
@@ -77,7 +77,7 @@ def identity(pid: int) -> Identity:
 
 
 def read(path: pathlib.Path) -> Identity | None:
-    """What ``Identity.write`` kept; None if there is nothing legible."""
+    """Tell what ``Identity.write`` kept; None if there is nothing legible."""
     try:
         pid, ticks = path.read_text().split()
         return Identity(pid=int(pid), start_ticks=int(ticks))
@@ -99,7 +99,7 @@ def _readable(descriptor: int, timeout_s: float) -> bool:
 
 
 def become_reaper() -> None:
-    """From now on orphans of this process's children become its children: a detached container's init is waited for here."""
+    """Adopt the orphans of this process's children: a detached container's first process is waited for here."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise errors.LabError(f"cannot become a subreaper: {os.strerror(ctypes.get_errno()).lower()}")
 
@@ -120,7 +120,7 @@ async def run(
 
 
 async def check(arguments: Sequence[str], *, doing: str, stdin: bytes = b"", timeout_s: float = 60) -> str:
-    """What a program prints; ProgramFailed says what was being done and quotes it."""
+    """Run a program and return what it prints; ProgramFailed says what was being done and quotes it."""
     outcome = await run(arguments, stdin=stdin, timeout_s=timeout_s)
     if outcome.code != 0:
         words = outcome.output.strip() or f"exit status {outcome.code}"
@@ -143,7 +143,7 @@ def start(
 
 
 async def wait(child: "subprocess.Popen[bytes]", *, timeout_s: float) -> int:
-    """The exit status of a child, as a shell says it. TimeoutError: it was killed."""
+    """Wait for a child's exit status, as a shell says it. TimeoutError: it was killed."""
     descriptor = os.pidfd_open(child.pid)
     try:
         async with asyncio.timeout(timeout_s):
@@ -171,7 +171,7 @@ async def ended(descriptor: int) -> None:
 
 
 def reap(descriptor: int) -> int:
-    """The exit status of an ended child that ``subprocess`` does not know, as a shell says it."""
+    """Collect the exit status of an ended child that ``subprocess`` does not know."""
     try:
         result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
     except ChildProcessError:

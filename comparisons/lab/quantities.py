@@ -19,7 +19,7 @@ _QUANTITY = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?:[eE]([+-]?[0
 
 
 def parse(text: str | float) -> fractions.Fraction:
-    """The number that a quantity stands for; ValueError names what is not one."""
+    """Return the number that a quantity stands for; ValueError names what is not one."""
     match = _QUANTITY.fullmatch(str(text))
     if match is None or match[3] not in SUFFIXES:
         raise ValueError(f"not a quantity: {text!r}")
@@ -27,6 +27,6 @@ def parse(text: str | float) -> fractions.Fraction:
 
 
 def ceiling(text: str | float) -> int:
-    """Rounded up to a whole number, as the API does when it needs one."""
+    """Round up to a whole number, as the API does when it needs one."""
     number = parse(text)
     return -(-number.numerator // number.denominator)

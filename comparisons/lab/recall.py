@@ -1,7 +1,7 @@
 """What a pod's status tells a node that sees the pod for the first time, perhaps after a life before.
 
-Here because a node that was killed starts again with nothing in memory: what ran then has ended with it, nobody knows how. The
-inverse of ``status``, and as pure.
+Here because a node that was killed starts again with nothing in memory: what ran then has ended with it, nobody knows
+how. The inverse of ``status``, and as pure.
 """
 
 import dataclasses
@@ -24,14 +24,14 @@ def phase(pod: Json) -> str:
 
 
 def last_phase(containers: Iterable[lifecycle.Container]) -> str:
-    """The phase of a pod that was ended from outside: as its main containers ended."""
+    """Return the phase of a pod that was ended from outside: as its main containers ended."""
     mains = [it.state for it in containers if it.role is lifecycle.Role.MAIN]
     well = all(isinstance(it, lifecycle.Terminated) and it.exit_code == 0 for it in mains)
     return "Succeeded" if well else "Failed"
 
 
 def containers(pod: Json, now_wall_ns: int) -> tuple[lifecycle.Container, ...]:
-    """The pod's containers, with the history that its status keeps."""
+    """Return the pod's containers, with the history that its status keeps."""
     status = pod.get("status") or {}
     written = {it["name"]: it for key in ("initContainerStatuses", "containerStatuses") for it in status.get(key) or ()}
     return tuple(_container(it, written.get(it.name) or {}, now_wall_ns) for it in lifecycle.containers(pod))

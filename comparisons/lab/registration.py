@@ -1,7 +1,7 @@
 """The Node object: what this node says of itself, and its heartbeat.
 
-Here because schedulers, controllers and the agent learn from it where pods may go and which addresses are a node's. The objects
-are computed; ``keep`` sends them.
+Here because schedulers, controllers and the agent learn from it where pods may go and which addresses are a node's.
+The objects are computed; ``keep`` sends them.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ log = structlog.get_logger("lab.node")
 
 
 def capacity() -> dict[str, str]:
-    """What the machine has; every node of a lab claims all of it."""
+    """Tell what the machine has; every node of a lab claims all of it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"cpu": str(os.cpu_count() or 1), "memory": f"{total // 1024}Ki", "pods": str(MAX_PODS)}
 
 
 def node(names: layout.Node, it: plan.NodePlan, url: str) -> Json:
-    """The Node object without its status."""
+    """Return the Node object without its status."""
     labels = {"kubernetes.io/hostname": it.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": _architecture()}
     return {
         "apiVersion": "v1",
@@ -88,7 +88,7 @@ def _architecture() -> str:
 
 
 async def keep(host: sandbox.Host, wanted: Json) -> None:
-    """Register, then say every few seconds that the node lives; register again if the API has forgotten it. For ever."""
+    """Register, then say every few seconds that the node lives; register again if the API forgets it. For ever."""
     since, silent = clock.wall_ns(), False
     while True:
         try:

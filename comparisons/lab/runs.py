@@ -1,7 +1,7 @@
 """The runs of one pod's containers: start, probe, stop, and the record of how each ended.
 
-Here because a run is followed by tasks that must all end with it. Says nothing about order or restarts: ``lifecycle`` decides
-from the records kept here, ``pod`` asks for what it decided.
+Here because a run is followed by tasks that must all end with it. Says nothing about order or restarts: ``lifecycle``
+decides from the records kept here, ``pod`` asks for what it decided.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ipseity import kube
 
 Json = dict[str, Any]
 RETRY_S = 1.0
-"""Before another attempt at a container whose configuration is incomplete. Arbitrary: somebody is about to complete it."""
+"""Before another attempt at an incomplete container. Arbitrary: somebody is about to complete it."""
 POST_START_S = 300.0
 """How long a postStart hook may take; the kubelet sets no limit."""
 Say = Callable[[str, str, bool], None]
@@ -77,7 +77,7 @@ class Runs:
             self._following[name] = asyncio.create_task(self._follow(name, instance, running))
 
     async def stop(self, grace_s: float) -> None:
-        """Main containers first, side by side; then the sidecars, the last one first. All within one grace period."""
+        """End the main containers side by side, then the sidecars, the last one first. All within one grace period."""
         end_s = _now_s() + grace_s
         running = [it for it in self.records if it.name in self._instances]
         await asyncio.gather(*(self._stop(it.name, grace_s) for it in running if it.role is not lifecycle.Role.SIDECAR))
@@ -86,7 +86,7 @@ class Runs:
                 await self._stop(it.name, max(0.0, end_s - _now_s()))
 
     async def _stop(self, name: str, grace_s: float) -> None:
-        """preStop, SIGTERM, and after the grace period SIGKILL to the whole cgroup. Returns when the container is gone."""
+        """preStop, SIGTERM, after the grace period SIGKILL to the whole cgroup. Returns when the container is gone."""
         instance = self._instances.get(name)
         if instance is None:
             return

@@ -1,7 +1,7 @@
 """What a pod has before its first container: addresses, a network namespace, a cgroup, volumes, /etc/hosts.
 
-Here so that everything a pod holds is taken in one place and given back in one place, in an order in which nothing of it can be
-met again: processes first, then the link, then the namespace, and the addresses last.
+Here so that everything a pod holds is taken in one place and given back in one place, in an order in which nothing of
+it can be met again: processes first, then the link, then the namespace, and the addresses last.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Leases:
         self._freed = asyncio.Condition()
 
     async def take(self, uid: str, waiting: Callable[[errors.Exhausted], None]) -> tuple[addresses.IpAddress, ...]:
-        """The pod's addresses, as soon as there are any. ``waiting`` is told once if that is not now."""
+        """Return the pod's addresses, as soon as there are any; ``waiting`` is told once if that is not now."""
         told = False
         async with self._freed:
             while True:
@@ -54,7 +54,7 @@ class Leases:
                 await self._freed.wait()
 
     async def release(self, uid: str) -> None:
-        """The pod's addresses may go to the next one."""
+        """Let the pod's addresses go to the next one."""
         async with self._freed:
             self._pool.release(uid)
             self._freed.notify()
@@ -108,7 +108,7 @@ class Sandbox:
 
     @property
     def group(self) -> int | None:
-        """fsGroup."""
+        """The pod's ``fsGroup``."""
         group = (self.pod["spec"].get("securityContext") or {}).get("fsGroup")
         return None if group is None else int(group)
 

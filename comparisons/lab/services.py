@@ -1,7 +1,7 @@
 """Services as the node carries them out: an nftables ruleset that sends a Service's address to one of its pods.
 
-Here because most traffic of a cluster goes through such an address, and an observer must see through it. The ruleset is computed
-whole and replaced in one transaction, so there is never a moment without one. Pure, but for ``apply``.
+Here because most traffic of a cluster goes through such an address, and an observer must see through it. The ruleset
+is computed whole and replaced in one transaction, so there is never a moment without one. Pure, but for ``apply``.
 
 Leaves out node ports, load balancers, session affinity and topology: every new connection goes to a random ready pod.
 """
@@ -81,7 +81,7 @@ def _backends(slices: Iterable[Json], port_name: str) -> list[Backend]:
 
 
 def ruleset(fronts: Sequence[Frontend]) -> str:
-    """A transaction for ``nft -f`` that makes the table be exactly this."""
+    """Write a transaction for ``nft -f`` that makes the table be exactly this."""
     backends = {backend.ip for front in fronts for backend in front.backends}
     lines = [
         f"add table inet {TABLE}",
@@ -101,7 +101,7 @@ def ruleset(fronts: Sequence[Frontend]) -> str:
         "  }",
         "  chain prerouting { type nat hook prerouting priority dstnat; policy accept; jump services; }",
         "  chain output { type nat hook output priority -100; policy accept; jump services; }",
-        # A pod that reaches itself through its Service must not see its own address as the peer: it would drop the packet.
+        # A pod that reaches itself through its Service must not see its own address as the peer: it would drop that.
         "  chain postrouting {",
         "    type nat hook postrouting priority srcnat; policy accept;",
         "    ip saddr . ip daddr @hairpin4 masquerade",

@@ -1,7 +1,8 @@
 """Remove what a node or a lab has made, however it ended.
 
-Here because nothing of a lab relies on a clean exit: the way down is the same after ``lab down`` and after a kill -9 of everything.
-Finds things by name (``layout``), processes by cgroup or by (pid, start time). Harmless where there is nothing.
+Here because nothing of a lab relies on a clean exit: the way down is the same after ``lab down`` and after a kill -9
+of everything. Finds things by name (``layout``), processes by cgroup or by (pid, start time). Harmless where there is
+nothing.
 """
 
 import shutil

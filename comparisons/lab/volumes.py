@@ -1,7 +1,8 @@
 """A pod's volumes: first what each one is (a directory, files with contents, a path of the host), then on disk.
 
-Here because configuration, certificates and tokens reach programs as files that change under them in one piece. The first half
-is pure. Leaves out every volume that needs a storage driver: a pod that asks for one is refused with an Event.
+Here because configuration, certificates and tokens reach programs as files that change under them in one piece. The
+first half is pure. Leaves out every volume that needs a storage driver: a pod that asks for one is refused with an
+Event.
 """
 
 import contextlib
@@ -72,7 +73,7 @@ def tokens(pod: Json) -> set[TokenWish]:
 
 
 def plan(volume: Json, sources: environment.Sources) -> Volume:
-    """What one volume of a pod is. PodRefused: its source is missing or of a kind the lab does not have."""
+    """Tell what one volume is. PodRefused: its source is missing or of a kind the lab does not have."""
     if "emptyDir" in volume:
         it = volume["emptyDir"] or {}
         size = quantities.ceiling(it["sizeLimit"]) if it.get("sizeLimit") else 0
@@ -155,7 +156,7 @@ def _mount(it: Json, directory: pathlib.Path, volumes: Mapping[str, Volume], fou
 
 
 def write(directory: pathlib.Path, volumes: Mapping[str, Volume], group: int | None) -> list[pathlib.Path]:
-    """Make or refresh every volume below ``directory``; which of them are to be tmpfs is the answer. ``group``: fsGroup."""
+    """Make or refresh every volume below ``directory``; which of them are to be tmpfs is the answer."""
     memory = []
     for name, volume in volumes.items():
         match volume:
@@ -188,7 +189,7 @@ def own(path: pathlib.Path, group: int | None) -> None:
 
 
 def refresh(directory: pathlib.Path, files: Mapping[str, File], group: int | None) -> None:
-    """Replace all files of a volume in one step, as the kubelet does it: names are links through ``..data``, which moves.
+    """Replace all files of a volume in one step, as the kubelet does: names are links through ``..data``, which moves.
 
     Nothing is written if nothing changed.
     """
@@ -196,7 +197,7 @@ def refresh(directory: pathlib.Path, files: Mapping[str, File], group: int | Non
     data = directory / "..data"
     if data.exists() and _read(data) == {name: file.content for name, file in files.items()}:
         return
-    old = directory / os.readlink(data) if data.is_symlink() else None
+    old = directory / data.readlink() if data.is_symlink() else None
     fresh = directory / f"..{os.urandom(6).hex()}"
     for name, file in files.items():
         _write(fresh, name, file, group)
