@@ -6,6 +6,7 @@ The steps run side by side; the connections of one step one after the other. The
 import concurrent.futures
 import socket
 import sys
+import threading
 from typing import assert_never
 
 from tests.traffic import plan, tally, wire
@@ -20,10 +21,17 @@ def do(step: plan.Step, ledger: tally.Ledger) -> None:
         case plan.Exchange() | plan.Attempt():
             for _ in range(step.count):
                 ledger.add(tally.Edge("tcp", "egress", tally.plain(step.address), step.port), connection(step))
+                rest(step.pause_s if isinstance(step, plan.Exchange) else 0.0)
         case plan.Datagrams():
             ledger.add(tally.Edge("udp", "egress", tally.plain(step.address), step.port), datagrams(step))
         case _:
             assert_never(step)
+
+
+def rest(duration_s: float) -> None:
+    """Do nothing for a while, as a client does that has nothing to say."""
+    if duration_s:
+        threading.Event().wait(duration_s)
 
 
 def connection(step: plan.Exchange | plan.Attempt) -> tally.Tally:
@@ -58,7 +66,10 @@ def exchange(sock: socket.socket, step: plan.Exchange, count: tally.Tally) -> No
     """One request, one reply, and the end that was asked for."""
     header = wire.HEADER.pack(step.request_bytes, step.reply_bytes, step.by, step.end)
     count.sent_bytes += wire.send(sock, header, plan.By.SEND)
-    count.sent_bytes += wire.send(sock, bytes(step.request_bytes - len(header)), plan.By(step.by))
+    half = (step.request_bytes - len(header)) // 2 if step.held_s else 0
+    count.sent_bytes += wire.send(sock, bytes(half), plan.By(step.by))
+    rest(step.held_s)
+    count.sent_bytes += wire.send(sock, bytes(step.request_bytes - len(header) - half), plan.By(step.by))
     if step.end == plan.End.HALF:
         sock.shutdown(socket.SHUT_WR)
     count.received_bytes += len(wire.receive(sock, step.reply_bytes))

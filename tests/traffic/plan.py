@@ -45,6 +45,10 @@ class Exchange:
     end: End = End.CLIENT
     mapped: bool = False
     """Reach an IPv4 address through an IPv6 socket."""
+    pause_s: float = 0.0
+    """Between one connection and the next."""
+    held_s: float = 0.0
+    """How long a connection rests after half of its request has been sent."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

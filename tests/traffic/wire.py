@@ -17,8 +17,8 @@ HEADER = struct.Struct("!QQBB")
 QUESTION = struct.Struct("!H")
 """First bytes of a datagram: the length of the datagram to answer with."""
 CHUNK = 65536
-PATIENCE_S = 10.0
-"""Arbitrary: far above any exchange here, far below a test's time limit."""
+PATIENCE_S = 30.0
+"""Arbitrary: far above any exchange or rest here, far below a test's time limit."""
 
 
 def be_patient(connection: socket.socket) -> None:
