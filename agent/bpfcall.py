@@ -20,7 +20,7 @@ _SYSCALL_PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}[os.uname().mac
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _OBJ_PIN, _OBJ_GET = 1, 2, 3, 6, 7
-_GET_INFO, _MAP_LOOKUP_BATCH, _MAP_DELETE_BATCH, _LINK_CREATE = 15, 24, 27, 28
+_GET_INFO, _MAP_LOOKUP_AND_DELETE, _MAP_LOOKUP_BATCH, _MAP_DELETE_BATCH, _LINK_CREATE = 15, 21, 24, 27, 28
 
 PERF_EVENT: Final = 41
 """``enum bpf_attach_type``: a link from a program to a perf event, here a tracepoint (5.15)."""
@@ -123,6 +123,16 @@ def lookup_batch(fd: int, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> i
             break
         cursor.raw, first = following.raw, False
     return total
+
+
+def take(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """Delete one entry and return its last value; None if it is gone. Needs 5.14 for hash maps (EINVAL or ENOTSUPP before)."""
+    k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value_size)
+    try:
+        _bpf(_MAP_LOOKUP_AND_DELETE, struct.pack("=IIQQQ", fd, 0, _address(k), _address(v), 0))
+    except FileNotFoundError:
+        return None
+    return v.raw
 
 
 def delete_batch(fd: int, keys: npt.NDArray[Any]) -> None:

@@ -127,7 +127,9 @@ class Table:
             added_wide=added_wide,
             added_narrow=added_narrow,
             changed=changed,
-            changes=self._changes(ids[changed], added_wide[changed], added_narrow[changed], blocks["last_boot_ns"][changed]),
+            changes=self._changes(
+                ids[changed], added_wide[changed], added_narrow[changed], blocks["last_boot_ns"][changed]
+            ),
             idle=order[quiet],
         )
 
@@ -169,7 +171,9 @@ class Table:
         narrow[known] = self._narrow[at[known]]
         return wide, narrow, known
 
-    def _learn(self, keys: wire.Array, order: npt.NDArray[np.intp], ids: npt.NDArray[np.uint64], known: npt.NDArray[np.bool_]) -> None:
+    def _learn(
+        self, keys: wire.Array, order: npt.NDArray[np.intp], ids: npt.NDArray[np.uint64], known: npt.NDArray[np.bool_]
+    ) -> None:
         """Read the keys of edges that are new to this process."""
         fresh = ~known if len(self._edges) >= int(known.sum()) else np.ones(len(ids), np.bool_)
         rows = np.flatnonzero(fresh)
@@ -178,7 +182,9 @@ class Table:
                 self._edges[number] = read_key(number, key)
                 self._id_of[key.tobytes()] = number
 
-    def _add_pending(self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, pending: Mapping[bytes, Moved]) -> None:
+    def _add_pending(
+        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, pending: Mapping[bytes, Moved]
+    ) -> None:
         for key, moved in pending.items():
             number = self._id_of.get(key)
             if number is None:
@@ -188,7 +194,9 @@ class Table:
                 wide[row, :2] += (moved.sent_bytes, moved.received_bytes)
                 narrow[row, _SENT_SEGMENTS : _RETRANSMITS + 1] += np.array(moved[2:], np.uint32)
 
-    def _changes(self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: npt.NDArray[np.int32], last: npt.NDArray[np.uint64]) -> list[Change]:
+    def _changes(
+        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: npt.NDArray[np.int32], last: npt.NDArray[np.uint64]
+    ) -> list[Change]:
         rows = zip(ids.tolist(), wide.tolist(), narrow.tolist(), last.tolist(), strict=True)
         return [Change(self._edges[number], counters(w, n), last_ns) for number, w, n, last_ns in rows]
 

@@ -8,6 +8,7 @@ A kernel that refuses is an error with a hint; a tracepoint that is missing only
 import dataclasses
 import errno
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -29,7 +30,10 @@ _CGROUP_HOOKS: Final = {
 _TRACEPOINTS: Final = {
     "tcp_receive_reset": ("tcp/tcp_receive_reset", {"sock_cookie": "RESET_COOKIE_OFFSET"}),
     "tcp_error_report": ("sock/inet_sk_error_report", {"error": "ERROR_REPORT_OFFSET"}),
-    "cgroup_mkdir": ("cgroup/cgroup_mkdir", {"root": "CGROUP_ROOT_OFFSET", "id": "CGROUP_ID_OFFSET", "path": "CGROUP_PATH_OFFSET"}),
+    "cgroup_mkdir": (
+        "cgroup/cgroup_mkdir",
+        {"root": "CGROUP_ROOT_OFFSET", "id": "CGROUP_ID_OFFSET", "path": "CGROUP_PATH_OFFSET"},
+    ),
     "cgroup_rmdir": ("cgroup/cgroup_rmdir", {}),
 }
 _FIELD = re.compile(r"^\tfield:.*?(\w+)(?:\[\w*\])?;\toffset:(\d+);", re.MULTILINE)
@@ -84,7 +88,9 @@ def _tracepoint(tracefs: pathlib.Path, name: str, wanted: Mapping[str, str]) -> 
     folder = tracefs / "events" / name
     try:
         number = int((folder / "id").read_text(encoding="ascii"))
-        offsets = {field: int(offset) for field, offset in _FIELD.findall((folder / "format").read_text(encoding="ascii"))}
+        offsets = {
+            field: int(offset) for field, offset in _FIELD.findall((folder / "format").read_text(encoding="ascii"))
+        }
     except (OSError, ValueError):
         return None
     if any(field not in offsets for field in wanted):
@@ -96,7 +102,9 @@ def plan(options: Options, release: str) -> Plan:
     """Choose programs and defines for the kernel ``release``."""
     version = kernel_version(release)
     if version < _FLOOR:
-        raise errors.KernelRefused(f"cannot run on kernel {release}: too old", hint="the agent needs Linux 5.10 or later; see docs/kernels.md")
+        raise errors.KernelRefused(
+            f"cannot run on kernel {release}: too old", hint="the agent needs Linux 5.10 or later; see docs/kernels.md"
+        )
     defines = {
         "MAX_EDGES": options.max_edges,
         "MAX_CONNECTIONS": options.max_connections,
@@ -140,7 +148,9 @@ def _load(chosen: Plan) -> dict[str, int]:
     request = {"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs}
     with ours, childs:
         command = [sys.executable, "-m", "agent.loader", str(childs.fileno())]
-        with subprocess.Popen(command, pass_fds=[childs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:  # noqa: S603  # our own module, no shell
+        with subprocess.Popen(
+            command, pass_fds=[childs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as child:  # noqa: S603  # our own module, no shell
             childs.close()
             ours.settimeout(_LOADER_TIMEOUT_S)
             try:
@@ -149,7 +159,9 @@ def _load(chosen: Plan) -> dict[str, int]:
                 _, said = child.communicate(timeout=_LOADER_TIMEOUT_S)
             except (TimeoutError, OSError, subprocess.TimeoutExpired) as error:
                 child.kill()
-                raise errors.KernelRefused(f"cannot load bpf/*.c: the loader did not answer ({error})", hint="see: ipseity check") from error
+                raise errors.KernelRefused(
+                    f"cannot load bpf/*.c: the loader did not answer ({error})", hint="see: ipseity check"
+                ) from error
     answer = json.loads(reply or b'{"error": "the loader died"}')
     if "error" in answer:
         raise _load_refusal(str(answer["error"]), said.decode(errors="replace"))
@@ -169,7 +181,9 @@ def _load_refusal(message: str, said: str) -> errors.KernelRefused:
             hint="the agent needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; see: ipseity check",
         )
     detail = f" ({told[-1].strip()})" if told else ""
-    return errors.KernelRefused(f"cannot load bpf/*.c: {message}{detail}", hint="see docs/kernels.md, and report it with the kernel version")
+    return errors.KernelRefused(
+        f"cannot load bpf/*.c: {message}{detail}", hint="see docs/kernels.md, and report it with the kernel version"
+    )
 
 
 def _attach(chosen: Plan, descriptors: Mapping[str, int], cgroup: pathlib.Path) -> dict[str, int]:
@@ -217,6 +231,14 @@ class Kernel:
         self._fds = dict(descriptors)
         self._keys = np.zeros(options.max_edges, wire.EDGE_KEY)
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
+        self._taken: list[tuple[bytes, bytes]] = []
+        self._connections = mmap.mmap(
+            descriptors["connections"], options.max_connections * wire.CONNECTION.itemsize, prot=mmap.PROT_READ
+        )
+        self._overflow = (
+            np.zeros(options.max_connections // 4, np.uint64),
+            np.zeros(options.max_connections // 4, wire.CONNECTION),
+        )
         self._records = ring.Ring(descriptors["records"], options.record_ring_bytes)
         self._cgroups = ring.Ring(descriptors["cgroups"], options.cgroup_ring_bytes)
         self._possible = _possible_cpus()
@@ -224,12 +246,33 @@ class Kernel:
     def edges(self) -> tuple[wire.Array, wire.Array]:
         """Read all edges: keys and cumulative values. The arrays are the reader's until the next call."""
         count = bpfcall.lookup_batch(self._fds["edges"], self._keys, self._values)
-        return self._keys[:count], self._values[:count]
+        keys, values = self._keys[:count], self._values[:count]
+        if self._taken:
+            keys = np.concatenate([np.frombuffer(b"".join(key for key, _ in self._taken), wire.EDGE_KEY), keys])
+            values = np.concatenate(
+                [np.frombuffer(b"".join(value for _, value in self._taken), wire.EDGE_VALUE), values]
+            )
+            self._taken.clear()
+        return keys, values
 
     def forget(self, keys: wire.Array) -> None:
-        """Delete edges."""
-        if len(keys):
-            bpfcall.delete_batch(self._fds["edges"], np.ascontiguousarray(keys))
+        """Delete edges. Their last values are part of the next reading, so that what came in meanwhile is not lost."""
+        edges = self._fds["edges"]
+        for key in keys:
+            try:
+                value = bpfcall.take(edges, key.tobytes(), wire.EDGE_VALUE.itemsize)
+            except OSError:  # before 5.14: what comes in between reading and deleting is lost, after two quiet minutes
+                bpfcall.delete_batch(edges, np.ascontiguousarray(keys))
+                return
+            if value is not None:
+                self._taken.append((key.tobytes(), value))
+
+    def connections(self) -> wire.Array:
+        """Read the connections that are open now: rows of ``wire.CONNECTION``."""
+        slots = np.frombuffer(self._connections, wire.CONNECTION)
+        cookies, rows = self._overflow
+        more = bpfcall.lookup_batch(self._fds["overflow"], cookies, rows)
+        return np.concatenate([slots[slots["cookie"] != 0], rows[:more]])
 
     def records(self) -> list[bytes]:
         """Take the connection records that wait; ``wire.connection_records`` reads them."""
@@ -252,16 +295,21 @@ class Kernel:
             totals[name] = int(np.frombuffer(raw, np.uint64).sum())
         return totals
 
-    def settle(self, *, records: bool, private: bool, kept: Iterable[model.IpNetwork], collapsed: Iterable[model.IpNetwork]) -> None:
+    def settle(
+        self, *, records: bool, private: bool, kept: Iterable[model.IpNetwork], collapsed: Iterable[model.IpNetwork]
+    ) -> None:
         """Write the settings that the programs read: whether to write records, and which remote addresses stay exact."""
         for prefix, keep in [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]:
             bpfcall.update(self._fds["prefixes"], *wire.prefix_entry(prefix, keep=keep))
-        bpfcall.update(self._fds["kernel_settings"], bytes(4), np.array([(records, private)], wire.KERNEL_SETTINGS).tobytes())
+        bpfcall.update(
+            self._fds["kernel_settings"], bytes(4), np.array([(records, private)], wire.KERNEL_SETTINGS).tobytes()
+        )
 
     def close(self) -> None:
         """Let go of every descriptor; pinned programs run on."""
         self._records.close()
         self._cgroups.close()
+        self._connections.close()
         for fd in self._fds.values():
             os.close(fd)
 

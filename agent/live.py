@@ -79,7 +79,15 @@ def pending(sockets: Iterable[Socket], followed: Mapping[int, Followed], remotes
         remote, bits = remotes.of(each.remote)
         port = each.remote_port if active else each.local_port
         key = _KEY.pack(
-            connection.cgroup, connection.netns, each.local, remote, 0, port, connection.direction, model.Protocol.TCP, bits
+            connection.cgroup,
+            connection.netns,
+            each.local,
+            remote,
+            0,
+            port,
+            connection.direction,
+            model.Protocol.TCP,
+            bits,
         )
         moved = payload(each.moved, each.state, active=active)
         known = sums.get(key)
@@ -115,7 +123,9 @@ class Older:
             before = self._seen.get(each.cookie)
             if before is not None and moved != before:
                 passive = (each.netns, each.local_port) in listening
-                found.append(edges.Change(_edge(each, remotes, passive=passive), _difference(before, moved), now_boot_ns))
+                found.append(
+                    edges.Change(_edge(each, remotes, passive=passive), _difference(before, moved), now_boot_ns)
+                )
         self._seen = seen
         return found
 

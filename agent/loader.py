@@ -17,7 +17,17 @@ from typing import Any, Final
 
 SOURCES: Final = ("include/flow.h", "include/maps.h", "owner.c", "tcp.c", "udp.c", "cgroup.c")
 """One compilation unit in this order: the programs share their maps."""
-MAPS: Final = ("edges", "losses", "kernel_settings", "prefixes", "records", "cgroups", "connections", "overflow", "udp_sockets")
+MAPS: Final = (
+    "edges",
+    "losses",
+    "kernel_settings",
+    "prefixes",
+    "records",
+    "cgroups",
+    "connections",
+    "overflow",
+    "udp_sockets",
+)
 PROGRAMS: Final = {
     "tcp_ops": "sock_ops",
     "packet_egress": "cgroup_skb",
@@ -49,7 +59,9 @@ def _load(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         flags = ["-Wno-everything", *(f"-D{name}={value}" for name, value in defines.items())]
         module = bcc.BPF(text=source(), cflags=flags)
         programs = {name: module.load_func(name, _KINDS[PROGRAMS[name]]).fd for name in request["programs"]}
-        maps = {name: bcc.lib.bpf_table_fd(module.module, name.encode()) for name in MAPS}  # its Python has no storage maps
+        maps = {
+            name: bcc.lib.bpf_table_fd(module.module, name.encode()) for name in MAPS
+        }  # its Python has no storage maps
     return {"maps": list(maps), "programs": list(programs)}, [*maps.values(), *programs.values()]
 
 

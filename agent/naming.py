@@ -10,7 +10,13 @@ from typing import Final, NamedTuple
 from agent import attribution, edges, join, model, ownership
 
 _UNRESOLVED: Final = frozenset(
-    {model.Reason.UNKNOWN_CGROUP, model.Reason.NO_TAG, model.Reason.POD_NOT_IN_API, model.Reason.NO_OWNER, model.Reason.AMBIGUOUS}
+    {
+        model.Reason.UNKNOWN_CGROUP,
+        model.Reason.NO_TAG,
+        model.Reason.POD_NOT_IN_API,
+        model.Reason.NO_OWNER,
+        model.Reason.AMBIGUOUS,
+    }
 )
 
 

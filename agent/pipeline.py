@@ -77,7 +77,9 @@ class Pipeline:
         self._forget(found)
         self._names.begin(inputs.boot_ns)
         flows, held = self._edges(found.changes, inputs)
-        flows += [self._flow(change, self._name(change, inputs.boot_ns), inputs, partial=True) for change in inputs.older]
+        flows += [
+            self._flow(change, self._name(change, inputs.boot_ns), inputs, partial=True) for change in inputs.older
+        ]
         connections = self._ended(inputs)
         self.table.commit(found, held_back=held)
         self._expire(inputs.boot_ns)

@@ -29,7 +29,9 @@ _CLONE_NEWNET: Final = 0x40000000
 _MESSAGE: Final = struct.Struct("=IHHII")
 _DIAG: Final = struct.Struct("=BBxx2s2s16s16sIQ")  # struct inet_diag_msg up to the cookie
 _DIAG_SIZE: Final = 72
-_COUNTED: Final = struct.Struct("=I16xQQII")  # struct tcp_info from total_retrans: retransmits, (pacing), acked, received, segs out and in
+_COUNTED: Final = struct.Struct(
+    "=I16xQQII"
+)  # struct tcp_info from total_retrans: retransmits, (pacing), acked, received, segs out and in
 _COUNTED_AT: Final = 100
 _MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 _BUFFER: Final = 1 << 20
@@ -141,7 +143,9 @@ def _ask(channel: socket.socket, samples: list[Sample], listeners: list[Listener
     netns = _netns_cookie(channel)
     for family in (socket.AF_INET, socket.AF_INET6):
         request = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 1 << (_INFO - 1), _STATES)
-        channel.send(_MESSAGE.pack(_MESSAGE.size + len(request), _SOCK_DIAG_BY_FAMILY, 0x301, 1, 0) + request)  # REQUEST | DUMP
+        channel.send(
+            _MESSAGE.pack(_MESSAGE.size + len(request), _SOCK_DIAG_BY_FAMILY, 0x301, 1, 0) + request
+        )  # REQUEST | DUMP
         for body in _answers(channel):
             _read(body, netns, samples, listeners)
 
@@ -181,5 +185,19 @@ def _read(body: memoryview, netns: int, samples: list[Sample], listeners: list[L
             local, remote = _MAPPED + local[:4], _MAPPED + remote[:4]
         retransmits, acked, received, out, into = counted
         samples.append(
-            Sample(cookie, netns, cgroup, state, local, remote, port, int.from_bytes(remote_port, "big"), acked, received, out, into, retransmits),
+            Sample(
+                cookie,
+                netns,
+                cgroup,
+                state,
+                local,
+                remote,
+                port,
+                int.from_bytes(remote_port, "big"),
+                acked,
+                received,
+                out,
+                into,
+                retransmits,
+            ),
         )

@@ -55,7 +55,9 @@ EDGE_VALUE: Final = np.dtype(
 WIDE: Final = ("sent_bytes", "received_bytes", "rtt_us_sum", "connect_us_sum")
 """The counters of ``EDGE_VALUE`` with 64 bits, in order; ``NARROW`` are those with 32."""
 NARROW_WIDTH: Final = 10 + 2 * HISTOGRAM_BUCKETS
-EDGE_BLOCKS: Final = np.dtype([("id", "<u8"), ("last_boot_ns", "<u8"), ("wide", "<u8", len(WIDE)), ("narrow", "<u4", NARROW_WIDTH)])
+EDGE_BLOCKS: Final = np.dtype(
+    [("id", "<u8"), ("last_boot_ns", "<u8"), ("wide", "<u8", len(WIDE)), ("narrow", "<u4", NARROW_WIDTH)]
+)
 """``EDGE_VALUE`` as two blocks of like counters, for arithmetic on all of them at once."""
 
 CONNECTION: Final = np.dtype(
@@ -100,7 +102,9 @@ CONNECTION_RECORD: Final = np.dtype(
 )
 END_CLOSED: Final = 0xFF
 CGROUP_PATH: Final = 408
-CGROUP_RECORD: Final = np.dtype([("cgroup", "<u8"), ("boot_ns", "<u8"), ("gone", "<u4"), ("length", "<u4"), ("path", f"S{CGROUP_PATH}")])
+CGROUP_RECORD: Final = np.dtype(
+    [("cgroup", "<u8"), ("boot_ns", "<u8"), ("gone", "<u4"), ("length", "<u4"), ("path", f"S{CGROUP_PATH}")]
+)
 PREFIX_KEY: Final = np.dtype([("bits", "<u4"), ("address", "u1", 16)])
 KERNEL_SETTINGS: Final = np.dtype([("records", "<u4"), ("keep_private", "<u4")])
 LOSSES: Final = ("edges_full", "sockets_full", "owner_unknown", "record_ring_full", "cgroup_ring_full")
