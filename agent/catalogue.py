@@ -146,7 +146,7 @@ DRAIN: Final = Metric(
     help="Time to read the kernel's tables and name every changed edge.",
 )
 DROPS: Final = Metric(
-    name="ipseity_dropped",
+    name="ipseity_agent_drops",
     kind=Kind.COUNTER,
     labels=("stage",),
     help="What a stage could not take and let go, counted where it happened.",

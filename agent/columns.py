@@ -28,7 +28,9 @@ class _Spec(NamedTuple):
 
 
 def _evidence(end: flowjson.Endpoint) -> table.Cell:
-    return table.Cell(end.evidence, _COLOURS[end.evidence])
+    """Say what a name rests on; where there is no better one, why."""
+    why = f": {end.reason.replace('_', ' ')}" if end.reason else ""
+    return table.Cell(end.evidence + why, _COLOURS[end.evidence])
 
 
 def _name(name: graph.Name, end: flowjson.Endpoint) -> table.Cell:
@@ -52,6 +54,10 @@ def _failures(failed: dict[str, int]) -> table.Cell:
     return table.Cell(", ".join(causes), table.Colour.RED)
 
 
+def _failed(failed: dict[str, int]) -> table.Cell:
+    return table.Cell(table.number(sum(failed.values())), table.Colour.RED) if failed else _NOTHING
+
+
 def _connections(row: graph.Row) -> table.Cell:
     partial = "+" if row.totals.partial else ""
     return table.Cell(table.number(row.totals.opened) + partial) if row.key.protocol == "tcp" else _NOTHING
@@ -61,15 +67,6 @@ def _account(end: flowjson.Endpoint) -> table.Cell:
     return table.Cell(end.service_account) if end.service_account else _NOTHING
 
 
-def _reason(row: graph.Row) -> table.Cell:
-    reasons = [f"{side}: {end.reason.replace('_', ' ')}" for side, end in _sides(row) if end.reason]
-    return table.Cell(", ".join(reasons), table.Colour.RED)
-
-
-def _sides(row: graph.Row) -> list[tuple[str, flowjson.Endpoint]]:
-    return [("source", row.source), ("destination", row.destination)]
-
-
 def _right(title: str, width: int = 0) -> table.Column:
     return table.Column(title=title, right=True, width=width)
 
@@ -77,8 +74,7 @@ def _right(title: str, width: int = 0) -> table.Column:
 _SOURCE: Final = table.Column(title="SOURCE", shrinks=True)
 _DESTINATION: Final = table.Column(title="DESTINATION", shrinks=True)
 _EVIDENCE: Final = table.Column(title="EVIDENCE")
-_FAILED: Final = _Spec(table.Column(title="FAILED"), lambda row: _failures(row.totals.failed))
-_REASON: Final = _Spec(table.Column(title="WHY NO NAME"), _reason)
+_FAILED: Final = _Spec(_right("FAILED"), lambda row: _failed(row.totals.failed))
 _TABLE: Final = (
     _Spec(_SOURCE, lambda row: _name(row.key.source, row.source)),
     _Spec(_EVIDENCE, lambda row: _evidence(row.source)),
@@ -97,6 +93,7 @@ _MORE: Final = (
     _Spec(table.Column(title="SOURCE ACCOUNT"), lambda row: _account(row.source)),
     _Spec(table.Column(title="DESTINATION ACCOUNT"), lambda row: _account(row.destination)),
     _Spec(table.Column(title="SEEN BY"), lambda row: table.Cell(_seen_by(row.views))),
+    _Spec(table.Column(title="FAILED"), lambda row: _failures(row.totals.failed)),
 )
 
 
@@ -107,14 +104,10 @@ def _seen_by(views: Sequence[str]) -> str:
 
 
 def rows(found: Sequence[graph.Row], *, wide: bool, width: int | None, colour: bool) -> list[str]:
-    """Lay out rows of the graph. Failures and reasons have a column only where there are any."""
-    specs = list(_TABLE)
-    if wide:
-        specs.extend(_MORE)
-    if wide or any(row.totals.failed for row in found):
+    """Lay out rows of the graph. Failures have a column only where there are any."""
+    specs = [*_TABLE, *_MORE] if wide else list(_TABLE)
+    if not wide and any(row.totals.failed for row in found):
         specs.append(_FAILED)
-    if any(end.reason for row in found for _, end in _sides(row)):
-        specs.append(_REASON)
     cells = [[spec.cell(row) for spec in specs] for row in found]
     return table.lines([spec.column for spec in specs], cells, width=width, colour=colour)
 

@@ -131,18 +131,22 @@ class Owner(_Format, frozen=True):
 
     kind: model.Kind
     evidence: model.Evidence
-    start_time: Time
+    start_time: Time = ""
+    """Not before this; empty: since before anything was known."""
     end_time: Time = ""
+    """Empty: up to now, as far as is known."""
+    proven_start_time: Time = ""
+    """From here to ``proven_end_time`` a socket on this node proves it; empty: there is only the API server's word."""
+    proven_end_time: Time = ""
     namespace: str = ""
     name: str = ""
     workloads: tuple[Workload, ...] = ()
     service_account: str = ""
     uid: str = ""
-    cgroup_id: Count = 0
 
 
 class Owners(_Format, frozen=True):
-    """The answer of ``/owners``: everybody known to have owned an address, oldest first."""
+    """The answer of ``/owners``: everybody known to have owned an address, oldest first; an overlap is not decided."""
 
     address: str
     time: Time

@@ -64,7 +64,7 @@ class _Session:
         self.err.flush()
 
     def width(self, *, rows: bool) -> int | None:
-        """Give how wide a line may be: tables keep to the page; in a pipe, and if wide, lines are as long as they are."""
+        """Give how wide a line may be: a table keeps to the page; in a pipe, or if wide, as long as it is."""
         free = self.question.output is Output.WIDE or not (rows or self.page.terminal)
         return None if free else self.page.size().columns
 

@@ -38,10 +38,13 @@ class Page:
 
     def size(self) -> os.terminal_size:
         """Give columns and lines; asked each time, since a window may be resized."""
+        if not self.terminal:
+            return _AGREED
         try:
-            return os.get_terminal_size(self.stream.fileno()) if self.terminal else _AGREED
+            found = os.get_terminal_size(self.stream.fileno())
         except OSError:
             return _AGREED
+        return found if found.columns and found.lines else _AGREED  # a terminal that nobody sized says 0 x 0
 
     def print(self, lines: Iterable[str]) -> None:
         """Write lines and let them go at once: somebody may wait for each."""

@@ -6,6 +6,7 @@ start-up time than the commands themselves. Leaves out what is listed (``columns
 
 import dataclasses
 import enum
+import textwrap
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -92,6 +93,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a sentence into lines."""
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+
+
 def _natural(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
     widths = [max(len(column.title), column.width) for column in columns]
     for row in rows:
@@ -106,11 +112,15 @@ def _fit(columns: Sequence[Column], widths: list[int], width: int | None) -> lis
         return fitted
     spare = width - len(_GAP) * (len(columns) - 1)
     while sum(fitted) > spare:
-        able = [n for n, column in enumerate(columns) if column.shrinks and fitted[n] > _MIN_SHRUNK]
+        able = [n for n, column in enumerate(columns) if column.shrinks and fitted[n] > _least(column)]
         if not able:
             break
         fitted[max(able, key=fitted.__getitem__)] -= 1
     return fitted
+
+
+def _least(column: Column) -> int:
+    return max(_MIN_SHRUNK, len(column.title))
 
 
 def _shorten(text: str, width: int) -> str:

@@ -148,7 +148,6 @@ def test_owners() -> None:
                 start_time=walltime.text(flows.T0),
                 namespace="shop",
                 name="report-28x4k",
-                cgroup_id=4528,
             ),
         ),
     )

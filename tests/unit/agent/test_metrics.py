@@ -348,7 +348,7 @@ def test_health_values() -> None:
     registry.register(type("Own", (), {"collect": lambda _: health.families(state, new())})())
     get = registry.get_sample_value
     assert get("ipseity_edges") == 41
-    assert get("ipseity_dropped_total", {"stage": "ring"}) == 3
+    assert get("ipseity_agent_drops_total", {"stage": "ring"}) == 3
     assert get("ipseity_kubernetes_watch_staleness_seconds", {"resource": "pods"}) == 2.5
     assert get("ipseity_programs_attached", {"program": "udp"}) == 0
     assert get("ipseity_drain_seconds_bucket", {"le": "0.025"}) == 1

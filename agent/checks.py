@@ -1,0 +1,193 @@
+"""``ipseity check``: whether the agent can run here, and whether it does.
+
+Here because everything that can be missing is found before it hurts, each with what to do about it. Reads the machine
+and asks the API server and the agent; changes nothing. Leaves out what is needed and why (``requirements``).
+"""
+
+import asyncio
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from agent import apiaddress, cgroups, client, config, errors, pins, requirements, screen, table
+from ipseity import kube
+
+HOLDS: Final = 0
+DOES_NOT_HOLD: Final = 1
+_BCC_TIMEOUT_S: Final = 30.0
+_BCC: Final = "import bcc; print(bcc.__version__)"
+_STATUS: Final = pathlib.Path("/proc/self/status")
+_OK: Final = 200
+_CAP_SYS_ADMIN: Final = 21
+_CAP_SYS_RESOURCE: Final = 24
+_COLOURS: Final = {
+    requirements.Status.OK: table.Colour.GREEN,
+    requirements.Status.WARN: table.Colour.YELLOW,
+    requirements.Status.FAIL: table.Colour.RED,
+}
+Finding = requirements.Finding
+Status = requirements.Status
+
+
+def run(settings: config.Config, page: screen.Page, *, as_json: bool) -> int:
+    """Check everything and print it; 0 if the agent can run here."""
+    checks: tuple[Callable[[config.Config], Finding | None], ...] = (
+        _kernel,
+        _memory_limit,
+        _cgroup2,
+        _bpffs,
+        _tracefs,
+        _capabilities,
+        _bcc,
+        _kubernetes,
+        _agent,
+    )
+    found = [finding for check in checks if (finding := check(settings)) is not None]
+    page.print([_json(found)] if as_json else report(found, page))
+    return DOES_NOT_HOLD if any(finding.status is Status.FAIL for finding in found) else HOLDS
+
+
+def report(found: Sequence[Finding], page: screen.Page) -> list[str]:
+    """Write the verdict, then a line for each check, with a hint below what is not well."""
+    width = max(len(finding.name) for finding in found)
+    return [_verdict(found), "", *(line for finding in found for line in _lines(finding, width, page))]
+
+
+def _verdict(found: Sequence[Finding]) -> str:
+    names = {status: [each.name for each in found if each.status is status] for status in Status}
+    if names[Status.FAIL]:
+        return f"the agent cannot run here: {', '.join(names[Status.FAIL])}"
+    if names[Status.WARN]:
+        return f"the agent can run here, with less: {', '.join(names[Status.WARN])}"
+    return "the agent can run here"
+
+
+def _lines(finding: Finding, width: int, page: screen.Page) -> Iterable[str]:
+    status = finding.status.ljust(4)
+    if page.colour:
+        status = table.paint(status, _COLOURS[finding.status])
+    margin = " " * (width + 2 + 4 + 2)
+    room = max(40, page.size().columns - len(margin))
+    first, *more = table.wrapped(table.printable(finding.text), room)
+    yield f"{finding.name.ljust(width)}  {status}  {first}"
+    yield from (margin + line for line in more)
+    if finding.hint:
+        yield from (margin + line for line in table.wrapped(f"hint: {finding.hint}", room))
+
+
+def _json(found: Sequence[Finding]) -> str:
+    return json.dumps([dataclasses.asdict(finding) for finding in found], indent=2)
+
+
+def _kernel(settings: config.Config) -> Finding:
+    del settings
+    return requirements.kernel(os.uname().release)
+
+
+def _memory_limit(settings: config.Config) -> Finding | None:
+    del settings
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    limit = None if soft == resource.RLIM_INFINITY else soft
+    return requirements.memory_limit(os.uname().release, limit, may_raise=_may(_CAP_SYS_RESOURCE))
+
+
+def _cgroup2(settings: config.Config) -> Finding:
+    try:
+        root = settings.cgroup_root or cgroups.find_root()
+        mount = cgroups.mount_of(root)
+        root.stat()
+    except (errors.Unavailable, OSError) as error:
+        return _failed("cgroup2", error, hint="give a cgroup2 directory with --cgroup-root")
+    own = (mount / "cgroup.events").exists()  # which the root of the machine does not have
+    return requirements.cgroup2(str(root), is_own_namespace=own, is_whole_tree=root == mount)
+
+
+def _bpffs(settings: config.Config) -> Finding:
+    mounted = pins.mounted(settings.bpffs)
+    return requirements.bpffs(str(settings.bpffs), mounted=mounted, may_mount=_may(_CAP_SYS_ADMIN))
+
+
+def _tracefs(settings: config.Config) -> Finding:
+    events = settings.tracefs / "events"
+    present = [name for name in requirements.TRACEPOINTS if (events / name).is_dir()]
+    return requirements.tracepoints(present, mounted=events.is_dir(), path=str(settings.tracefs))
+
+
+def _capabilities(settings: config.Config) -> Finding:
+    del settings
+    return requirements.capabilities(_effective())
+
+
+def _effective() -> int:
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", _STATUS.read_text(), re.MULTILINE)
+    return int(found[1], 16) if found else 0
+
+
+def _may(bit: int) -> bool:
+    return bool(_effective() >> bit & 1)
+
+
+def _bcc(settings: config.Config) -> Finding:
+    """Import BCC in a process of its own, as the loader does: it brings LLVM along."""
+    del settings
+    hint = "apt install python3-bpfcc, and run ipseity with the system's Python (a venv with --system-site-packages)"
+    try:
+        done = subprocess.run(  # noqa: S603  # our own interpreter, a constant program
+            [sys.executable, "-c", _BCC], capture_output=True, text=True, timeout=_BCC_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _failed("bcc", error, hint=hint)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+        return Finding(name="bcc", status=Status.FAIL, text=f"cannot be imported: {last}", hint=hint)
+    return Finding(name="bcc", status=Status.OK, text=done.stdout.strip())
+
+
+def _kubernetes(settings: config.Config) -> Finding:
+    """Ask the API server what the agent will ask it: to list pods."""
+    try:
+        where = asyncio.run(_list_one_pod(settings))
+    except kube.KubernetesError as error:
+        return _failed("kubernetes", error, hint=error.hint)
+    return Finding(name="kubernetes", status=Status.OK, text=f"{where} lists pods")
+
+
+async def _list_one_pod(settings: config.Config) -> str:
+    api = await kube.connect(settings.kubeconfig, settings.context)
+    try:
+        await kube.get(api, kube.PODS.path, {"limit": "1"})
+        return str(api.configuration.host)
+    finally:
+        await api.close()
+
+
+def _agent(settings: config.Config) -> Finding:
+    """Ask the agent itself. Not to run yet is no fault of the machine; to run and not to be well is."""
+    try:
+        address = apiaddress.parse(settings.api)
+        status, detail = client.probe(address, "/healthz")
+        ready, why = client.probe(address, "/readyz") if status == _OK else (status, detail)
+    except errors.Unavailable as error:
+        hint = "start it: ipseity agent; another place is given with --api"
+        return Finding(name="agent", status=Status.WARN, text=str(error), hint=hint)
+    if status != _OK:
+        return Finding(name="agent", status=Status.FAIL, text=f"not well: {_told(detail)}", hint="see its log")
+    if ready != _OK:
+        text = f"runs, but does not know all names yet: {_told(why)}"
+        return Finding(name="agent", status=Status.WARN, text=text, hint="see kubernetes above, or wait")
+    return Finding(name="agent", status=Status.OK, text=f"runs at {address}")
+
+
+def _told(detail: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in detail.items() if name != "ok") or "no reason given"
+
+
+def _failed(name: str, error: Exception, *, hint: str) -> Finding:
+    return Finding(name=name, status=Status.FAIL, text=str(error), hint=getattr(error, "hint", "") or hint)

@@ -1,0 +1,165 @@
+"""The agent's commands: ``ipseity agent``, ``observe``, ``who-owned``, ``check``.
+
+Here because flags are what people learn by heart, so they stand in one place; those of ``observe`` have the names that
+``hubble observe`` gave them. Each command imports what it runs when it runs: the agent's process never pays for tables,
+nor ``--help`` for the agent. Leaves out what flags mean (``flags``) and who prints errors (``ipseity.cli``).
+"""
+
+# ruff: noqa: PLC0415  # lazy imports are the point, see above
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from agent import config
+from ipseity import settings
+
+Command = Callable[..., Any]
+
+
+class _RunByDefault(click.Group):
+    """``ipseity agent --flag`` is ``ipseity agent run --flag``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put in the sub-command that was left out."""
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_RunByDefault)
+def agent() -> None:
+    """Run the node agent, or remove what it left in the kernel."""
+
+
+@agent.command()
+@settings.click_options(config.Config)
+def run(**flags: object) -> int:
+    """Run the agent until SIGTERM. This is what ``ipseity agent`` does."""
+    from agent import app
+
+    return app.run(settings.load(config.Config, flags, os.environ))
+
+
+@agent.command()
+@click.option("--bpffs", metavar="DIR", help="Where the BPF file system is mounted.  [IPSEITY_BPFFS]")
+@click.option("--instance", metavar="NAME", help="Whose pins to remove.  [IPSEITY_INSTANCE]")
+def cleanup(**flags: object) -> int:
+    """Remove every pin and program of this instance, and nothing else."""
+    from agent import kernel
+
+    loaded = settings.load(config.Config, flags, os.environ)
+    removed = kernel.cleanup(loaded.bpffs, loaded.instance)
+    for path in removed:
+        click.echo(f"removed {path}")
+    click.echo(f"{len(removed)} removed" if removed else "there was nothing to remove")
+    return 0
+
+
+def _server(command: Command) -> Command:
+    """Add the option that says which agents are asked."""
+    return click.option(
+        "--server",
+        multiple=True,
+        metavar="URL",
+        help="An agent's API: unix://PATH or http://127.0.0.1:PORT. Several are seen as one.  [IPSEITY_API]",
+    )(command)
+
+
+def _many(*names: str, metavar: str, text: str) -> Callable[[Command], Command]:
+    """Add an option whose values are alternatives."""
+    return click.option(*names, multiple=True, metavar=metavar, help=text)
+
+
+def _end_filters(command: Command) -> Command:
+    """Add the filters that exist for either end, for the source and for the destination."""
+    for prefix, side in (("to-", "the destination"), ("from-", "the source"), ("", "one of the ends")):
+        namespace, label = ((), ()) if prefix else (("-n",), ("-l",))
+        command = _many(f"--{prefix}ip", metavar="CIDR", text=f"Address or prefix of {side}.")(command)
+        command = _many(f"--{prefix}label", *label, metavar="SELECTOR", text=f"Labels of {side}: app=web,!old.")(
+            command
+        )
+        command = _many(f"--{prefix}namespace", *namespace, metavar="NAME", text=f"Namespace of {side}.")(command)
+        command = _many(f"--{prefix}pod", metavar="[NS/]PREFIX", text=f"Start of the pod name of {side}.")(command)
+    return command
+
+
+@click.command()
+@_server
+@_end_filters
+@click.option("--port", multiple=True, type=click.IntRange(0, 65535), metavar="PORT", help="Port of one of the ends.")
+@click.option("--protocol", multiple=True, type=click.Choice(["tcp", "udp"], case_sensitive=False), help="Transport.")
+@click.option(
+    "--evidence",
+    multiple=True,
+    type=click.Choice(["kernel", "handshake", "ip", "none"]),
+    help="What the name of one of the ends rests on.",
+)
+@click.option(
+    "--traffic-direction",
+    multiple=True,
+    type=click.Choice(["ingress", "egress"], case_sensitive=False),
+    help="Egress: as the source's node saw it; ingress: as the destination's.",
+)
+@click.option("--type", multiple=True, type=click.Choice(["edge", "connection"]), help="Type of record.")
+@_many("--node-name", metavar="NAME", text="Node whose agent reported.")
+@click.option("--since", metavar="TIME", help="From then on: 5m (ago), 12:03:07, 2026-11-22T12:03:07Z.")
+@click.option("--last", type=click.IntRange(min=0), metavar="N", help="Only the last N flows that match.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes; on a terminal, redraw the table.")
+@click.option(
+    "--output", "-o", type=click.Choice(["table", "wide", "json", "jsonl"]), default="table", show_default=True
+)
+@click.option(
+    "--aggregate-by",
+    type=click.Choice(["workload", "pod", "service-account", "namespace", "none"]),
+    help="What is one row; none: every flow.  [default: workload; none for jsonl, and for -f in a pipe]",
+)
+def observe(**given: Any) -> int:
+    """Show who talks to whom, and what each name rests on.
+
+    Values of one filter are alternatives; different filters must all hold.
+    """
+    from agent import flags, screen
+    from agent import observe as observing
+
+    page = screen.Page.of(sys.stdout, os.environ)
+    question = flags.question(given, now_wall_ns=time.time_ns(), terminal=page.terminal, environ=os.environ)
+    return observing.run(question, page, sys.stderr)
+
+
+@click.command()
+@_server
+@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.argument("question", metavar="IP[@TIME]")
+def who_owned(server: tuple[str, ...], output: str, question: str) -> int:
+    """Tell who had an address at a time (12:03:07, 5m ago, RFC 3339; default: now).
+
+    Exit code 0 if exactly one owner is known, else 1.
+    """
+    from agent import flags, owners, screen
+
+    try:
+        asked = owners.parse(question, time.time_ns())
+    except ValueError as error:
+        raise click.UsageError(f"{question!r}: {error}") from error
+    answer = owners.best(owners.ask(asked, flags.servers(server, os.environ)))
+    page = screen.Page.of(sys.stdout, os.environ)
+    return owners.run(asked, answer, page, as_json=output == "json")
+
+
+@click.command()
+@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@settings.click_options(config.Config)
+def check(output: str, **given: object) -> int:
+    """Check what the agent needs: kernel, mounts, capabilities, BCC, API server, and the agent itself.
+
+    Takes the agent's own flags and variables. Exit code 1 if something that it needs is missing.
+    """
+    from agent import checks, screen
+
+    loaded = settings.load(config.Config, given, os.environ)
+    return checks.run(loaded, screen.Page.of(sys.stdout, os.environ), as_json=output == "json")
