@@ -3,7 +3,9 @@
  * In C, so that what is measured is the kernel and not an interpreter.
  *
  *   load serve PORT            echo requests of up to 64 bytes, swallow everything larger; until it is ended
- *   load crr ADDRESS PORT N    N times connect, 2 bytes there, 2 back, reset; prints connections per second
+ *   load crr ADDRESS PORT N SPREAD
+ *                              N times connect, 2 bytes there, 2 back, reset; prints connections per second. They go to
+ *                              ADDRESS, ADDRESS+1, ..., SPREAD addresses in turn: as many edges
  *   load bulk ADDRESS PORT S   send for S seconds on one connection; prints bytes per second
  *
  * Connections end with a reset by the client so that no port waits in TIME_WAIT: else N is limited by the ports.
@@ -89,9 +91,10 @@ static _Noreturn void serve(uint16_t port)
 	}
 }
 
-static int dial(const char *address, uint16_t port)
+static int dial(const char *address, uint16_t port, long further)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = inet_addr(address)};
+	uint32_t number = ntohl(inet_addr(address)) + further;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(number)};
 	int s = socket(AF_INET, SOCK_STREAM, 0);
 	tune(s);
 	if (connect(s, (void *)&to, sizeof to))
@@ -99,13 +102,13 @@ static int dial(const char *address, uint16_t port)
 	return s;
 }
 
-static int crr(const char *address, uint16_t port, long count)
+static int crr(const char *address, uint16_t port, long count, long spread)
 {
 	struct linger hard = {.l_onoff = 1, .l_linger = 0};
 	double started = now_s();
 	for (long i = 0; i < count; i++) {
 		char two[2] = "hi";
-		int s = dial(address, port);
+		int s = dial(address, port, i % spread);
 		setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 		if (write(s, two, 2) != 2 || read(s, two, 2) != 2)
 			die("exchange");
@@ -120,7 +123,7 @@ static int bulk(const char *address, uint16_t port, double seconds)
 	static char buffer[1 << 18];
 	double started = now_s(), elapsed;
 	uint64_t sent = 0;
-	int s = dial(address, port);
+	int s = dial(address, port, 0);
 	do {
 		ssize_t done = write(s, buffer, sizeof buffer);
 		if (done < 0)
@@ -135,10 +138,10 @@ int main(int count, char **words)
 {
 	if (count == 3 && !strcmp(words[1], "serve"))
 		serve(atoi(words[2]));
-	if (count == 5 && !strcmp(words[1], "crr"))
-		return crr(words[2], atoi(words[3]), atol(words[4]));
+	if (count == 6 && !strcmp(words[1], "crr"))
+		return crr(words[2], atoi(words[3]), atol(words[4]), atol(words[5]));
 	if (count == 5 && !strcmp(words[1], "bulk"))
 		return bulk(words[2], atoi(words[3]), atof(words[4]));
-	fprintf(stderr, "usage: load serve PORT | load crr ADDRESS PORT COUNT | load bulk ADDRESS PORT SECONDS\n");
+	fprintf(stderr, "usage: load serve PORT | load crr ADDRESS PORT COUNT SPREAD | load bulk ADDRESS PORT SECONDS\n");
 	return 2;
 }

@@ -1,8 +1,8 @@
 """`kill -9` of the agent under load and restart: no connection and no byte is missing from the counters.
 
-Connections are opened and closed all the time, and three stay open across the whole of it. The agent dies twice, once in
-the middle of its work and once right after its start; each time the kernel goes on counting, and the next agent goes on
-from the checkpoint. At the end the sums of /metrics must be equal to what the programs say, for both directions.
+Connections are opened and closed all the time, and three stay open across the whole of it. The agent dies twice, once
+in the middle of its work and once right after its start; each time the kernel goes on counting, and the next agent goes
+on from the checkpoint. At the end the sums of /metrics must be equal to what the programs say, for both directions.
 """
 
 import contextlib

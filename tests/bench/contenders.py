@@ -1,0 +1,50 @@
+"""Who watches while the load runs. Each is gone before the next one comes: programs left attached would cost on."""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+from tests.bench import stage
+from tests.scene import agent
+
+INSTANCE = "bench"
+
+
+@contextlib.contextmanager
+def nobody(where: stage.Stage) -> Iterator[None]:
+    """Nothing watches."""
+    del where
+    yield
+
+
+@contextlib.contextmanager
+def ipseity(where: stage.Stage) -> Iterator[agent.Agent]:
+    """Our agent, as it is by default, with its flow log."""
+    with agent.running(INSTANCE, "--cgroup-root", where.cgroup) as watched:
+        yield watched
+
+
+@contextlib.contextmanager
+def tcplife(where: stage.Stage) -> Iterator[None]:
+    """Run the tool of libbpf-tools that tells each connection's bytes and duration, for contrast."""
+    del where
+    program = shutil.which("tcplife") or "/usr/sbin/tcplife"
+    with subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as watching:
+        assert watching.stdout is not None
+        drain = subprocess.Popen(["cat"], stdin=watching.stdout, stdout=subprocess.DEVNULL)
+        try:
+            agent.wait_until(lambda: attached("tcplife", watching), agent.START_LIMIT_S, "tcplife is attached")
+            yield
+        finally:
+            watching.terminate()
+            watching.wait()
+            drain.wait()
+
+
+def attached(name: str, watching: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a tool has attached its programs: it holds perf events or links by then."""
+    if watching.poll() is not None:
+        raise RuntimeError(f"{name} ended with {watching.returncode} before it watched anything")
+    listing = subprocess.run(["ls", "-l", f"/proc/{watching.pid}/fd"], check=True, capture_output=True, text=True)
+    return "perf_event" in listing.stdout or "bpf_link" in listing.stdout or "bpf-link" in listing.stdout

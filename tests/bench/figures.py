@@ -1,0 +1,137 @@
+"""The figures that a release must meet, each measured and put beside its limit."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+from agent import edges, kernel
+from tests.bench import contenders, costs, stage
+from tests.scene import agent
+
+ROUNDS = 5
+CONNECTIONS = 15_000
+BULK_S = 3.0
+BUSY_EDGES = 1_000
+FULL_EDGES = 65_536
+WATCHERS = (contenders.nobody, contenders.ipseity, contenders.tcplife)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured number and the limit that was promised for it."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    at_least: bool = False
+    detail: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise is kept."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def row(self) -> str:
+        """One line of the table."""
+        sign, verdict = (">=" if self.at_least else "<="), ("ok" if self.holds else "NOT MET")
+        return f"{self.name:44} {self.value:10.3f} {self.unit:8} {sign} {self.limit:<8g} {verdict:8} {self.detail}"
+
+
+def all_figures(where: stage.Stage) -> Iterator[Figure]:
+    """Measure everything, cheapest first."""
+    yield first_flow(where)
+    yield from kernel_time(where)
+    yield from at_full_rate(where)
+    yield from full_table(where)
+    yield from rates(where)
+
+
+def interleaved(where: stage.Stage, measure: Callable[[], float]) -> dict[str, float]:
+    """Medians of rounds in which every watcher has its turn: whatever drifts, drifts for all."""
+    found: dict[str, list[float]] = {watcher.__name__: [] for watcher in WATCHERS}
+    for _ in range(ROUNDS):
+        for watcher in WATCHERS:
+            with watcher(where):
+                found[watcher.__name__].append(measure())
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def rates(where: stage.Stage) -> Iterator[Figure]:
+    """Short connections a second and bytes a second, relative to nobody watching."""
+    where.connections_a_second(CONNECTIONS)  # the first round of all would be the slowest
+    short = interleaved(where, lambda: where.connections_a_second(CONNECTIONS))
+    bulk = interleaved(where, lambda: where.bytes_a_second(BULK_S))
+    for name, rate, limit, unit in (("connections/s", short, 0.97, "/s"), ("bulk throughput", bulk, 0.99, "B/s")):
+        nobody, ours, theirs = rate["nobody"], rate["ipseity"], rate["tcplife"]
+        detail = f"{nobody:.4g} {unit} alone, {ours:.4g} watched; tcplife: {theirs / nobody:.3f}"
+        yield Figure(
+            name=f"{name}, of without", value=ours / nobody, unit="x", limit=limit, at_least=True, detail=detail
+        )
+
+
+def first_flow(where: stage.Stage) -> Figure:
+    """From the start of the process to its first flow, while connections are made."""
+    flags = (contenders.INSTANCE, "--cgroup-root", where.cgroup)
+    with where.caller.start(where.program, "crr", where.callee.address4, str(stage.PORT), "10000000", "1") as load:
+        started_s = time.monotonic()
+        try:
+            with agent.running(*flags) as watched:
+                agent.wait_until(lambda: bool(watched.flows()), agent.START_LIMIT_S, "a flow is told")
+                took_s = time.monotonic() - started_s
+        finally:
+            load.kill()
+    return Figure(name="first flow after start", value=took_s, unit="s", limit=3.0)
+
+
+def kernel_time(where: stage.Stage) -> Iterator[Figure]:
+    """Time in our programs for each end of a short connection, timed by the kernel itself."""
+    with contenders.ipseity(where), costs.kernel_statistics():
+        before = costs.kernel_time_ns(contenders.INSTANCE)
+        where.connections_a_second(CONNECTIONS)
+        after = costs.kernel_time_ns(contenders.INSTANCE)
+    spent = {name: (after[name][0] - before[name][0], after[name][1] - before[name][1]) for name in after}
+    ends = 2 * CONNECTIONS
+    detail = ", ".join(
+        f"{name} {count / ends:.1f} x {ns / count:.0f} ns" for name, (ns, count) in spent.items() if count
+    )
+    total_us = sum(ns for ns, _ in spent.values()) / ends / 1000
+    yield Figure(name="kernel time per short connection and end", value=total_us, unit="us", limit=1.2, detail=detail)
+
+
+def at_full_rate(where: stage.Stage) -> Iterator[Figure]:
+    """Measure what the process takes while as many connections as possible touch a thousand edges."""
+    with contenders.ipseity(where) as watched:
+        pid = watched.process.pid
+        before_s, started_s = costs.processor_s(pid), time.monotonic()
+        rate = where.connections_a_second(10 * CONNECTIONS, spread=BUSY_EDGES // 2)
+        share = (costs.processor_s(pid) - before_s) / (time.monotonic() - started_s)
+        resident = costs.resident_bytes(pid)
+    detail = f"{rate:.0f} connections/s over {BUSY_EDGES} edges"
+    yield Figure(name="agent, share of one processor", value=100 * share, unit="%", limit=2.0, detail=detail)
+    yield Figure(name="agent, resident memory", value=resident / 1e6, unit="MB", limit=100.0)
+
+
+def full_table(where: stage.Stage) -> Iterator[Figure]:
+    """Memory and drain of a table that is full, read the way the agent reads it."""
+    options = kernel.Options(cgroup_root=where.cgroup, instance=contenders.INSTANCE, max_edges=FULL_EDGES)
+    held = kernel.open_kernel(options)
+    try:
+        held.settle(records=False, private=True, kept=[], collapsed=[])
+        where.connections_a_second(FULL_EDGES * 3 // 4, spread=32_000)
+        table, times_ms = edges.Table(), []
+        for _ in range(ROUNDS):
+            started_s = time.monotonic()
+            keys, values = held.edges()
+            told = table.difference(keys, values, pending={}, idle_before_boot_ns=0)
+            times_ms.append(1000 * (time.monotonic() - started_s))
+            table.commit(told)
+        memory = costs.map_memory_bytes(contenders.INSTANCE)
+    finally:
+        held.close()
+        kernel.cleanup(options.bpffs, contenders.INSTANCE)
+    detail = f"median of {ROUNDS}, nothing new; the first, with every edge new: {times_ms[0]:.0f} ms"
+    median_ms = statistics.median(times_ms)
+    yield Figure(name=f"drain of {len(keys)} edges", value=median_ms, unit="ms", limit=50.0, detail=detail)
+    yield Figure(name=f"kernel memory, room for {FULL_EDGES} edges", value=memory / 2**20, unit="MiB", limit=32.0)
