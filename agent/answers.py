@@ -1,6 +1,7 @@
 """What the API answers, from the agent's state: the adapter between ``api`` (HTTP) and the parts that know.
 
-Here because ``api`` decides nothing and ``app`` only wires. Runs in the event loop, between two ticks, so that what it reads is of one piece.
+Here because ``api`` decides nothing and ``app`` only wires. Runs in the event loop, between two ticks, so that what it
+reads is of one piece.
 """
 
 import dataclasses

@@ -1,7 +1,8 @@
-"""The agent put together: one event loop that reads, steps, writes a checkpoint and serves; the one place that knows every part.
+"""The agent put together: one event loop that reads, steps, writes a checkpoint and serves.
 
-A tick: cgroup events, edges, then (when due) a sweep of open sockets, one ``pipeline.step``, then what it told goes to totals, API and
-flow log, and idle edges are forgotten. Nothing here blocks on a disk, an API server or a reader: each of these drops and counts.
+A tick: cgroup events, edges, then (when due) a sweep of open sockets, one ``pipeline.step``, then what it told goes to
+totals, API and flow log, and idle edges are forgotten. Nothing here blocks on a disk, an API server or a reader: each
+of these drops and counts.
 """
 
 import asyncio
@@ -189,7 +190,7 @@ class Agent:
             await self._tick()
         except OSError as error:
             self._drop("tick_failed")
-            log.error("drain failed", error=str(error))
+            log.exception("drain failed", error=str(error))
         return clock.cpu_s() - before_s
 
     async def _tick(self) -> None:
@@ -218,9 +219,15 @@ class Agent:
         self.drain.observe(clock.cpu_s() - began_s)
         self.last_tick_ns = now.boot_ns
         log.info(
-            "drained", edges=len(keys), flows=len(told.edges), connections=len(told.connections), held_back=told.held_back,
-            events=len(events), cgroups=len(cgroup_events), cpu_ms=round((clock.cpu_s() - began_s) * 1e3, 2),
-        )  # fmt: skip
+            "drained",
+            edges=len(keys),
+            flows=len(told.edges),
+            connections=len(told.connections),
+            held_back=told.held_back,
+            events=len(events),
+            cgroups=len(cgroup_events),
+            cpu_ms=round((clock.cpu_s() - began_s) * 1e3, 2),
+        )
 
     def _tell(self, told: pipeline.Outputs, boot_ns: int) -> None:
         for flow in told.edges:
@@ -228,9 +235,9 @@ class Agent:
         if boot_ns >= self._due.expire_ns:
             self._due.expire_ns = boot_ns + _EXPIRE_NS
             self.metrics.expire(boot_ns, self._workloads())
-        if len(told.idle) or boot_ns >= self._due.checkpoint_ns:
-            if self._save(boot_ns):
-                self.kernel.forget(told.idle)
+        # What was told of an edge must be in the file before the kernel forgets the edge.
+        if (len(told.idle) or boot_ns >= self._due.checkpoint_ns) and self._save(boot_ns):
+            self.kernel.forget(told.idle)
         self.feed.publish([*told.edges, *told.connections])
         if self.flowlog:
             self.flowlog.write([*told.edges, *told.connections])
@@ -291,15 +298,17 @@ class Agent:
                 await asyncio.sleep(_RETRY_S)
                 continue
             async with client:
-                known: dict[str, ownership.Object] = {}
-                for kind in (model.Pod, model.Service, model.Node):
-                    known |= self.owners.alive(kind)
+                known: dict[str, ownership.Object] = {
+                    **self.owners.alive(model.Pod),
+                    **self.owners.alive(model.Service),
+                    **self.owners.alive(model.Node),
+                }
                 self.cluster = pods.Cluster(client, clock=clock.boot_ns, known=known, heard_boot_ns=self._heard_ns)
                 try:
                     await self.cluster.follow(self._deliver)
-                except* Exception as group:
+                except* Exception as group:  # noqa: BLE001  # whatever it was, attribution goes on and the watch begins anew
                     self._drop("watch_died")
-                    log.error("watch ended", errors=[repr(error) for error in group.exceptions])
+                    log.exception("watch ended", errors=[repr(error) for error in group.exceptions])
             await asyncio.sleep(_RETRY_S)
 
     def _deliver(self, event: model.ObjectEvent) -> None:
@@ -405,12 +414,8 @@ def _timed_sweep(root: pathlib.Path) -> tuple[float, sockets.Sweep]:
 
 
 def _socket(sample: sockets.Sample) -> live.Socket:
-    moved = edges.Moved(
-        sample.acked_bytes, sample.received_bytes, sample.sent_segments, sample.received_segments, sample.retransmits
-    )
-    return live.Socket(
-        sample.cookie, sample.netns, sample.cgroup, sample.state, sample.local, sample.remote, sample.local_port, sample.remote_port, moved
-    )  # fmt: skip
+    counted = len(edges.Moved._fields)  # the last columns of a sample, in the same order
+    return live.Socket(*sample[:-counted], moved=edges.Moved(*sample[-counted:]))
 
 
 def run(settings: config.Config) -> int:

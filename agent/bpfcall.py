@@ -1,8 +1,9 @@
 """The few ``bpf(2)`` commands that the agent speaks, on file descriptors, without BCC.
 
-Here because BCC costs 130 MB of resident memory and its batch reader loses entries on an error (it frees what it has not
-handed over); the agent needs a fixed-chunk read that cannot. Leaves out what the maps mean (``wire``) and which are ours (``kernel``).
-Source of the layouts: ``union bpf_attr`` in linux/bpf.h; commands and fields are UAPI and only ever extended.
+Here because BCC costs 130 MB of resident memory and its batch reader loses entries on an error (it frees what it has
+not handed over); the agent needs a fixed-chunk read that cannot. Leaves out what the maps mean (``wire``) and which are
+ours (``kernel``). Source of the layouts: ``union bpf_attr`` in linux/bpf.h; commands and fields are UAPI and only ever
+extended.
 """
 
 import ctypes
@@ -12,7 +13,6 @@ import os
 import struct
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 _SYSCALL_BPF: Final = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
@@ -57,7 +57,10 @@ def unpinned(path: str) -> int:
 
 
 def link(program: int, target: int, attach_type: int) -> int:
-    """Attach a program to a cgroup or perf event; it stays attached while the link has a descriptor or a pin. Always beside others."""
+    """Attach a program to a cgroup or perf event; it stays attached while the link has a descriptor or a pin.
+
+    Always beside others.
+    """
     return _bpf(_LINK_CREATE, struct.pack("=IIII48x", program, target, attach_type, 0))
 
 
@@ -126,7 +129,10 @@ def lookup_batch(fd: int, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> i
 
 
 def take(fd: int, key: bytes, value_size: int) -> bytes | None:
-    """Delete one entry and return its last value; None if it is gone. Needs 5.14 for hash maps (EINVAL or ENOTSUPP before)."""
+    """Delete one entry and return its last value; None if it is gone.
+
+    Needs 5.14 for hash maps (EINVAL or ENOTSUPP before).
+    """
     k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value_size)
     try:
         _bpf(_MAP_LOOKUP_AND_DELETE, struct.pack("=IIQQQ", fd, 0, _address(k), _address(v), 0))

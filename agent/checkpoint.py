@@ -1,8 +1,8 @@
-"""What a restarted agent goes on from: totals and what was told of each edge, written together so that they always agree.
+"""What a restarted agent goes on from: totals and what was told of each edge, written together so that they agree.
 
-Here because counters must not lose or repeat anything when the agent is killed: the kernel's counters run on, and the difference to what
-this file says was told is exactly what is missing in its totals. Belongs in memory (/run): after a reboot it means nothing,
-and the boot id says so. Leaves out what the values are.
+Here because counters must not lose or repeat anything when the agent is killed: the kernel's counters run on, and the
+difference to what this file says was told is exactly what is missing in its totals. Belongs in memory (/run): after a
+reboot it means nothing, and the boot id says so. Leaves out what the values are.
 """
 
 import contextlib

@@ -1,9 +1,10 @@
 """From the kernel's cumulative counters to what happened since: differences, each told once.
 
-Outcome: a ``Table`` that holds for every edge what was already told, finds what has been added, and tells it when the caller commits.
-What open connections have moved (from sock_diag, ``pending``) is told before the kernel has charged the edge, and not again after:
-told = max(told, charged + pending) never runs ahead of the truth as long as ``pending`` is read after ``charged``.
-Here because it is the agent's arithmetic; on whole arrays, since a node may have 65,536 edges. Leaves out names (``attribution``).
+Outcome: a ``Table`` that holds for every edge what was already told, finds what has been added, and tells it when the
+caller commits. What open connections have moved (from sock_diag, ``pending``) is told before the kernel has charged the
+edge, and not again after: told = max(told, charged + pending) never runs ahead of the truth as long as ``pending`` is
+read after ``charged``. Here because it is the agent's arithmetic; on whole arrays, since a node may have 65,536 edges.
+Leaves out names (``attribution``).
 """
 
 import dataclasses
@@ -114,7 +115,8 @@ class Table:
         charged_narrow = np.ascontiguousarray(blocks["narrow"])
         opened, closed = charged_narrow[:, _OPENED].copy(), charged_narrow[:, _CLOSED].copy()
         self._add_pending(ids, charged_wide, charged_narrow, pending)
-        # A count may also move to another cause (bpf/tcp.c, tcp_error_report): what is taken back waits until it is overtaken.
+        # A count may also move to another cause (bpf/tcp.c, tcp_error_report): what is taken back waits until it is
+        # overtaken.
         added_wide = np.maximum(charged_wide - told_wide, 0)
         added_narrow = np.maximum((charged_narrow - told_narrow).view(np.int32), 0)
         something = added_wide.any(axis=1) | added_narrow.any(axis=1)
@@ -153,7 +155,10 @@ class Table:
         return {"ids": self._ids.tobytes(), "wide": self._wide.tobytes(), "narrow": self._narrow.tobytes()}
 
     def load(self, data: Mapping[str, bytes]) -> None:
-        """Go on from a checkpoint: edges that the kernel still has are not told again. Raises ValueError if it is damaged."""
+        """Go on from a checkpoint: edges that the kernel still has are not told again.
+
+        Raises ValueError if it is damaged.
+        """
         ids = np.frombuffer(data["ids"], np.uint64)
         self._wide = np.frombuffer(data["wide"], np.int64).reshape(len(ids), _WIDTH)
         self._narrow = np.frombuffer(data["narrow"], np.uint32).reshape(len(ids), wire.NARROW_WIDTH)
@@ -235,10 +240,10 @@ def counters(wide: list[int], narrow: list[int]) -> model.Counters:
 
 
 class Prefixes:
-    """Which remote addresses the kernel keeps and which it collapses: the mirror of ``collapse`` in bpf/include/maps.h."""
+    """Which remote addresses the kernel keeps and which it collapses: mirrors ``collapse`` in bpf/include/maps.h."""
 
     def __init__(self, kept: Sequence[model.IpNetwork], collapsed: Sequence[model.IpNetwork]) -> None:
-        """The longest prefix decides; an address in none of them collapses to everything of its family."""
+        """Let the longest prefix decide; an address in none of them collapses to everything of its family."""
         rules = [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]
         rules += [(ipaddress.ip_network(text), False) for text in ("0.0.0.0/0", "::/0")]
         self.rules = sorted(rules, key=lambda rule: rule[0].prefixlen, reverse=True)

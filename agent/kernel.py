@@ -1,8 +1,9 @@
 """The agent's hold on the kernel: programs attached and pinned, maps read by descriptor, every loss counted.
 
-Outcome: ``open_kernel`` adopts what a former agent left running (same sources, same settings, same cgroup) or loads it anew through a child
-process, and returns a ``Kernel`` to read from. Leaves out what the numbers mean (``edges``) and BCC (``loader``).
-A kernel that refuses is an error with a hint; a tracepoint that is missing only makes some answers poorer: ``Kernel.missing`` says which.
+Outcome: ``open_kernel`` adopts what a former agent left running (same sources, same settings, same cgroup) or loads it
+anew through a child process, and returns a ``Kernel`` to read from. Leaves out what the numbers mean (``edges``) and
+BCC (``loader``). A kernel that refuses is an error with a hint; a tracepoint that is missing only makes some answers
+poorer: ``Kernel.missing`` says which.
 """
 
 import dataclasses
@@ -148,9 +149,8 @@ def _load(chosen: Plan) -> dict[str, int]:
     request = {"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs}
     with ours, childs:
         command = [sys.executable, "-m", "agent.loader", str(childs.fileno())]
-        with subprocess.Popen(
-            command, pass_fds=[childs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as child:  # noqa: S603  # our own module, no shell
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, pass_fds=[childs.fileno()], **pipes) as child:  # noqa: S603  # ours, no shell
             childs.close()
             ours.settimeout(_LOADER_TIMEOUT_S)
             try:
@@ -173,7 +173,7 @@ def _load_refusal(message: str, said: str) -> errors.KernelRefused:
     if "No module named 'bcc'" in message or "No module named 'bcc'" in said:
         return errors.KernelRefused(
             "cannot load bpf/*.c: no module named 'bcc'",
-            hint="install Debian's python3-bpfcc and make the virtual environment with --system-site-packages (PyPI's bcc is something else)",
+            hint="install Debian's python3-bpfcc and make the virtual environment with --system-site-packages",
         )
     if "ermitted" in message + said:
         return errors.KernelRefused(
@@ -220,7 +220,10 @@ def _link_tracepoint(program: int, number: int) -> int:
 
 
 class Kernel:
-    """Our maps and programs in the running kernel. One owner, one thread; ``close`` leaves all that is pinned running."""
+    """Our maps and programs in the running kernel.
+
+    One owner, one thread; ``close`` leaves all that is pinned running.
+    """
 
     def __init__(self, options: Options, chosen: Plan, descriptors: Mapping[str, int], *, adopted: bool) -> None:
         """Take over open descriptors of all maps."""
@@ -298,7 +301,7 @@ class Kernel:
     def settle(
         self, *, records: bool, private: bool, kept: Iterable[model.IpNetwork], collapsed: Iterable[model.IpNetwork]
     ) -> None:
-        """Write the settings that the programs read: whether to write records, and which remote addresses stay exact."""
+        """Write what the programs read: whether to write records, and which remote addresses stay exact."""
         for prefix, keep in [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]:
             bpfcall.update(self._fds["prefixes"], *wire.prefix_entry(prefix, keep=keep))
         bpfcall.update(

@@ -1,8 +1,9 @@
 """Open connections between their beginning and their end: what they have moved so far.
 
-Outcome: for connections that the programs follow, bytes beyond what their edge was charged with (``pending``); for connections older than
-the programs, differences since they were first seen (``Older``): what happened before is not claimed.
-Here because both are the arithmetic of one sweep. Leaves out asking the kernel (``sockets``) and telling things once (``edges``).
+Outcome: for connections that the programs follow, bytes beyond what their edge was charged with (``pending``); for
+connections older than the programs, differences since they were first seen (``Older``): what happened before is not
+claimed. Here because both are the arithmetic of one sweep. Leaves out asking the kernel (``sockets``) and telling
+things once (``edges``).
 """
 
 import dataclasses
@@ -19,7 +20,10 @@ _EXACT: Final = 128
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Socket:
-    """One open TCP socket of a sweep (``sockets.Sample`` without what is not needed here). Addresses are 16 bytes, IPv4 mapped."""
+    """One open TCP socket of a sweep (``sockets.Sample`` without what is not needed here).
+
+    Addresses are 16 bytes, IPv4 mapped.
+    """
 
     cookie: int
     netns: int
@@ -43,7 +47,10 @@ class Followed:
 
 
 class Remotes:
-    """Remote addresses as the kernel writes them into a key: masked to what it keeps. Remembers what it has worked out."""
+    """Remote addresses as the kernel writes them into a key: masked to what it keeps.
+
+    Remembers what it has worked out.
+    """
 
     def __init__(self, prefixes: edges.Prefixes) -> None:
         self._prefixes = prefixes
@@ -102,7 +109,7 @@ class Older:
         self._seen: dict[int, edges.Moved] = {}
 
     def __len__(self) -> int:
-        """Connections followed."""
+        """Count the connections followed."""
         return len(self._seen)
 
     def changes(
@@ -113,7 +120,10 @@ class Older:
         remotes: Remotes,
         now_boot_ns: int,
     ) -> list[edges.Change]:
-        """Tell what each has moved since the last sweep. ``listening``: (netns, port); such a local port makes it a passive end."""
+        """Tell what each has moved since the last sweep.
+
+        ``listening``: (netns, port); such a local port makes it a passive end.
+        """
         found: list[edges.Change] = []
         seen: dict[int, edges.Moved] = {}
         for each in sockets:

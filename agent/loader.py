@@ -1,11 +1,11 @@
 """Compile and load the C programs with BCC, hand their descriptors to the parent, exit.
 
-The only file that knows BCC, and it runs as a process of its own: LLVM in BCC costs 130 to 150 MB of resident memory for what takes
-0.3 s. Leaves out attaching, pinning and reading: the parent (``kernel``) speaks ``bpf(2)`` itself.
+The only file that knows BCC, and it runs as a process of its own: LLVM in BCC costs 130 to 150 MB of resident memory
+for what takes 0.3 s. Leaves out attaching, pinning and reading: the parent (``kernel``) speaks ``bpf(2)`` itself.
 
-Run as ``python -m agent.loader FD`` with a Unix socket at FD: reads one JSON request, answers one JSON reply with the descriptors
-beside it (SCM_RIGHTS), in the order of ``reply["maps"] + reply["programs"]``; or ``{"error": text}`` and exit status 1.
-Needs nothing but the standard library and bcc, so that it also runs inside a minimal image.
+Run as ``python -m agent.loader FD`` with a Unix socket at FD: reads one JSON request, answers one JSON reply with the
+descriptors beside it (SCM_RIGHTS), in the order of ``reply["maps"] + reply["programs"]``; or ``{"error": text}`` and
+exit status 1. Needs nothing but the standard library and bcc, so that it also runs inside a minimal image.
 """
 
 import importlib.resources

@@ -1,10 +1,11 @@
 """The values that travel along the agent: ids, owners, flows.
 
-Here because every stage speaks of them and none owns them. Leaves out how they are laid out in the kernel
-(``wire``), how they are decided (``ownership``, ``attribution``) and how they are shown (``observe``).
+Here because every stage speaks of them and none owns them. Leaves out how they are laid out in the kernel (``wire``),
+how they are decided (``ownership``, ``attribution``) and how they are shown (``observe``).
 
-Clocks: ``*_boot_ns`` is CLOCK_BOOTTIME in nanoseconds, as ``bpf_ktime_get_boot_ns`` reads it; ``*_wall_ns`` is Unix time
-in nanoseconds. Addresses are ``ipaddress`` objects, an IPv4-mapped IPv6 address always as plain IPv4. Ports are in host order.
+Clocks: ``*_boot_ns`` is CLOCK_BOOTTIME in nanoseconds, as ``bpf_ktime_get_boot_ns`` reads it; ``*_wall_ns`` is Unix
+time in nanoseconds. Addresses are ``ipaddress`` objects, an IPv4-mapped IPv6 address always as plain IPv4. Ports are in
+host order.
 """
 
 import dataclasses
@@ -17,7 +18,10 @@ CgroupId = NewType("CgroupId", int)
 NetnsCookie = NewType("NetnsCookie", int)
 """``bpf_get_netns_cookie``, 64 bits, never reused until reboot. 0: the kernel could not tell."""
 PodUid = NewType("PodUid", str)
-"""``metadata.uid`` of a pod, lower case with dashes. For a static pod: the config hash that the kubelet puts in the cgroup path."""
+"""``metadata.uid`` of a pod, lower case with dashes.
+
+For a static pod: the config hash that the kubelet puts in the cgroup path.
+"""
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,7 +35,7 @@ class Protocol(enum.IntEnum):
 
 
 class Direction(enum.IntEnum):
-    """Who opened the flow, seen from the local end: from the TCP state (UDP: who sent first), never from port numbers."""
+    """Who opened the flow, seen from the local end: by the TCP state (UDP: who sent first), never by port numbers."""
 
     EGRESS = 0
     """The local end opened it; the service port is the peer's."""
@@ -197,7 +201,10 @@ class End:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What happened on an edge in an interval. All are differences, never totals. Bytes are payload, as TCP acknowledged it."""
+    """What happened on an edge in an interval.
+
+    All are differences, never totals. Bytes are payload, as TCP acknowledged it.
+    """
 
     opened: int = 0
     closed: int = 0

@@ -1,6 +1,7 @@
 """Names for the two ends of what changed, worked out once per edge and again only when an answer may have changed.
 
-Here because a node repeats itself: the same thousand edges change at every reading. Leaves out what is asked (``attribution``, ``join``).
+Here because a node repeats itself: the same thousand edges change at every reading. Leaves out what is asked
+(``attribution``, ``join``).
 """
 
 import ipaddress
@@ -28,7 +29,10 @@ class Named(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether no later event can give a better name. An address that means nothing outside its namespace has no owner to wait for."""
+        """Whether no later event can give a better name.
+
+        An address that means nothing outside its namespace has no owner to wait for.
+        """
         if self.local.reason in _UNRESOLVED:
             return False
         return self.remote.reason not in _UNRESOLVED or self.remote.address in {"127.0.0.1", "::1"}

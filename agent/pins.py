@@ -1,7 +1,7 @@
-"""Where our maps and links live in bpffs, so that a restarted agent adopts them: /sys/fs/bpf/ipseity/<instance>/<abi>-<digest>/.
+"""Our maps and links in bpffs, /sys/fs/bpf/ipseity/<instance>/<abi>-<digest>/, so that a restarted agent adopts them.
 
-The digest covers the C sources and every define, so that a change of either is another directory: old programs are replaced, never
-read with new eyes. Leaves out making what is pinned (``kernel``).
+The digest covers the C sources and every define, so that a change of either is another directory: old programs are
+replaced, never read with new eyes. Leaves out making what is pinned (``kernel``).
 """
 
 import contextlib
@@ -68,7 +68,10 @@ def adopt(folder: pathlib.Path, names: Iterable[str]) -> dict[str, int] | None:
 
 
 def remove(folder: pathlib.Path) -> list[str]:
-    """Unpin all in ``folder`` and remove it; what nobody else holds open is detached and freed by the kernel. Returns what went."""
+    """Unpin all in ``folder`` and remove it; what nobody else holds open is detached and freed by the kernel.
+
+    Returns what went.
+    """
     if not folder.is_dir():
         return []
     # Links first: a program must not go on counting into a map that has no name any more.

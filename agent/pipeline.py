@@ -1,20 +1,21 @@
 """The agent as one function of time and what was read: ``Pipeline.step(now, inputs) -> outputs``.
 
-Outcome: flows with both ends named, each thing that happened in exactly one of them; the rest is held back for the next step.
-The kernel's facts can be ahead of the API's by seconds, so what cannot be named yet waits, but never longer than ``PATIENCE_NS``.
-Pure: no clock, no file, no log. Leaves out reading (``kernel``, ``sockets``) and serving (``feed``, ``metrics``).
+Outcome: flows with both ends named, each thing that happened in exactly one of them; the rest is held back for the next
+step. The kernel's facts can be ahead of the API's by seconds, so what cannot be named yet waits, but never longer than
+``PATIENCE_NS``. Pure: no clock, no file, no log. Leaves out reading (``kernel``, ``sockets``) and serving (``feed``,
+``metrics``).
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from agent import edges, join, live, model, naming, ownership, records, wire
+from agent import edges, join, model, naming, ownership, records, wire
 
 PATIENCE_NS: Final = 2_000_000_000
 """How long a name may take to arrive: a watch event is 10 to 200 ms behind, a re-list after an outage up to 2 s."""
 IDLE_NS: Final = 120_000_000_000
-"""An edge with nothing open that was quiet for so long is forgotten: twice the longest interval of common health checks."""
+"""An edge with nothing open that was quiet for so long is forgotten: twice the longest usual health check interval."""
 _EXPIRE_NS: Final = 5_000_000_000
 
 
@@ -60,7 +61,10 @@ class Pipeline:
         self._names = naming.Names(owners, self._join)
         self._read_ns = 0
         self._waiting: dict[int, tuple[int, int]] = {}
-        """Edge -> (start of the interval that waits, when waiting began). Stays after patience ran out: no second wait."""
+        """Edge -> (start of the interval that waits, when waiting began).
+
+        Stays after patience ran out: no second wait.
+        """
         self._connections: list[records.Connection] = []
         self._live_ids: frozenset[int] = frozenset()
         self._expired_ns = 0
@@ -89,36 +93,34 @@ class Pipeline:
 
     def _edges(self, changes: Sequence[edges.Change], inputs: Inputs) -> tuple[list[model.Flow], set[int]]:
         """Name what changed, local ends first so that two ends on this node find each other."""
+        known = {change.edge.id: self._names.known(change.edge) for change in changes}
         local = {
             change.edge.id: self._names.local(change.edge, change.last_boot_ns)
             for change in changes
-            if self._names.known(change.edge) is None
+            if known[change.edge.id] is None
         }
         flows: list[model.Flow] = []
         held: set[int] = set()
         for change in changes:
-            named = self._known_or_named(change, local)
+            named = known[change.edge.id] or self._both(change, local[change.edge.id])
             if self._waits(change.edge, named, inputs.boot_ns):
                 held.add(change.edge.id)
             else:
                 flows.append(self._flow(change, named, inputs))
         return flows, held
 
-    def _known_or_named(self, change: edges.Change, local: Mapping[int, model.End]) -> naming.Named:
+    def _both(self, change: edges.Change, local: model.End) -> naming.Named:
         edge = change.edge
-        end = local.get(edge.id)
-        if end is None:
-            known = self._names.known(edge)
-            assert known is not None  # or it would be in ``local``
-            return known
-        start = max(edge.first_boot_ns, self._waiting.get(edge.id, (self._read_ns, 0))[0])
+        waits_since_ns, _ = self._waiting.get(edge.id, (self._read_ns, 0))
+        start = max(edge.first_boot_ns, waits_since_ns)
         last = self._names.last(edge)
         if last is not None and last.settled and not change.counters.opened and edge.protocol is model.Protocol.TCP:
-            # Only ends of connections that were opened before: who was called then is the answer, whoever has the address now.
+            # Only ends of connections that were opened before: who was called then is the answer, not who has the
+            # address now.
             remote = last.remote
         else:
             remote = self._names.remote(edge, start, max(change.last_boot_ns, start))
-        named = naming.Named(end, remote)
+        named = naming.Named(local, remote)
         self._names.keep(edge, named, start)
         return named
 
@@ -130,7 +132,7 @@ class Pipeline:
         if named.settled:
             self._waiting.pop(edge.id, None)
             return False
-        start, since = self._waiting.setdefault(edge.id, (max(edge.first_boot_ns, self._read_ns), now_boot_ns))
+        _, since = self._waiting.setdefault(edge.id, (max(edge.first_boot_ns, self._read_ns), now_boot_ns))
         if now_boot_ns - since < self._patience_ns:
             return True
         self._waiting[edge.id] = (now_boot_ns, since)

@@ -1,6 +1,7 @@
 """Connection records of the kernel's ring as flows, each with the names its two ends had when it was opened.
 
-Here because a record has what an edge has not: ports, duration and the end's reason. Leaves out naming (given as a function).
+Here because a record has what an edge has not: ports, duration and the end's reason. Leaves out naming (given as a
+function).
 """
 
 import dataclasses

@@ -1,11 +1,12 @@
-"""What open TCP connections have moved so far, asked from the kernel with sock_diag in every network namespace of the node.
+"""What open TCP connections have moved so far, asked with sock_diag in every network namespace of the node.
 
-Here because the programs charge an edge only when a connection ends: a long download would be silent until then. Also the only
-source for connections that are older than the programs. Leaves out differences (``edges``, ``older``) and whose they are.
+Here because the programs charge an edge only when a connection ends: a long download would be silent until then. Also
+the only source for connections that are older than the programs. Leaves out differences (``edges``, ``older``) and
+whose they are.
 
-Own netlink reading instead of pyroute2's: a dump of 10,000 sockets with its attributes takes pyroute2 most of a second (tests/bench),
-this 40 ms; pyroute2 is used where speed does not matter. Needs CAP_SYS_ADMIN to enter other namespaces; without it only
-the agent's own is asked, and ``Sweep.refused`` says how many were not.
+Own netlink reading instead of pyroute2's: a dump of 10,000 sockets with its attributes takes pyroute2 most of a second
+(tests/bench), this 40 ms; pyroute2 is used where speed does not matter. Needs CAP_SYS_ADMIN to enter other namespaces;
+without it only the agent's own is asked, and ``Sweep.refused`` says how many were not.
 """
 
 import contextlib

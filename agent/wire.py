@@ -1,6 +1,7 @@
-"""The kernel's memory as numpy sees it: the mirror of bpf/include/flow.h, checked against the C compiler by a contract test.
+"""The kernel's memory as numpy sees it: the mirror of bpf/include/flow.h, held to it by a contract test.
 
-The one place that knows byte order and offsets. Leaves out reading maps (``kernel``) and what the numbers mean (``edges``).
+The one place that knows byte order and offsets. Leaves out reading maps (``kernel``) and what the numbers mean
+(``edges``).
 """
 
 import dataclasses
@@ -159,7 +160,10 @@ class Malformed:
 
 
 def cgroup_event(raw: bytes) -> model.CgroupEvent | Malformed:
-    """Read one record of the cgroup ring. A path longer than the record is cut by the kernel: left to the scan of the tree."""
+    """Read one record of the cgroup ring.
+
+    A path longer than the record is cut by the kernel: left to the scan of the tree.
+    """
     if len(raw) != CGROUP_RECORD.itemsize:
         return Malformed(what="cgroup_record_size")
     cgroup, boot_ns, gone, length = struct.unpack_from("<QQII", raw)
