@@ -262,7 +262,7 @@ class Agent:
         self._drop("record_malformed", malformed)
         return array
 
-    async def _sweep(self, boot_ns: int) -> tuple[Mapping[bytes, edges.Moved], list[edges.Change]]:
+    async def _sweep(self, boot_ns: int) -> tuple[Mapping[bytes, model.Moved], list[edges.Change]]:
         """Ask for open sockets, then for the slots of those that are followed: in this order nothing is told twice."""
         took, seen = await asyncio.to_thread(_timed_sweep, self.root)
         pause_s = min(max(took / _SHARE, self.config.min_interval_s), self.config.sweep_interval_s)
@@ -284,7 +284,7 @@ class Agent:
         }
         self._listening = frozenset((each.netns, each.port) for each in seen.listeners)
         ours = self.owners.lives.by_id  # a namespace may be shared with what is not below our root
-        open_now = [_socket(sample) for sample in seen.samples if sample.cgroup in ours or sample.cookie in followed]
+        open_now = [each for each in seen.samples if each.cgroup in ours or each.cookie in followed]
         older = self.older.changes(open_now, followed, self._listening, self.remotes, boot_ns)
         return live.pending(open_now, followed, self.remotes), older
 
@@ -306,7 +306,7 @@ class Agent:
                 self.cluster = pods.Cluster(client, clock=clock.boot_ns, known=known, heard_boot_ns=self._heard_ns)
                 try:
                     await self.cluster.follow(self._deliver)
-                except* Exception as group:  # noqa: BLE001  # whatever it was, attribution goes on and the watch begins anew
+                except* Exception as group:  # whatever it was, attribution goes on and the watch begins anew
                     self._drop("watch_died")
                     log.exception("watch ended", errors=[repr(error) for error in group.exceptions])
             await asyncio.sleep(_RETRY_S)
@@ -411,11 +411,6 @@ def _timed_sweep(root: pathlib.Path) -> tuple[float, sockets.Sweep]:
     before_s = clock.cpu_s()
     found = sockets.sweep(root)
     return clock.cpu_s() - before_s, found
-
-
-def _socket(sample: sockets.Sample) -> live.Socket:
-    counted = len(edges.Moved._fields)  # the last columns of a sample, in the same order
-    return live.Socket(*sample[:-counted], moved=edges.Moved(*sample[-counted:]))
 
 
 def run(settings: config.Config) -> int:

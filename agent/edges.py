@@ -44,16 +44,6 @@ class Edge(NamedTuple):
         return self.id >> 8
 
 
-class Moved(NamedTuple):
-    """What open connections have moved beyond what their edge was charged with."""
-
-    sent_bytes: int
-    received_bytes: int
-    sent_segments: int
-    received_segments: int
-    retransmits: int
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
     """What one edge did since it was last told."""
@@ -99,7 +89,7 @@ class Table:
         keys: wire.Array,
         values: wire.Array,
         *,
-        pending: Mapping[bytes, Moved],
+        pending: Mapping[bytes, model.Moved],
         idle_before_boot_ns: int,
     ) -> Difference:
         """Compare a reading (all edges of the kernel, in any order) with what was told.
@@ -188,7 +178,7 @@ class Table:
                 self._id_of[key.tobytes()] = number
 
     def _add_pending(
-        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, pending: Mapping[bytes, Moved]
+        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, pending: Mapping[bytes, model.Moved]
     ) -> None:
         for key, moved in pending.items():
             number = self._id_of.get(key)

@@ -19,25 +19,6 @@ _EXACT: Final = 128
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Socket:
-    """One open TCP socket of a sweep (``sockets.Sample`` without what is not needed here).
-
-    Addresses are 16 bytes, IPv4 mapped.
-    """
-
-    cookie: int
-    netns: int
-    cgroup: int
-    state: int
-    local: bytes
-    remote: bytes
-    local_port: int
-    remote_port: int
-    moved: edges.Moved
-    """As ``struct tcp_info`` has it: bytes with SYN and FIN."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Followed:
     """What the kernel's slot of a followed connection says."""
 
@@ -68,16 +49,18 @@ class Remotes:
         return known
 
 
-def payload(moved: edges.Moved, state: int, *, active: bool) -> edges.Moved:
+def payload(moved: model.Moved, state: int, *, active: bool) -> model.Moved:
     """Take off what is not payload: the SYN of an active end and FINs that were counted in this state."""
     sent = moved.sent_bytes - active - (state == _FIN_WAIT2)
     received = moved.received_bytes - (state in {_CLOSE_WAIT, _LAST_ACK, _CLOSING})
     return moved._replace(sent_bytes=max(sent, 0), received_bytes=max(received, 0))
 
 
-def pending(sockets: Iterable[Socket], followed: Mapping[int, Followed], remotes: Remotes) -> dict[bytes, edges.Moved]:
+def pending(
+    sockets: Iterable[model.OpenSocket], followed: Mapping[int, Followed], remotes: Remotes
+) -> dict[bytes, model.Moved]:
     """Sum up by edge key what followed connections have moved. ``followed`` must have been read after ``sockets``."""
-    sums: dict[bytes, edges.Moved] = {}
+    sums: dict[bytes, model.Moved] = {}
     for each in sockets:
         connection = followed.get(each.cookie)
         if connection is None:
@@ -98,7 +81,7 @@ def pending(sockets: Iterable[Socket], followed: Mapping[int, Followed], remotes
         )
         moved = payload(each.moved, each.state, active=active)
         known = sums.get(key)
-        sums[key] = moved if known is None else edges.Moved(*(a + b for a, b in zip(known, moved, strict=True)))
+        sums[key] = moved if known is None else model.Moved(*(a + b for a, b in zip(known, moved, strict=True)))
     return sums
 
 
@@ -106,7 +89,7 @@ class Older:
     """Connections that began before the programs did, or that found no slot: followed by sweeps alone."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, edges.Moved] = {}
+        self._seen: dict[int, model.Moved] = {}
 
     def __len__(self) -> int:
         """Count the connections followed."""
@@ -114,7 +97,7 @@ class Older:
 
     def changes(
         self,
-        sockets: Iterable[Socket],
+        sockets: Iterable[model.OpenSocket],
         followed: Mapping[int, Followed],
         listening: frozenset[tuple[int, int]],
         remotes: Remotes,
@@ -125,7 +108,7 @@ class Older:
         ``listening``: (netns, port); such a local port makes it a passive end.
         """
         found: list[edges.Change] = []
-        seen: dict[int, edges.Moved] = {}
+        seen: dict[int, model.Moved] = {}
         for each in sockets:
             if each.cookie in followed:
                 continue
@@ -140,19 +123,19 @@ class Older:
         return found
 
 
-def _difference(before: edges.Moved, after: edges.Moved) -> model.Counters:
+def _difference(before: model.Moved, after: model.Moved) -> model.Counters:
     sent, received, out, into, again = (max(b - a, 0) for a, b in zip(before, after, strict=True))
     return model.Counters(
         sent_bytes=sent, received_bytes=received, sent_segments=out, received_segments=into, retransmits=again
     )
 
 
-def _edge(each: Socket, remotes: Remotes, *, passive: bool) -> edges.Edge:
+def _edge(each: model.OpenSocket, remotes: Remotes, *, passive: bool) -> edges.Edge:
     remote, bits = remotes.of(each.remote)
     return edges.Edge(
         id=0,
-        cgroup=model.CgroupId(each.cgroup),
-        netns=model.NetnsCookie(each.netns),
+        cgroup=each.cgroup,
+        netns=each.netns,
         local=wire.address(each.local),
         remote=wire.network(remote, bits),
         port=each.local_port if passive else each.remote_port,

@@ -11,7 +11,7 @@ host order.
 import dataclasses
 import enum
 import ipaddress
-from typing import NewType
+from typing import NamedTuple, NewType
 
 CgroupId = NewType("CgroupId", int)
 """Inode number of a cgroup2 directory, 64 bits (``bpf_get_current_cgroup_id``). With a lifetime: numbers are reused."""
@@ -162,7 +162,7 @@ class ObjectEvent:
     """When it reached this agent."""
     since_boot_ns: int | None = None
     """The earliest moment at which it may have become true, where that is not ``boot_ns``: after an outage, when the API
-    server was last heard before; 0 for the very first list."""
+    server was last heard; 0 for the very first list."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +223,33 @@ class Counters:
     connect_us_sum: int = 0
     connect_us_buckets: tuple[int, ...] = ()
     """SYN to established, active ends only; same buckets."""
+
+
+class Moved(NamedTuple):
+    """What a TCP connection has moved so far. As ``struct tcp_info`` counts it (with SYN and FIN) or payload: the user says."""
+
+    sent_bytes: int
+    """Acknowledged by the peer."""
+    received_bytes: int
+    sent_segments: int
+    received_segments: int
+    retransmits: int
+
+
+class OpenSocket(NamedTuple):
+    """One TCP socket that is open now, as sock_diag tells. Addresses are 16 bytes, IPv4 mapped."""
+
+    cookie: int
+    netns: NetnsCookie
+    cgroup: CgroupId
+    state: int
+    """``TCP_ESTABLISHED`` and so on, of net/tcp_states.h."""
+    local: bytes
+    remote: bytes
+    local_port: int
+    remote_port: int
+    moved: Moved
+    """With SYN and FIN."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

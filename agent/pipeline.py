@@ -31,7 +31,7 @@ class Inputs:
     object_events: Sequence[model.ObjectEvent] = ()
     keys: wire.Array
     values: wire.Array
-    pending: Mapping[bytes, edges.Moved] = dataclasses.field(default_factory=dict)
+    pending: Mapping[bytes, model.Moved] = dataclasses.field(default_factory=dict)
     older: Sequence[edges.Change] = ()
     connections: Sequence[records.Connection] = ()
 

@@ -19,6 +19,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from agent import model
+
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NETLINK_SOCK_DIAG: Final = 4
 _SO_NETNS_COOKIE: Final = 71
@@ -40,26 +42,6 @@ _BUFFER: Final = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Sample(NamedTuple):
-    """One TCP socket that is open now. Addresses are 16 bytes, IPv4 mapped; ports in host order."""
-
-    cookie: int
-    netns: int
-    cgroup: int
-    state: int
-    local: bytes
-    remote: bytes
-    local_port: int
-    remote_port: int
-    acked_bytes: int
-    """``tcp_info.tcpi_bytes_acked``, SYN and FIN included."""
-    received_bytes: int
-    """``tcp_info.tcpi_bytes_received``, FIN included."""
-    sent_segments: int
-    received_segments: int
-    retransmits: int
-
-
 class Listener(NamedTuple):
     """One listening TCP socket."""
 
@@ -72,7 +54,7 @@ class Listener(NamedTuple):
 class Sweep:
     """All that one sweep saw."""
 
-    samples: list[Sample]
+    samples: list[model.OpenSocket]
     listeners: list[Listener]
     namespaces: int = 0
     refused: int = 0
@@ -81,7 +63,7 @@ class Sweep:
 
 def sweep(cgroup_root: pathlib.Path) -> Sweep:
     """Ask every network namespace that a process below ``cgroup_root`` is in. Blocks: run it in a thread."""
-    samples: list[Sample] = []
+    samples: list[model.OpenSocket] = []
     listeners: list[Listener] = []
     refused = asked = 0
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -140,7 +122,7 @@ def _netns_cookie(channel: socket.socket) -> int:
     return cookie
 
 
-def _ask(channel: socket.socket, samples: list[Sample], listeners: list[Listener]) -> None:
+def _ask(channel: socket.socket, samples: list[model.OpenSocket], listeners: list[Listener]) -> None:
     netns = _netns_cookie(channel)
     for family in (socket.AF_INET, socket.AF_INET6):
         request = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 1 << (_INFO - 1), _STATES)
@@ -167,7 +149,7 @@ def _answers(channel: socket.socket) -> Iterator[memoryview]:
             at += (length + 3) & ~3
 
 
-def _read(body: memoryview, netns: int, samples: list[Sample], listeners: list[Listener]) -> None:
+def _read(body: memoryview, netns: int, samples: list[model.OpenSocket], listeners: list[Listener]) -> None:
     family, state, local_port, remote_port, local, remote, _, cookie = _DIAG.unpack_from(body)
     cgroup, counted = 0, None
     at = _DIAG_SIZE
@@ -186,19 +168,15 @@ def _read(body: memoryview, netns: int, samples: list[Sample], listeners: list[L
             local, remote = _MAPPED + local[:4], _MAPPED + remote[:4]
         retransmits, acked, received, out, into = counted
         samples.append(
-            Sample(
-                cookie,
-                netns,
-                cgroup,
-                state,
-                local,
-                remote,
-                port,
-                int.from_bytes(remote_port, "big"),
-                acked,
-                received,
-                out,
-                into,
-                retransmits,
-            ),
+            model.OpenSocket(
+                cookie=cookie,
+                netns=model.NetnsCookie(netns),
+                cgroup=model.CgroupId(cgroup),
+                state=state,
+                local=local,
+                remote=remote,
+                local_port=port,
+                remote_port=int.from_bytes(remote_port, "big"),
+                moved=model.Moved(acked, received, out, into, retransmits),
+            )
         )
