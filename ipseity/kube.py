@@ -69,7 +69,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
             )
         else:
             config.load_incluster_config(client_configuration=settings)
-    except (config.ConfigException, OSError, ValueError) as error:
+    except Exception as error:  # the loader lets YAML's, base64's and its own slips through as they are
         raise KubernetesError(
             f"cannot tell how to reach Kubernetes from {files or 'the environment'}: {error}",
             hint="give --kubeconfig FILE (and --context NAME), or run in a pod with a service account",
