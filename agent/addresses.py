@@ -43,7 +43,7 @@ class Addresses:
     def sighted(self, ip: model.IpAddress, owner: str, *, first_ns: int, last_ns: int, ended_ns: int | None) -> bool:
         """Take that the owner used the address at these moments, by the kernel; True if an answer may change.
 
-        ``ended_ns`` is when the owner ended, if it has: its last packets may be seen a little later.
+        ``ended_ns`` is when the owner ended, if it has.
         """
         mine = [held for held in self.by_address.get(ip, []) if held.owner == owner]
         held = next((each for each in reversed(mine) if each.from_ns <= last_ns), mine[0] if mine else None)

@@ -83,6 +83,7 @@ class Ownership:
 
     def __init__(self, *, history_s: float, limits: Limits | None = None) -> None:
         """Remember what is gone for ``history_s``."""
+        self.history_s = history_s
         self._limits = limits or Limits()
         self._history_ns = int(history_s * 1e9)
         self.lives = lives.Lives(history_ns=self._history_ns, limit=self._limits.cgroups)
@@ -277,6 +278,11 @@ class Ownership:
         pod = known.object
         if pod.host_network:
             return
+        if known.ended_ns is not None:
+            # Orphaned sockets of an ended pod go on retransmitting, though its address is somebody else's by then.
+            if seen.first_ns > known.ended_ns:
+                return
+            seen.last_ns = min(seen.last_ns, known.ended_ns)
         self._learn_namespace(seen.netns, pod.uid)
         if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
             return

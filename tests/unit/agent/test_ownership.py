@@ -188,6 +188,19 @@ def test_a_socket_seen_before_its_pod_is_known_is_remembered(story: Story) -> No
     assert {NETNS_B: uid("new")} == story.owners.namespaces
 
 
+def test_an_ended_pod_s_orphaned_sockets_do_not_contest_its_address(story: Story) -> None:
+    """They go on retransmitting for a minute; what was before the end counts, however late it is told."""
+    story.seen(pod("old", X), 0)
+    story.runs("old", CGROUP_A, 0)
+    story.seen(pod("old", X, terminal=True), 10)
+    story.seen(pod("new"), 11)
+    story.seen(pod("new", X), 12)
+    story.sighted(X, CGROUP_A, NETNS_A, 40)
+    assert "new" == story.who(X, 30)
+    story.sighted(X, CGROUP_A, NETNS_A, 5)
+    assert ns(5) == story.owners.history(X)[0].proven_from_ns
+
+
 def test_addresses_inside_a_pod_are_its_private_matter(story: Story) -> None:
     """Docker in two pods uses the same addresses, and everybody has a loopback."""
     story.seen(NODE, 0)
