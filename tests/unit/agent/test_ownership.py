@@ -198,7 +198,7 @@ def test_an_ended_pod_s_orphaned_sockets_do_not_contest_its_address(story: Story
     story.sighted(X, CGROUP_A, NETNS_A, 40)
     assert "new" == story.who(X, 30)
     story.sighted(X, CGROUP_A, NETNS_A, 5)
-    assert ns(5) == story.owners.history(X)[0].proven_from_ns
+    assert ns(5) == story.owners.history(X)[0].proven_until_ns
 
 
 def test_addresses_inside_a_pod_are_its_private_matter(story: Story) -> None:
