@@ -15,6 +15,8 @@ import msgspec
 
 _BOOT_ID: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 _VERSION: Final = 1
+NONE_YET: Final = "none yet"
+"""Why there is no state at the first start."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +54,7 @@ def load(path: pathlib.Path) -> tuple[State | None, str]:
     try:
         state = msgspec.msgpack.decode(path.read_bytes(), type=State)
     except FileNotFoundError:
-        return None, "none yet"
+        return None, NONE_YET
     except (OSError, msgspec.MsgspecError) as error:
         return None, f"unreadable: {error}"
     if state.version != _VERSION:

@@ -50,10 +50,10 @@ def run(**flags: object) -> int:
 @click.option("--instance", metavar="NAME", help="Whose pins to remove.  [IPSEITY_INSTANCE]")
 def cleanup(**flags: object) -> int:
     """Remove every pin and program of this instance, and nothing else."""
-    from agent import kernel
+    from agent import attach
 
     loaded = settings.load(config.Config, flags, os.environ)
-    removed = kernel.cleanup(loaded.bpffs, loaded.instance)
+    removed = attach.cleanup(loaded.bpffs, loaded.instance)
     for path in removed:
         click.echo(f"removed {path}")
     click.echo(f"{len(removed)} removed" if removed else "there was nothing to remove")

@@ -1,222 +1,21 @@
-"""The agent's hold on the kernel: programs attached and pinned, maps read by descriptor, every loss counted.
+"""The agent's hold on the kernel: maps read by descriptor, every loss counted.
 
-Outcome: ``open_kernel`` adopts what a former agent left running (same sources, same settings, same cgroup) or loads it
-anew through a child process, and returns a ``Kernel`` to read from. Leaves out what the numbers mean (``edges``) and
-BCC (``loader``). A kernel that refuses is an error with a hint; a tracepoint that is missing only makes some answers
-poorer: ``Kernel.missing`` says which.
+Outcome: a ``Kernel`` that reads edges, open connections and rings. Leaves out what the numbers mean (``edges``) and how
+programs came to be there (``attach``).
 """
 
-import dataclasses
-import errno
-import json
 import mmap
 import os
 import pathlib
-import re
-import socket
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 
-from agent import bpfcall, errors, loader, model, pins, ring, wire
+from agent import attach, bpfcall, model, ring, wire
 
-_CGROUP_HOOKS: Final = {
-    "tcp_ops": bpfcall.CGROUP_SOCK_OPS,
-    "packet_egress": bpfcall.CGROUP_INET_EGRESS,
-    "packet_ingress": bpfcall.CGROUP_INET_INGRESS,
-}
-_TRACEPOINTS: Final = {
-    "tcp_receive_reset": ("tcp/tcp_receive_reset", {"sock_cookie": "RESET_COOKIE_OFFSET"}),
-    "tcp_error_report": ("sock/inet_sk_error_report", {"error": "ERROR_REPORT_OFFSET"}),
-    "cgroup_mkdir": (
-        "cgroup/cgroup_mkdir",
-        {"root": "CGROUP_ROOT_OFFSET", "id": "CGROUP_ID_OFFSET", "path": "CGROUP_PATH_OFFSET"},
-    ),
-    "cgroup_rmdir": ("cgroup/cgroup_rmdir", {}),
-}
-_FIELD = re.compile(r"^\tfield:.*?(\w+)(?:\[\w*\])?;\toffset:(\d+);", re.MULTILINE)
 _RECORDS_A_READ: Final = 65536
-_FLOOR: Final = (5, 10)
-_LOADER_TIMEOUT_S: Final = 60  # arbitrary because generous: 0.4 s here, 20 s under software emulation
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What ``open_kernel`` needs to know; each has a setting in ``config``."""
-
-    cgroup_root: pathlib.Path
-    bpffs: pathlib.Path = pathlib.Path("/sys/fs/bpf")
-    tracefs: pathlib.Path = pathlib.Path("/sys/kernel/tracing")
-    instance: str = "agent"
-    max_edges: int = 65536
-    max_connections: int = 65536
-    max_prefixes: int = 1024
-    record_ring_bytes: int = 1 << 20
-    """A power of two of pages; 128 bytes and a header a record: 7,700 ended connections."""
-    cgroup_ring_bytes: int = 1 << 18
-    """590 events."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be loaded on this kernel, worked out before anything is touched."""
-
-    version: tuple[int, int, int]
-    defines: Mapping[str, int]
-    programs: tuple[str, ...]
-    tracepoints: Mapping[str, int]
-    """Program -> number of its tracepoint."""
-    missing: tuple[str, ...]
-    """Programs that this kernel (or a missing tracefs) has no hook for."""
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """Names of the links as they are pinned."""
-        return tuple(f"link_{program}" for program in self.programs)
-
-
-def kernel_version(release: str) -> tuple[int, int, int]:
-    """Read "6.1.0-13-amd64" as (6, 1, 0)."""
-    numbers = [int(number) for number in re.findall(r"\d+", release)[:3]]
-    return (numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0)
-
-
-def _tracepoint(tracefs: pathlib.Path, name: str, wanted: Mapping[str, str]) -> tuple[int, dict[str, int]] | None:
-    """Return number and offsets of a tracepoint; None where this kernel has none or it has other fields."""
-    folder = tracefs / "events" / name
-    try:
-        number = int((folder / "id").read_text(encoding="ascii"))
-        offsets = {
-            field: int(offset) for field, offset in _FIELD.findall((folder / "format").read_text(encoding="ascii"))
-        }
-    except (OSError, ValueError):
-        return None
-    if any(field not in offsets for field in wanted):
-        return None
-    return number, {define: offsets[field] for field, define in wanted.items()}
-
-
-def plan(options: Options, release: str) -> Plan:
-    """Choose programs and defines for the kernel ``release``."""
-    version = kernel_version(release)
-    if version < _FLOOR:
-        raise errors.KernelRefused(
-            f"cannot run on kernel {release}: too old", hint="the agent needs Linux 5.10 or later; see docs/kernels.md"
-        )
-    defines = {
-        "MAX_EDGES": options.max_edges,
-        "MAX_CONNECTIONS": options.max_connections,
-        "MAX_OVERFLOW": options.max_connections // 4,
-        "MAX_PREFIXES": options.max_prefixes,
-        "RECORD_RING_PAGES": options.record_ring_bytes // 4096,
-        "CGROUP_RING_PAGES": options.cgroup_ring_bytes // 4096,
-        # Offsets of what is missing here stand for programs that are compiled but not loaded.
-        "RESET_COOKIE_OFFSET": 0,
-        "CGROUP_ROOT_OFFSET": 0,
-        "CGROUP_ID_OFFSET": 0,
-        "CGROUP_PATH_OFFSET": 0,
-    }
-    numbers: dict[str, int] = {}
-    for program, (name, wanted) in _TRACEPOINTS.items():
-        if (found := _tracepoint(options.tracefs, name, wanted)) is not None:
-            numbers[program] = found[0]
-            defines |= found[1]
-    if defines.pop("ERROR_REPORT_OFFSET", 8) != 8:  # struct error_report in bpf/tcp.c
-        numbers.pop("tcp_error_report", None)
-    return Plan(
-        version=version,
-        defines=defines,
-        programs=(*_CGROUP_HOOKS, *numbers),
-        tracepoints=numbers,
-        missing=tuple(program for program in _TRACEPOINTS if program not in numbers),
-    )
-
-
-def _refusal(error: OSError, what: str) -> errors.KernelRefused:
-    if error.errno in {errno.EPERM, errno.EACCES}:
-        hint = "the agent needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; see: ipseity check"
-    else:
-        hint = "see docs/kernels.md for what this kernel must offer, and: ipseity check"
-    return errors.KernelRefused(f"cannot {what}: {(error.strerror or str(error)).lower()}", hint=hint)
-
-
-def _load(chosen: Plan) -> dict[str, int]:
-    """Have the child compile and load; return descriptors of maps and programs by name."""
-    ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = {"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs}
-    with ours, childs:
-        command = [sys.executable, "-m", "agent.loader", str(childs.fileno())]
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, pass_fds=[childs.fileno()], **pipes) as child:  # noqa: S603  # ours, no shell
-            childs.close()
-            ours.settimeout(_LOADER_TIMEOUT_S)
-            try:
-                ours.sendall(json.dumps(request).encode())
-                reply, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 64)
-                _, said = child.communicate(timeout=_LOADER_TIMEOUT_S)
-            except (TimeoutError, OSError, subprocess.TimeoutExpired) as error:
-                child.kill()
-                raise errors.KernelRefused(
-                    f"cannot load bpf/*.c: the loader did not answer ({error})", hint="see: ipseity check"
-                ) from error
-    answer = json.loads(reply or b'{"error": "the loader died"}')
-    if "error" in answer:
-        raise _load_refusal(str(answer["error"]), said.decode(errors="replace"))
-    return dict(zip([*answer["maps"], *answer["programs"]], descriptors, strict=True))
-
-
-def _load_refusal(message: str, said: str) -> errors.KernelRefused:
-    told = [line for line in said.splitlines() if line.strip() and not line.startswith("WARNING")]
-    if "No module named 'bcc'" in message or "No module named 'bcc'" in said:
-        return errors.KernelRefused(
-            "cannot load bpf/*.c: no module named 'bcc'",
-            hint="install Debian's python3-bpfcc and make the virtual environment with --system-site-packages",
-        )
-    if "ermitted" in message + said:
-        return errors.KernelRefused(
-            f"cannot load bpf/*.c: {message}",
-            hint="the agent needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; see: ipseity check",
-        )
-    detail = f" ({told[-1].strip()})" if told else ""
-    return errors.KernelRefused(
-        f"cannot load bpf/*.c: {message}{detail}", hint="see docs/kernels.md, and report it with the kernel version"
-    )
-
-
-def _attach(chosen: Plan, descriptors: Mapping[str, int], cgroup: pathlib.Path) -> dict[str, int]:
-    """Attach every program; return the links by name."""
-    links: dict[str, int] = {}
-    root = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for program in chosen.programs:
-            what = f"attach {program} to {cgroup if program in _CGROUP_HOOKS else 'its tracepoint'}"
-            try:
-                if program in _CGROUP_HOOKS:
-                    links[f"link_{program}"] = bpfcall.link(descriptors[program], root, _CGROUP_HOOKS[program])
-                else:
-                    links[f"link_{program}"] = _link_tracepoint(descriptors[program], chosen.tracepoints[program])
-            except OSError as error:
-                raise _refusal(error, what) from error
-    finally:
-        os.close(root)
-    return links
-
-
-def _link_tracepoint(program: int, number: int) -> int:
-    event = bpfcall.open_tracepoint(number)
-    try:
-        return bpfcall.link(program, event, bpfcall.PERF_EVENT)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # Before 5.15 there is no such link: the program lives as long as the event, which cannot be pinned.
-        bpfcall.set_event_program(event, program)
-        return os.dup(event)
-    finally:
-        os.close(event)
 
 
 class Kernel:
@@ -225,11 +24,13 @@ class Kernel:
     One owner, one thread; ``close`` leaves all that is pinned running.
     """
 
-    def __init__(self, options: Options, chosen: Plan, descriptors: Mapping[str, int], *, adopted: bool) -> None:
-        """Take over open descriptors of all maps."""
-        self.missing = chosen.missing
-        self.adopted = adopted
-        self.programs = chosen.programs
+    def __init__(self, options: attach.Options) -> None:
+        """Adopt the running programs or load them. Raises errors.KernelRefused."""
+        attached = attach.attach(options)
+        descriptors = attached.descriptors
+        self.missing = attached.missing
+        self.adopted = attached.adopted
+        self.programs = attached.programs
         self.capacity = options.max_edges
         self._fds = dict(descriptors)
         self._keys = np.zeros(options.max_edges, wire.EDGE_KEY)
@@ -320,65 +121,3 @@ class Kernel:
 def _possible_cpus() -> int:
     text = pathlib.Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip()
     return int(text.replace("-", ",").split(",")[-1]) + 1
-
-
-def open_kernel(options: Options) -> Kernel:
-    """Adopt the running programs of this instance, or load, attach and pin them. Raises ``errors.KernelRefused``."""
-    pins.ensure_mounted(options.bpffs)
-    _ensure_tracefs(options.tracefs)
-    chosen = plan(options, os.uname().release)
-    base = pins.home(options.bpffs, options.instance)
-    folder = base / f"{wire.ABI_VERSION}-{pins.digest(loader.source(), chosen.defines, chosen.programs)}"
-    try:
-        root_id = options.cgroup_root.stat().st_ino
-    except OSError as error:
-        raise _refusal(error, f"open cgroup root {options.cgroup_root}") from error
-    descriptors = _adopted(folder, chosen, root_id)
-    adopted = descriptors is not None
-    if descriptors is None:
-        pins.remove(folder)
-        descriptors = _fresh(folder, chosen, options.cgroup_root)
-    pins.remove_instance(options.bpffs, options.instance, but=folder.name)
-    return Kernel(options, chosen, descriptors, adopted=adopted)
-
-
-def _adopted(folder: pathlib.Path, chosen: Plan, root_id: int) -> dict[str, int] | None:
-    """Open what a former agent pinned; None unless it is complete and still attached to the cgroup that is meant."""
-    pinned = [*loader.MAPS, *chosen.links]
-    descriptors = pins.adopt(folder, pinned)
-    if descriptors is None:
-        return None
-    if all(bpfcall.link_cgroup(descriptors[f"link_{program}"]) == root_id for program in _CGROUP_HOOKS):
-        return descriptors
-    for fd in descriptors.values():
-        os.close(fd)
-    return None
-
-
-def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> dict[str, int]:
-    descriptors = _load(chosen)
-    links = _attach(chosen, descriptors, cgroup)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, fd in {**{name: descriptors[name] for name in loader.MAPS}, **links}.items():
-            bpfcall.pin(fd, str(folder / name))
-    except OSError as error:
-        pins.remove(folder)
-        raise _refusal(error, f"pin the maps in {folder}") from error
-    for program in chosen.programs:
-        os.close(descriptors.pop(program))
-    return {**descriptors, **links}
-
-
-def _ensure_tracefs(tracefs: pathlib.Path) -> None:
-    """Mount tracefs if it is missing; where that is refused the agent goes on with less (``Kernel.missing``)."""
-    if not (tracefs / "events").is_dir():
-        try:
-            bpfcall.mount("tracefs", str(tracefs))
-        except OSError:
-            return
-
-
-def cleanup(bpffs: pathlib.Path, instance: str) -> list[str]:
-    """Remove every pin of ``instance``: its programs are detached and its maps freed. Returns the paths removed."""
-    return pins.remove_instance(bpffs, instance)

@@ -161,8 +161,10 @@ class ObjectEvent:
     boot_ns: int
     """When it reached this agent."""
     since_boot_ns: int | None = None
-    """The earliest moment at which it may have become true, where that is not ``boot_ns``: after an outage, when the API
-    server was last heard; 0 for the very first list."""
+    """The earliest moment at which it may have become true, where that is not ``boot_ns``.
+
+    After an outage: when the API server was last heard. 0 for the very first list.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,10 @@ class Counters:
 
 
 class Moved(NamedTuple):
-    """What a TCP connection has moved so far. As ``struct tcp_info`` counts it (with SYN and FIN) or payload: the user says."""
+    """What a TCP connection has moved so far.
+
+    As ``struct tcp_info`` counts it (with SYN and FIN) or payload: the user says.
+    """
 
     sent_bytes: int
     """Acknowledged by the peer."""

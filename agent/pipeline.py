@@ -69,6 +69,11 @@ class Pipeline:
         self._live_ids: frozenset[int] = frozenset()
         self._expired_ns = 0
 
+    def take_over(self, owners: ownership.Ownership) -> None:
+        """Go on with what a former agent knew; before the first step."""
+        self.owners = owners
+        self._names = naming.Names(owners, self._join)
+
     def step(self, inputs: Inputs) -> Outputs:
         """Take what was read; tell what can be told."""
         for event in inputs.cgroup_events:

@@ -54,7 +54,7 @@ class Listener(NamedTuple):
 class Sweep:
     """All that one sweep saw."""
 
-    samples: list[model.OpenSocket]
+    sockets: list[model.OpenSocket]
     listeners: list[Listener]
     namespaces: int = 0
     refused: int = 0
@@ -79,7 +79,7 @@ def sweep(cgroup_root: pathlib.Path) -> Sweep:
                 refused += 1
     finally:
         os.close(own)
-    return Sweep(samples=samples, listeners=listeners, namespaces=asked, refused=refused)
+    return Sweep(sockets=samples, listeners=listeners, namespaces=asked, refused=refused)
 
 
 def _namespaces(cgroup_root: pathlib.Path) -> list[str]:

@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from agent import edges, kernel
+from agent import attach, edges, kernel
 from tests.bench import contenders, costs, stage
 from tests.scene import agent
 
@@ -115,8 +115,8 @@ def at_full_rate(where: stage.Stage) -> Iterator[Figure]:
 
 def full_table(where: stage.Stage) -> Iterator[Figure]:
     """Memory and drain of a table that is full, read the way the agent reads it."""
-    options = kernel.Options(cgroup_root=where.cgroup, instance=contenders.INSTANCE, max_edges=FULL_EDGES)
-    held = kernel.open_kernel(options)
+    options = attach.Options(cgroup_root=where.cgroup, instance=contenders.INSTANCE, max_edges=FULL_EDGES)
+    held = kernel.Kernel(options)
     try:
         held.settle(records=False, private=True, kept=[], collapsed=[])
         where.connections_a_second(FULL_EDGES * 3 // 4, spread=32_000)
@@ -130,7 +130,7 @@ def full_table(where: stage.Stage) -> Iterator[Figure]:
         memory = costs.map_memory_bytes(contenders.INSTANCE)
     finally:
         held.close()
-        kernel.cleanup(options.bpffs, contenders.INSTANCE)
+        attach.cleanup(options.bpffs, contenders.INSTANCE)
     detail = f"median of {ROUNDS}, nothing new; the first, with every edge new: {times_ms[0]:.0f} ms"
     median_ms = statistics.median(times_ms)
     yield Figure(name=f"drain of {len(keys)} edges", value=median_ms, unit="ms", limit=50.0, detail=detail)

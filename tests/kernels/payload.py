@@ -13,7 +13,7 @@ import traceback
 
 import numpy as np
 
-from agent import kernel, loader, wire
+from agent import attach, kernel, loader, wire
 from tests.kernels import report
 from tests.scene import room
 from tests.traffic import between, tally, workload
@@ -56,8 +56,8 @@ def as_tally(value: np.void, protocol: str) -> tally.Tally:
 
 def measure() -> report.Report:
     """Load, make the workload, compare, remove everything."""
-    options = kernel.Options(cgroup_root=room.cgroup_root(), instance=INSTANCE)
-    held = kernel.open_kernel(options)
+    options = attach.Options(cgroup_root=room.cgroup_root(), instance=INSTANCE)
+    held = kernel.Kernel(options)
     try:
         everything = [ipaddress.ip_network(text) for text in ("0.0.0.0/0", "::/0")]
         held.settle(records=True, private=True, kept=everything, collapsed=[])
@@ -68,7 +68,7 @@ def measure() -> report.Report:
             return compare(held, [read(held, end.cgroup_id) for end in (caller, callee)], truths)
     finally:
         held.close()
-        kernel.cleanup(BPFFS, INSTANCE)
+        attach.cleanup(BPFFS, INSTANCE)
 
 
 def compare(

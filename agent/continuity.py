@@ -1,0 +1,63 @@
+"""Going on where a former agent stopped, and leaving what the next one needs.
+
+Here because what was told of each edge, the totals and who was who belong to one moment: they are taken and put back
+together. Leaves out the file (``checkpoint``) and what keeps running without us (``attach``).
+"""
+
+import pathlib
+
+import structlog
+
+from agent import checkpoint, drops, metrics, ownership, pipeline, remembered
+
+log = structlog.get_logger("agent")
+
+
+class Continuity:
+    """The checkpoint of one agent."""
+
+    def __init__(self, path: pathlib.Path, lost: drops.Drops) -> None:
+        self._path = path
+        self._drops = lost
+        self._boot_id = checkpoint.boot_id()
+
+    def resume(self, totals: metrics.FlowMetrics, line: pipeline.Pipeline, *, adopted: bool) -> int:
+        """Put back what was saved; returns the boot time when the API was last heard, 0 where nothing was put back."""
+        state, why = checkpoint.load(self._path)
+        if state is None:
+            if why != checkpoint.NONE_YET:
+                self._unreadable(why)
+            return 0
+        owners = ownership.Ownership(history_s=line.owners.history_s)
+        try:
+            remembered.load(state.owners, owners)
+            if adopted:  # else the kernel counts from zero, in a map of its own
+                line.table.load(state.edges)
+            totals.load(state.metrics)
+        except (ValueError, KeyError, TypeError) as error:
+            self._unreadable(str(error))
+            return 0
+        line.take_over(owners)
+        return state.written_boot_ns
+
+    def save(self, totals: metrics.FlowMetrics, line: pipeline.Pipeline, boot_ns: int) -> bool:
+        """Write all of it; False (counted, said once) if the file cannot be written."""
+        state = checkpoint.State(
+            boot_id=self._boot_id,
+            written_boot_ns=boot_ns,
+            edges=line.table.dump(),
+            metrics=totals.dump(),
+            owners=remembered.dump(line.owners),
+        )
+        try:
+            checkpoint.save(self._path, state)
+        except OSError as error:
+            self._drops.count("checkpoint_failed")
+            self._drops.say("checkpoint", "cannot write the checkpoint", file=str(self._path), error=str(error))
+            return False
+        self._drops.over("checkpoint")
+        return True
+
+    def _unreadable(self, why: str) -> None:
+        self._drops.count("checkpoint_unreadable")
+        log.warning("starting without the checkpoint", file=str(self._path), reason=why)

@@ -1,0 +1,100 @@
+"""What one tick reads: cgroups that came and went, edges, ended connections, and now and then all open sockets.
+
+Here because the order of reading is what makes counts exact: edges first, then sockets, then the slots of followed
+connections, so that nothing is told twice (``edges``). Leaves out what it means (``pipeline``).
+"""
+
+import asyncio
+import pathlib
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from agent import cgroups, clock, drops, edges, kernel, live, model, records, sockets, wire
+
+_RESCAN_NS: Final = 60_000_000_000
+"""Repairs what the cgroup ring lost."""
+_SHARE: Final = 0.01
+"""Of one processor: how much sweeps may take before they come less often."""
+_SWEEP_EARLY: Final = 0.9
+"""A sweep that is almost due comes with this tick rather than with the next one."""
+
+
+class Reader:
+    """Reads the kernel for the pipeline."""
+
+    def __init__(
+        self,
+        held: kernel.Kernel,
+        root: pathlib.Path,
+        prefixes: edges.Prefixes,
+        lost: drops.Drops,
+        *,
+        sweep_s: tuple[float, float],
+    ) -> None:
+        """``sweep_s``: shortest and longest time between two sweeps."""
+        self.tree = cgroups.Tree(root)
+        self.older = live.Older()
+        self._kernel = held
+        self._root = root
+        self._remotes = live.Remotes(prefixes)
+        self._drops = lost
+        self._sweep_s = sweep_s
+        self._sweep_due_ns = 0
+        self._rescan_due_ns = 0
+
+    def cgroup_events(self, alive: Collection[model.CgroupId], boot_ns: int) -> list[model.CgroupEvent]:
+        """Take what the tracepoints told; scan the tree where that may not be all."""
+        events: list[model.CgroupEvent] = []
+        for raw in self._kernel.cgroup_records():
+            event = wire.cgroup_event(raw)
+            if isinstance(event, wire.Malformed):
+                self._drops.count(event.what)
+                self._rescan_due_ns = 0
+            else:
+                events.append(event)
+        if boot_ns >= self._rescan_due_ns or "cgroup_mkdir" in self._kernel.missing:
+            self._rescan_due_ns = boot_ns + _RESCAN_NS
+            told = {event.cgroup for event in events}
+            events += [event for event in self.tree.changes(alive, boot_ns) if event.cgroup not in told]
+        return events
+
+    def ended(self) -> list[records.Connection]:
+        """Take the records of ended connections."""
+        array, short = wire.connection_records(self._kernel.records())
+        good, impossible = records.read(array)
+        self._drops.count("record_malformed", short + impossible)
+        return good
+
+    async def open_connections(
+        self, ours: Collection[model.CgroupId], boot_ns: int
+    ) -> tuple[Mapping[bytes, model.Moved], list[edges.Change]]:
+        """Sweep, if it is due: what followed connections have moved, by edge, and what older ones have since last time.
+
+        Must come after the edges were read. ``ours``: cgroups below our root; a namespace may be shared with others.
+        """
+        if boot_ns < self._sweep_due_ns:
+            return {}, []
+        took_s, seen = await asyncio.to_thread(_timed_sweep, self._root)
+        shortest_s, longest_s = self._sweep_s
+        pause_s = min(max(took_s / _SHARE, shortest_s), longest_s)
+        self._sweep_due_ns = boot_ns + int(pause_s * _SWEEP_EARLY * 1e9)
+        self._drops.count("sweep_namespace_refused", seen.refused)
+        if seen.refused:
+            hint = "open connections in other namespaces show when they end; needs CAP_SYS_ADMIN"
+            self._drops.say("sweep", "cannot look into network namespaces", count=seen.refused, hint=hint)
+        followed = self._followed()
+        listening = frozenset((each.netns, each.port) for each in seen.listeners)
+        sockets_of_ours = [each for each in seen.sockets if each.cgroup in ours or each.cookie in followed]
+        older = self.older.changes(sockets_of_ours, followed, listening, self._remotes, boot_ns)
+        return live.pending(sockets_of_ours, followed, self._remotes), older
+
+    def _followed(self) -> dict[int, live.Followed]:
+        rows = self._kernel.connections()
+        columns = (rows[name].tolist() for name in ("cookie", "cgroup", "netns", "direction"))
+        return {cookie: live.Followed(*row) for cookie, *row in zip(*columns, strict=True)}
+
+
+def _timed_sweep(root: pathlib.Path) -> tuple[float, sockets.Sweep]:
+    before_s = clock.cpu_s()
+    found = sockets.sweep(root)
+    return clock.cpu_s() - before_s, found
