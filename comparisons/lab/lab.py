@@ -173,19 +173,10 @@ def _wait_ready(names: layout.Lab, found: plan.LabPlan) -> None:
 
 
 def _spawn(names: layout.Lab, name: str, arguments: Sequence[str]) -> processes.Identity:
-    log = names.log(name)
-    log.parent.mkdir(parents=True, exist_ok=True)
     source = str(pathlib.Path(__file__).parents[2])
     path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH", "")])])
-    with log.open("ab") as output, pathlib.Path(os.devnull).open("rb") as nothing:
-        child = processes.start(
-            [sys.executable, "-m", *arguments],
-            stdin=nothing.fileno(),
-            stdout=output.fileno(),
-            stderr=output.fileno(),
-            environ={**os.environ, "PYTHONPATH": path},
-        )
-    it = processes.identity(child.pid)
+    environ = {**os.environ, "PYTHONPATH": path}
+    it = processes.daemon([sys.executable, "-m", *arguments], names.log(name), environ)
     it.write(names.processes / name)
     return it
 

@@ -48,8 +48,12 @@ class Identity:
         path.write_text(f"{self.pid} {self.start_ticks}\n")
 
     def alive(self) -> bool:
-        """Whether this very process still runs; a zombie does not."""
-        return _stat(self.pid) == (self.start_ticks, True)
+        """Whether this very process still runs; a zombie does not, and is buried if it is a child of ours."""
+        stat = _stat(self.pid)
+        if stat == (self.start_ticks, False):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+        return stat == (self.start_ticks, True)
 
     def end(self, number: signal.Signals, *, timeout_s: float) -> bool:
         """Send a signal and wait; whether it is gone."""
@@ -61,7 +65,8 @@ class Identity:
             if not self.alive():
                 return True
             signal.pidfd_send_signal(descriptor, number)
-            return _readable(descriptor, timeout_s)
+            ready, _, _ = select.select([descriptor], [], [], timeout_s)
+            return bool(ready) and not self.alive()
         except ProcessLookupError:
             return True
         finally:
@@ -91,11 +96,6 @@ def _stat(pid: int) -> tuple[int, bool] | None:
     except (OSError, ValueError):
         return None
     return int(fields[19]), fields[0] not in "ZX"
-
-
-def _readable(descriptor: int, timeout_s: float) -> bool:
-    ready, _, _ = select.select([descriptor], [], [], timeout_s)
-    return bool(ready)
 
 
 def become_reaper() -> None:
@@ -140,6 +140,17 @@ def start(
         raise errors.ProgramFailed(
             f"cannot run {arguments[0]}: {(error.strerror or str(error)).lower()}", hint=f"is {arguments[0]} installed?"
         ) from error
+
+
+def daemon(arguments: Sequence[str], log: pathlib.Path, environ: Mapping[str, str]) -> Identity:
+    """Start a program that outlives this one; what it says goes to the end of ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output, pathlib.Path(os.devnull).open("rb") as nothing:
+        given = (
+            (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
+            *((os.POSIX_SPAWN_DUP2, output.fileno(), to) for to in (1, 2)),
+        )
+        return identity(os.posix_spawn(arguments[0], list(arguments), environ, file_actions=given, setsid=True))
 
 
 async def wait(child: "subprocess.Popen[bytes]", *, timeout_s: float) -> int:

@@ -6,7 +6,7 @@ real node. What the kernel refuses is said and tried again; it never stops the n
 
 import asyncio
 import pathlib
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
