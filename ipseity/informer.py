@@ -315,7 +315,7 @@ class Informer(typing.Generic[T]):
         """Start over if the API server now knows less than we do.
 
         A server restored from a backup, or restarted with empty memory, leaves a watch from a version of its future
-        open in silence (see the recordings), so the question must be asked. One object, once per outage.
+        open in silence (tests/vectors/kubernetes has one), so the question must be asked. One object, once per outage.
         """
         body = await kube.get(self._api, self._resource.path, self._query(limit="1"))
         current = self._read_page(body).metadata.resourceVersion

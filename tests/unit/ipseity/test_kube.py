@@ -1,5 +1,6 @@
 """Finding the cluster, and asking it. Leaves out watching (``test_informer``)."""
 
+import asyncio
 import pathlib
 
 import pytest
@@ -98,3 +99,30 @@ def test_a_proxy_s_error_page_is_quoted_and_retry_after_kept() -> None:
 def test_a_resource_has_its_plural_for_a_name() -> None:
     """For metrics and messages."""
     assert "deployments" == kube.Resource(path="/apis/apps/v1/namespaces/shop/deployments").name
+
+
+async def test_credentials_that_cannot_be_read_are_an_error_of_that_request(tmp_path: pathlib.Path) -> None:
+    """A token file may be missing for a moment while it is rotated."""
+
+    def rotate(_settings: object) -> None:
+        raise OSError("token file is away")
+
+    async with await kube.connect(write(tmp_path / "c")) as api:
+        api.configuration.refresh_api_key_hook = rotate
+        with pytest.raises(kube.KubernetesError, match=r"cannot read the credentials for .*: token file is away"):
+            await kube.get(api, "/version")
+
+
+async def test_a_body_that_breaks_off_is_an_error_of_that_request(tmp_path: pathlib.Path) -> None:
+    """The server dies while it answers."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, await kube.connect(write(tmp_path / "c", f"http://127.0.0.1:{port}")) as api:
+        with pytest.raises(kube.KubernetesError, match="cannot reach the API server"):
+            await kube.get(api, "/version")
