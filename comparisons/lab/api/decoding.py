@@ -14,10 +14,12 @@ import msgspec
 import yaml
 
 from comparisons.lab import clock
-from comparisons.lab.api import kinds, shapes, status
+from comparisons.lab.api import kinds, protobuf, shapes, status
 
 JSON = "application/json"
 YAML = "application/yaml"
+BODIES = (JSON, YAML, protobuf.MEDIA_TYPE)
+"""What a body that states an object may be in."""
 MAX_DEPTH = 64
 """Arbitrary, far above what any kind has; keeps a hostile body from exhausting the stack."""
 
@@ -51,7 +53,9 @@ def parse(body: bytes, media_type: str) -> Any:
 
 
 def mapping(body: bytes, media_type: str) -> dict[str, Any]:
-    """``parse`` where only an object makes sense."""
+    """``parse`` where only an object makes sense; protobuf too."""
+    if media_type == protobuf.MEDIA_TYPE:
+        return protobuf.decode(body)
     value = parse(body, media_type)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise status.bad_request(f"the body of the request is not an object but a {_go_type(value)}")

@@ -172,7 +172,10 @@ class Registry:
             raise status.conflict(kind.group, kind.plural, key[1], why)
 
     def _put(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change) -> Value:
-        return value if change.dry_run else self.store.put(kind, key, value)
+        if not change.dry_run:
+            return self.store.put(kind, key, value)
+        version = (self.store.get(kind, key) or {"metadata": {}})["metadata"].get("resourceVersion")
+        return {**value, "metadata": value["metadata"] | ({"resourceVersion": version} if version else {})}
 
     def _remove(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change) -> Value:
         return value if change.dry_run else self.store.remove(kind, key, value)

@@ -33,7 +33,6 @@ FRESH_WAIT_S = 3.0
 ACCOUNT_TRIES, ACCOUNT_PAUSE_S = 10, 0.1
 """How the ServiceAccount admission of the real server waits for a new namespace's default account."""
 PROPAGATION = ("Background", "Foreground", "Orphan")
-BODIES = (decoding.JSON, decoding.YAML)
 
 
 def change(request: web.Request) -> registry.Change:
@@ -46,8 +45,8 @@ def change(request: web.Request) -> registry.Change:
 async def body(request: web.Request) -> Value:
     """The body as plain values; raises Refused."""
     media_type = request.content_type if "Content-Type" in request.headers else decoding.JSON
-    if media_type not in BODIES:
-        raise status.unsupported_media_type(BODIES)
+    if media_type not in decoding.BODIES:
+        raise status.unsupported_media_type(decoding.BODIES)
     return decoding.mapping(await request.read(), media_type)
 
 
@@ -205,8 +204,7 @@ def _included(request: web.Request) -> str:
 
 async def _removal(request: web.Request) -> registry.Removal:
     """DeleteOptions out of the body, or out of the query for clients that send none."""
-    content = await request.read()
-    said = decoding.mapping(content, request.content_type) if content.strip() else {}
+    said = await body(request) if (await request.read()).strip() else {}
     return removal(said, request.query)
 
 

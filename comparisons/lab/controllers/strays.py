@@ -3,6 +3,7 @@
 As kube-controller-manager's pod garbage collector, without its quota of ended pods.
 """
 
+import time
 from collections.abc import Sequence
 
 from comparisons.lab.api import kinds
@@ -20,7 +21,8 @@ class Strays:
     def __init__(self, known: cache.Cache, out: writer.Writer) -> None:
         self._known = known
         self._out = out
-        self._missing: set[str] = set()
+        self._missing: dict[str, float] = {}
+        """Nodes that are not there: name -> the end of their quarantine (monotonic seconds)."""
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
         """A node that is gone, and one that a pod names although it is not there."""
@@ -32,14 +34,15 @@ class Strays:
     async def reconcile(self, key: cache.Key) -> float | None:
         """Waits the quarantine out, then deletes the node's pods."""
         if self._known.get(kinds.NODE, key) is not None:
-            self._missing.discard(key[1])
+            self._missing.pop(key[1], None)
             return None
-        if key[1] not in self._missing:
-            self._missing.add(key[1])
-            return QUARANTINE_S
+        now = time.monotonic()
+        left_s = self._missing.setdefault(key[1], now + QUARANTINE_S) - now
+        if left_s > 0:
+            return left_s
         if await self._out.read(kinds.NODE, "", key[1]) is None:
             for pod in self._known.all(kinds.POD):
                 if pod["spec"].get("nodeName") == key[1]:
                     await self._out.delete(kinds.POD, pod, grace_s=0)
-        self._missing.discard(key[1])
+        self._missing.pop(key[1], None)
         return None
