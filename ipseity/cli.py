@@ -16,9 +16,14 @@ import traceback
 import typing
 
 import click
+from click import utils
 
 GROUP = "ipseity.commands"
 HOLDS, DOES_NOT_HOLD, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
+
+
+class _SeenEnoughError(Exception):
+    """The reader of our output (head, less) has closed it."""
 
 
 class Commands(click.Group):
@@ -42,6 +47,13 @@ class Commands(click.Group):
         if args and args[0] not in _entry_points() and not args[0].startswith("-"):
             ctx.fail(f"no command {args[0]!r}; there are: {', '.join(self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a reader that went away is no error, and click would make it exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _SeenEnoughError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print each command with its line, importing none of them."""
@@ -85,8 +97,9 @@ def run(args: list[str] | None = None) -> int:
         return leave.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.stderr.close()  # or the interpreter complains once more while it shuts down
+    except _SeenEnoughError:
+        silent = utils.PacifyFlushWrapper(sys.stdout)  # or the flush at exit complains once more
+        sys.stdout = typing.cast("typing.TextIO", silent)
         return HOLDS
     except Exception as error:  # noqa: BLE001  # the outermost place: every error ends as a message and a code
         return _explain(error)
