@@ -10,13 +10,13 @@ Exit codes: 0 holds, 1 does not hold, 2 used wrongly or cannot run, 130 interrup
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import pathlib
 import sys
 import traceback
 import typing
 
 import click
-from click import utils
 
 GROUP = "ipseity.commands"
 HOLDS, DOES_NOT_HOLD, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
@@ -98,8 +98,7 @@ def run(args: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except _SeenEnoughError:
-        silent = utils.PacifyFlushWrapper(sys.stdout)  # or the flush at exit complains once more
-        sys.stdout = typing.cast("typing.TextIO", silent)
+        _silence_output()
         return HOLDS
     except Exception as error:  # noqa: BLE001  # the outermost place: every error ends as a message and a code
         return _explain(error)
@@ -117,6 +116,12 @@ def _explain(error: Exception) -> int:
         traceback.print_exception(error)
         _complain(f"{type(error).__name__}: {error}", "this is a defect in ipseity; the lines above say where")
     return CANNOT_RUN
+
+
+def _silence_output() -> None:
+    """Send what is still buffered nowhere: the interpreter flushes it at exit, and would end with code 120."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_hint(error: click.ClickException) -> str:
