@@ -120,11 +120,15 @@ class Runtime:
     async def execute(self, instance: Instance, arguments: Sequence[str], *, timeout_s: float) -> processes.Outcome:
         """Run one more command in a container, as its user and with its variables."""
         path = instance.directory / f"process-{os.urandom(4).hex()}.json"
+        started = path.with_suffix(".pid")
         path.write_text(json.dumps({**instance.config["process"], "args": list(arguments)}))
+        command = self._command("exec", "--process", str(path), "--pid-file", str(started), instance.id)
         try:
-            return await processes.run(self._command("exec", "--process", str(path), instance.id), timeout_s=timeout_s)
+            return await processes.run(command, timeout_s=timeout_s)
         finally:
+            _kill(started)
             path.unlink(missing_ok=True)
+            started.unlink(missing_ok=True)
 
     async def remove(self, instance: Instance) -> None:
         """End what is left of a container, take in the rest of its output, forget it."""
@@ -141,6 +145,17 @@ class Runtime:
     async def forget(self, identity: str) -> None:
         """Have the runtime drop its record; harmless if it has none."""
         await processes.run(self._command("delete", "--force", identity), timeout_s=30)
+
+
+def _kill(started: pathlib.Path) -> None:
+    """End a command that has outlived its runtime, which was killed: an orphan that is our child now.
+
+    One that has ended with its runtime is no child of ours and is left alone, whoever has its pid by now.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(started.read_text())
+        if pid in processes.children():
+            os.kill(pid, signal.SIGKILL)
 
 
 def discard(directory: pathlib.Path) -> None:

@@ -73,7 +73,7 @@ class Node:
             self._watch(kube.NODES, proxy.trim_node, self._traffic.take_node),
             self._traffic.run(),
             self._watch_pods(),
-            self._refresh_volumes(),
+            self._housekeeping(),
             self._until_stopped(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -119,15 +119,23 @@ class Node:
         elif worker is not None:
             worker.update(event.value)
         else:
-            self._workers[event.uid] = pod.Worker(event.value, self._host)
-            self._running[event.uid] = asyncio.create_task(self._live(event.uid))
+            self._admit(event.uid, event.value)
+
+    def _admit(self, uid: str, it: Json) -> None:
+        try:
+            self._workers[uid] = pod.Worker(it, self._host)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("pod cannot be understood", pod=it["metadata"].get("name"), uid=uid, error=repr(error))
+            return
+        self._running[uid] = asyncio.create_task(self._live(uid))
 
     async def _live(self, uid: str) -> None:
-        worker = self._workers[uid]
+        it = self._workers[uid].pod
         try:
-            await worker.run()
-        except Exception:  # a defect in one pod's handling must not take the node's other pods with it
-            log.exception("pod failed", pod=worker.pod["metadata"]["name"], uid=uid)
+            await self._workers[uid].run()
+        except Exception:  # one pod that cannot be understood must not take the node's other pods with it
+            log.exception("pod failed", pod=it["metadata"].get("name"), uid=uid)
+            self._host.cluster.event(it, "Failed", "the node cannot handle this pod; its log says why", warning=True)
         finally:
             del self._workers[uid], self._running[uid]
 
@@ -135,9 +143,11 @@ class Node:
         for worker in self._workers.values():
             worker.refresh_hosts()
 
-    async def _refresh_volumes(self) -> None:
+    async def _housekeeping(self) -> None:
+        strangers: set[int] = set()
         while True:
             await asyncio.sleep(REFRESH_S)
+            strangers = processes.bury(strangers)
             for worker in tuple(self._workers.values()):
                 await worker.refresh_volumes()
 

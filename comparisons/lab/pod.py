@@ -82,6 +82,10 @@ class Worker:
             if not self._over:
                 await self._live()
             await self._farewell()
+        except Exception:
+            await self._runs.stop(0)
+            await self._release()
+            raise
         finally:
             publishing.cancel()
             await asyncio.gather(publishing, self._runs.close(), return_exceptions=True)

@@ -90,6 +90,28 @@ def read(path: pathlib.Path) -> Identity | None:
         return None
 
 
+def bury(strangers: set[int]) -> set[int]:
+    """Reap those of ``strangers`` that are still dead children of ours; the answer is who is dead now.
+
+    An orphan that was adopted is nobody's business when it dies. Whoever is somebody's is reaped at once, so who is
+    dead on two visits in a row is a stranger.
+    """
+    dead = {pid for pid in children() if (_stat(pid) or (0, True))[1] is False}
+    for pid in dead & strangers:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return dead - strangers
+
+
+def children() -> list[int]:
+    """List this process's children, those that it has adopted among them."""
+    found: list[int] = []
+    for path in pathlib.Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(pid) for pid in path.read_text().split()]
+    return found
+
+
 def _stat(pid: int) -> tuple[int, bool] | None:
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -115,7 +137,7 @@ async def run(
         try:
             code = await wait(child, timeout_s=timeout_s)
         except TimeoutError:
-            return Outcome(code=128 + signal.SIGKILL, output=f"no end after {timeout_s} s")
+            return Outcome(code=128 + signal.SIGKILL, output=f"no end after {timeout_s:g} s")
         return Outcome(code=code, output=_tail(output))
 
 

@@ -42,15 +42,20 @@ class Publisher:
 
     async def run(self) -> None:
         """Tell until cancelled."""
+        silent = False
         while True:
             await self._changed.wait()
             self._changed.clear()
             try:
                 await self._send()
             except kube.KubernetesError as error:
-                log.warning("pod status not written", error=str(error))
+                if not silent:  # said once per outage
+                    log.warning("pod status not written", error=str(error), hint=error.hint)
+                silent = True
                 self._changed.set()
                 await asyncio.sleep(RETRY_S)
+            else:
+                silent = False
             if not self._changed.is_set():
                 self._idle.set()
 

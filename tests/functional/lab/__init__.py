@@ -1,0 +1,1 @@
+"""Tests of the lab that need root: real namespaces, cgroups and containers."""

@@ -1,6 +1,7 @@
 """A lab for a whole test module, and the certainty that nothing of it is left afterwards."""
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
@@ -122,10 +123,12 @@ class Api:
     async def close(self) -> None:
         """Remove what the test has made."""
         for path in reversed(self._made):
-            try:
+            with contextlib.suppress(kube.KubernetesError):
                 await self._it.send("DELETE", path, {"gracePeriodSeconds": 0})
-            except kube.KubernetesError:
-                continue
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Close the connection only."""
         await self._it.close()
 
 

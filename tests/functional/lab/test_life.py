@@ -1,7 +1,7 @@
-"""A lab comes up, is hurt, comes back, goes. Leaves out what pods do meanwhile, but for whether they are there again."""
+"""A lab comes up, is hurt, comes back, goes. Leaves out what pods do meanwhile."""
 
+import asyncio
 import json
-import os
 import secrets
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ import pytest
 from click import testing
 
 from comparisons import cli
-from comparisons.lab import cgroups, lab, layout, mounts, processes
+from comparisons.lab import cgroups, cluster, errors, lab, layout, processes
+from ipseity import kube
 from tests.functional.lab import conftest
 
 
@@ -39,7 +40,7 @@ def test_up_twice_is_harmless(state: lab.State) -> None:
     again = lab.up(state.names, lab.Wishes())
     assert before == {path.name: path.read_text() for path in state.names.processes.iterdir()}
     assert set(again.health.values()) == {lab.Health.RUNNING}
-    with pytest.raises(lab.errors.LabError, match="with 2 nodes, not 3") as refused:
+    with pytest.raises(errors.LabError, match="with 2 nodes, not 3") as refused:
         lab.up(state.names, lab.Wishes(nodes=3))
     assert refused.value.hint == f"ipseity lab down --name {state.names.name}"
 
@@ -74,10 +75,10 @@ async def test_killed_node_comes_back(state: lab.State, api: conftest.Api) -> No
 async def test_down_after_everything_was_killed(other: layout.Lab) -> None:
     """Nothing is left, although nobody could say goodbye; a second time is harmless."""
     state = lab.up(other, lab.Wishes(nodes=1))
-    api = conftest.Api(conftest.cluster.Cluster(await conftest.kube.connect(str(other.kubeconfig)), "test"))
+    api = conftest.Api(cluster.Cluster(await kube.connect(str(other.kubeconfig)), "test"))
     await api.pod("orphan", "sleep", "100", volumes=[{"name": "m", "emptyDir": {"medium": "Memory"}}])
     await api.phase("orphan", "Running")
-    await api._it.close()
+    await api.leave()
     for process in state.health:
         killed(other, process)
     assert any(cgroups.unified().glob(f"ipseity-{other.name}/node-a/kubepods/*/pod*"))
@@ -105,29 +106,5 @@ async def test_exec(state: lab.State, api: conftest.Api, capfd: pytest.CaptureFi
     await api.pod("entered", "sleep", "100", node="node-b")
     await api.phase("entered", "Running")
     arguments = ["exec", "--name", state.names.name, "entered", "--", "sh", "-c", "hostname; exit 5"]
-    read, write = os.pipe()
-    try:
-        code = await _exec(arguments)
-    finally:
-        os.close(read)
-        os.close(write)
-    assert code == 5
+    assert await asyncio.to_thread(cli.lab.main, arguments, "lab", standalone_mode=False) == 5
     assert capfd.readouterr().out == "entered\n"
-
-
-async def _exec(arguments: list[str]) -> int:
-    """Run the command line in a thread, since it has an event loop of its own."""
-    done = await lab_thread(arguments)
-    return int(done)
-
-
-async def lab_thread(arguments: list[str]) -> int:
-    """Call click as the console script does."""
-    import asyncio
-
-    return int(await asyncio.to_thread(cli.lab.main, arguments, "lab", standalone_mode=False))
-
-
-def test_names_of_mounts_are_found(state: lab.State) -> None:
-    """Everything that the lab has mounted is below its own directory."""
-    assert state.names.state in mounts.below(state.names.state)
