@@ -120,7 +120,7 @@ def _explain(error: Exception) -> int:
 
 def _silence_output() -> None:
     """Send what is still buffered nowhere: the interpreter flushes it at exit, and would end with code 120."""
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
