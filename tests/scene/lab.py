@@ -25,11 +25,7 @@ class Lab:
 
     def kubectl(self, *words: str, given: str = "") -> str:
         """Run kubectl, which must succeed."""
-        command = [str(BIN / "kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
-        done = subprocess.run(command, input=given, check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        return succeed(str(BIN / "kubectl"), f"--kubeconfig={self.kubeconfig}", *words, given=given)
 
     def apply(self, manifest: pathlib.Path) -> None:
         """Apply a manifest in which REPOSITORY stands for the folder of this repository."""
@@ -53,12 +49,20 @@ def up(name: str, *flags: str) -> Iterator[Lab]:
     """Bring a lab up; afterwards it is gone, whatever happened."""
     ipseity = str(BIN / "ipseity")
     try:
-        subprocess.run([ipseity, "lab", "up", "--name", name, *flags], check=True, capture_output=True, text=True)
-        said = subprocess.run([ipseity, "lab", "status", "--name", name, "-o", "json"], check=True, capture_output=True)
-        nodes = tuple(node["name"] for node in json.loads(said.stdout)["nodes"])
+        succeed(ipseity, "lab", "up", "--name", name, *flags)
+        said = succeed(ipseity, "lab", "status", "--name", name, "-o", "json")
+        nodes = tuple(node["name"] for node in json.loads(said)["nodes"])
         yield Lab(name=name, nodes=nodes, kubeconfig=STATE / name / "kubeconfig")
     finally:
-        subprocess.run([ipseity, "lab", "down", "--name", name], check=True, capture_output=True, text=True)
+        succeed(ipseity, "lab", "down", "--name", name)
+
+
+def succeed(*words: str, given: str = "") -> str:
+    """Run a program that must succeed; if it does not, what it said is the error."""
+    done = subprocess.run(words, input=given, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
 
 
 @contextlib.contextmanager
