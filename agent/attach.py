@@ -36,6 +36,12 @@ _TRACEPOINTS: Final = {
 }
 _FIELD = re.compile(r"^\tfield:.*?(\w+)(?:\[\w*\])?;\toffset:(\d+);", re.MULTILINE)
 _FLOOR: Final = (5, 10)
+_CAPABILITIES: Final = {
+    "CAP_NET_ADMIN": 12,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_PERFMON": 38,
+    "CAP_BPF": 39,
+}  # linux/capability.h
 _LOADER_TIMEOUT_S: Final = 60  # arbitrary because generous: 0.4 s here, 20 s under software emulation
 
 
@@ -90,6 +96,17 @@ def kernel_version(release: str) -> tuple[int, int, int]:
     """Read "6.1.0-13-amd64" as (6, 1, 0)."""
     numbers = [int(number) for number in re.findall(r"\d+", release)[:3]]
     return (numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0)
+
+
+def missing_rights(status: str) -> list[str]:
+    """List the capabilities that /proc/self/status says are missing to load and attach.
+
+    CAP_SYS_ADMIN stands for two of them.
+    """
+    effective = int(re.findall(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)[0], 16)
+    has = {name: bool(effective >> number & 1) for name, number in _CAPABILITIES.items()}
+    needed = ("CAP_NET_ADMIN",) if has["CAP_SYS_ADMIN"] else ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
+    return [name for name in needed if not has[name]]
 
 
 def _tracepoint(tracefs: pathlib.Path, name: str, wanted: Mapping[str, str]) -> tuple[int, dict[str, int]] | None:
@@ -156,9 +173,13 @@ def _load(chosen: Plan) -> dict[str, int]:
     ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = {"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs}
     with ours, childs:
-        command = [sys.executable, "-m", "agent.loader", str(childs.fileno())]
+        command = [sys.executable, "-P", "-m", "agent.loader", str(childs.fileno())]  # -P: nothing from the cwd
         with subprocess.Popen(  # noqa: S603  # our own module, no shell
-            command, pass_fds=[childs.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            pass_fds=[childs.fileno()],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": _python_path()},
         ) as child:
             childs.close()
             ours.settimeout(_LOADER_TIMEOUT_S)
@@ -177,17 +198,18 @@ def _load(chosen: Plan) -> dict[str, int]:
     return dict(zip([*answer["maps"], *answer["programs"]], descriptors, strict=True))
 
 
+def _python_path() -> str:
+    """Let the child find the packages that this process was started from."""
+    here = str(pathlib.Path(__file__).parents[1])
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+
+
 def _load_refusal(message: str, said: str) -> errors.KernelRefused:
     told = [line for line in said.splitlines() if line.strip() and not line.startswith("WARNING")]
     if "No module named 'bcc'" in message or "No module named 'bcc'" in said:
         return errors.KernelRefused(
             "cannot load bpf/*.c: no module named 'bcc'",
             hint="install Debian's python3-bpfcc and make the virtual environment with --system-site-packages",
-        )
-    if "ermitted" in message + said:
-        return errors.KernelRefused(
-            f"cannot load bpf/*.c: {message}",
-            hint="the agent needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; see: ipseity check",
         )
     detail = f" ({told[-1].strip()})" if told else ""
     return errors.KernelRefused(
@@ -230,6 +252,11 @@ def _link_tracepoint(program: int, number: int) -> int:
 
 def attach(options: Options) -> Attached:
     """Adopt the running programs of this instance, or load, attach and pin them. Raises ``errors.KernelRefused``."""
+    if missing := missing_rights(pathlib.Path("/proc/self/status").read_text(encoding="ascii")):
+        raise errors.KernelRefused(
+            f"cannot load bpf/*.c: this process has no {', '.join(missing)}",
+            hint="the agent needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; see: ipseity check",
+        )
     pins.ensure_mounted(options.bpffs)
     _ensure_tracefs(options.tracefs)
     chosen = plan(options, os.uname().release)

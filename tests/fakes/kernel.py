@@ -1,4 +1,4 @@
-"""A kernel side that counts as bpf/tcp.c does, without a kernel: edges that connections are charged to when they end."""
+"""A kernel side that counts as bpf/tcp.c does, without a kernel: connections charge their edge when they end."""
 
 import dataclasses
 import ipaddress

@@ -25,9 +25,10 @@ def layout_program() -> str:
     lines = [TYPES, f'#include "{HEADER}"', "int main(void) {"]
     for struct, dtype in wire.STRUCTS.items():
         lines.append(f'printf("{struct} . 0 %zu\\n", sizeof(struct {struct}));')
-        for field in dtype.names or ():
-            member = f"(((struct {struct} *)0)->{field})"
-            lines.append(f'printf("{struct} {field} %zu %zu\\n", offsetof(struct {struct}, {field}), sizeof{member});')
+        lines += [
+            f'printf("{struct} {field} %zu %zu\\n", offsetof(struct {struct}, {field}), sizeof ((struct {struct} *)0)->{field});'
+            for field in dtype.names or ()
+        ]
     for name in ("ABI_VERSION", "HISTOGRAM_BUCKETS", "HISTOGRAM_FIRST_LOG2", "FAIL_CAUSES", "LOSS_COUNT", "END_CLOSED"):
         lines.append(f'printf("constant {name} 0 %d\\n", {name});')
     return "\n".join([*lines, "return 0; }"])

@@ -1,0 +1,131 @@
+"""Programs that outlive their agent: adopted by the next one, replaced when they differ, removed by cleanup.
+
+Left out: that no byte is missing over a kill (tests/prove/restart.py; tests/sim/test_told_once.py has the arithmetic).
+"""
+
+import pathlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from agent import attach, bpfcall, kernel, pins
+from tests.scene import room
+
+BPFFS = pathlib.Path("/sys/fs/bpf")
+
+
+@pytest.fixture
+def options() -> Iterator[attach.Options]:
+    """Give a cgroup and an instance of our own."""
+    path = room.cgroup_root() / "ipseity-adoption"
+    path.mkdir()
+    yield attach.Options(cgroup_root=path, instance="adoption")
+    attach.cleanup(BPFFS, "adoption")
+    path.rmdir()
+
+
+def versions() -> list[str]:
+    """Name the versions that are pinned."""
+    home = pins.home(BPFFS, "adoption")
+    return sorted(path.name for path in home.iterdir()) if home.is_dir() else []
+
+
+def test_a_second_start_adopts_what_runs(options: attach.Options) -> None:
+    """Same sources, same settings, same cgroup: nothing is loaded again."""
+    first = kernel.Kernel(options)
+    first.close()
+    second = kernel.Kernel(options)
+    second.close()
+    assert (False, True) == (first.adopted, second.adopted)
+
+
+def test_another_table_size_replaces_what_runs(options: attach.Options) -> None:
+    """A setting that is compiled in makes another version; the old one goes."""
+    kernel.Kernel(options).close()
+    before = versions()
+    changed = attach.Options(cgroup_root=options.cgroup_root, instance=options.instance, max_edges=128)
+    held = kernel.Kernel(changed)
+    held.close()
+    assert not held.adopted
+    assert len(versions()) == 1
+    assert versions() != before
+
+
+def test_half_a_set_of_pins_is_not_adopted(options: attach.Options) -> None:
+    """A crash in the middle of loading leaves some pins: the next start begins anew."""
+    kernel.Kernel(options).close()
+    folder = pins.home(BPFFS, "adoption") / versions()[0]
+    (folder / "link_tcp_ops").unlink()
+    held = kernel.Kernel(options)
+    held.close()
+    assert not held.adopted
+    assert (folder / "link_tcp_ops").exists()
+
+
+def test_a_cgroup_that_was_made_anew_is_attached_anew(options: attach.Options) -> None:
+    """Same path, other cgroup: the old links count nothing there."""
+    kernel.Kernel(options).close()
+    options.cgroup_root.rmdir()
+    options.cgroup_root.mkdir()
+    held = kernel.Kernel(options)
+    held.close()
+    assert not held.adopted
+
+
+def test_cleanup_removes_ours_and_nothing_else(options: attach.Options) -> None:
+    """Another instance and somebody else's pin stay."""
+    kernel.Kernel(options).close()
+    other = attach.Options(cgroup_root=options.cgroup_root, instance="adoption-other")
+    kernel.Kernel(other).close()
+    foreign = BPFFS / "not-ipseity"
+    fd = bpfcall.unpinned(str(next(pins.home(BPFFS, "adoption-other").iterdir()) / "edges"))
+    try:
+        bpfcall.pin(fd, str(foreign))
+        removed = attach.cleanup(BPFFS, "adoption")
+        assert removed
+        assert all("/ipseity/adoption/" in path for path in removed)
+        assert foreign.exists()
+        assert pins.home(BPFFS, "adoption-other").is_dir()
+        assert not pins.home(BPFFS, "adoption").exists()
+    finally:
+        foreign.unlink(missing_ok=True)
+        attach.cleanup(BPFFS, "adoption-other")
+
+
+def test_forgotten_edges_come_once_more_with_their_last_values(options: attach.Options) -> None:
+    """What came in between reading and deleting is in the next reading, and only there."""
+    held = kernel.Kernel(options)
+    try:
+        held.settle(records=False, private=True, kept=(), collapsed=())
+        (options.cgroup_root / "inside").mkdir()
+        _connect_inside(options.cgroup_root / "inside")
+        keys, values = held.edges()
+        assert len(keys) == 2
+        ids = sorted(values["id"].tolist())
+        held.forget(keys.copy())
+        assert ids == sorted(held.edges()[1]["id"].tolist())
+        assert len(held.edges()[0]) == 0
+    finally:
+        (options.cgroup_root / "inside").rmdir()
+        held.close()
+
+
+def _connect_inside(cgroup: pathlib.Path) -> None:
+    """Make one connection from a cgroup: this process goes there and comes back."""
+    procs, home = cgroup / "cgroup.procs", room.cgroup_root() / _own_cgroup() / "cgroup.procs"
+    procs.write_text("0")
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as server,
+            socket.create_connection(server.getsockname()),
+            server.accept()[0],
+        ):
+            pass
+    finally:
+        home.write_text("0")
+
+
+def _own_cgroup() -> str:
+    lines = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+    return next(line[3:] for line in lines if line.startswith("0::")).lstrip("/")
