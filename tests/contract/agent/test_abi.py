@@ -25,8 +25,9 @@ def layout_program() -> str:
     lines = [TYPES, f'#include "{HEADER}"', "int main(void) {"]
     for struct, dtype in wire.STRUCTS.items():
         lines.append(f'printf("{struct} . 0 %zu\\n", sizeof(struct {struct}));')
+        size = f"sizeof ((struct {struct} *)0)->"
         lines += [
-            f'printf("{struct} {field} %zu %zu\\n", offsetof(struct {struct}, {field}), sizeof ((struct {struct} *)0)->{field});'
+            f'printf("{struct} {field} %zu %zu\\n", offsetof(struct {struct}, {field}), {size}{field});'
             for field in dtype.names or ()
         ]
     for name in ("ABI_VERSION", "HISTOGRAM_BUCKETS", "HISTOGRAM_FIRST_LOG2", "FAIL_CAUSES", "LOSS_COUNT", "END_CLOSED"):
