@@ -47,9 +47,27 @@ class _WrongType(Exception):  # noqa: N818  # it reads as what happened
 def parse(body: bytes, media_type: str) -> Any:
     """Plain values out of JSON or YAML; raises Refused."""
     try:
-        return yaml.safe_load(body) if media_type == YAML else msgspec.json.decode(body)
+        return _yaml(body) if media_type == YAML else msgspec.json.decode(body)
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise status.bad_request(f"the object provided is unrecognized: couldn't get version/kind; {media_type} parse error: {error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, by which a small body becomes a large object."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuses an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not taken")
+        return super().compose_node(parent, index)
+
+
+def _yaml(body: bytes) -> Any:
+    """Most YAML that clients send is JSON, which is read a hundred times faster."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return yaml.load(body, _Loader)  # noqa: S506  # a SafeLoader, and stricter
 
 
 def mapping(body: bytes, media_type: str) -> dict[str, Any]:

@@ -31,9 +31,14 @@ KEYS: dict[tuple[str, str], tuple[str, ...]] = {
     ("V1EphemeralContainer", "env"): _PODLIKE,
     ("V1EphemeralContainer", "ports"): ("containerPort", "protocol"),
     ("V1EphemeralContainer", "volumeMounts"): ("mountPath",),
+    ("V1EphemeralContainer", "volumeDevices"): ("devicePath",),
     ("V1ResourceRequirements", "claims"): _PODLIKE,
     ("V1PodStatus", "conditions"): ("type",),
     ("V1PodStatus", "podIPs"): ("ip",),
+    ("V1PodStatus", "hostIPs"): ("ip",),
+    ("V1PodStatus", "resourceClaimStatuses"): _PODLIKE,
+    ("V1ContainerStatus", "volumeMounts"): ("mountPath",),
+    ("V1ContainerStatus", "allocatedResourcesStatus"): _PODLIKE,
     ("V1ServiceSpec", "ports"): ("port", "protocol"),
     ("V1ServiceStatus", "conditions"): ("type",),
     ("V1ServiceAccount", "secrets"): _PODLIKE,
@@ -50,7 +55,13 @@ KEYS: dict[tuple[str, str], tuple[str, ...]] = {
 SETS = {("V1ObjectMeta", "finalizers"), ("V1NodeSpec", "podCIDRs"), ("V1Endpoint", "addresses")}
 """Lists of scalars that merge as sets."""
 
-RETAIN_KEYS = {("V1PodSpec", "volumes"), ("V1DeploymentSpec", "strategy")}
+PATCH_ONLY = {("V1PodStatus", "hostIPs"), ("V1JobStatus", "conditions")}
+"""Lists that merge by key in a strategic patch and have one owner as a whole all the same."""
+
+RETAIN_KEYS = {
+    *(("V1PodSpec", "volumes"), ("V1PodSpec", "resourceClaims"), ("V1PodStatus", "resourceClaimStatuses")),
+    ("V1DeploymentSpec", "strategy"),
+}
 """Where a strategic merge patch says with ``$retainKeys`` which fields may stay."""
 
 ATOMIC = {
@@ -115,7 +126,7 @@ def _field(shape: str, marked: str, kind: str) -> Field:
         required=marked.endswith("!"),
         keys=keys,
         is_set=is_set,
-        atomic=loose_list or place in ATOMIC_MAPS or kind in ATOMIC,
+        atomic=loose_list or place in PATCH_ONLY or place in ATOMIC_MAPS or kind in ATOMIC,
         quantity=place in QUANTITIES,
         retain_keys=place in RETAIN_KEYS,
     )

@@ -18,6 +18,7 @@ class Queue:
     def __init__(self) -> None:
         self._waiting: dict[cache.Key, None] = {}
         self._wake = asyncio.Event()
+        self._timers: dict[cache.Key, asyncio.TimerHandle] = {}
         self._failures: collections.Counter[cache.Key] = collections.Counter()
 
     def add(self, key: cache.Key) -> None:
@@ -26,8 +27,18 @@ class Queue:
         self._wake.set()
 
     def add_later(self, key: cache.Key, delay_s: float) -> None:
-        """Has the key looked at after a while."""
-        asyncio.get_running_loop().call_later(delay_s, self.add, key)
+        """Has the key looked at after a while, or sooner if that was asked before."""
+        due = asyncio.get_running_loop().time() + delay_s
+        timer = self._timers.get(key)
+        if timer is not None and timer.when() <= due:
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_at(due, self._due, key)
+
+    def _due(self, key: cache.Key) -> None:
+        del self._timers[key]
+        self.add(key)
 
     def failed(self, key: cache.Key) -> float:
         """Has the key looked at again, later each time; returns in how many seconds."""

@@ -1,0 +1,68 @@
+"""The past that is no longer known: 410, as an HTTP status for a list and inside a 200 for a watch.
+
+On a server of the lab's own with a history of ten events, since no other server can be told to forget. Also: what an orderly restart keeps.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contract.kubernetes_api import cluster, own
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+async def forgetful(tmp_path: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
+    """A server that remembers ten events of each kind."""
+    with own.served(tmp_path / "api", "--history", "10", "--no-controllers") as kubeconfig:
+        async with cluster.connected(kubeconfig) as api:
+            yield api
+
+
+async def fill(api: cluster.Cluster) -> None:
+    """More events than are remembered."""
+    for number in range(23):
+        await api.create(MAPS, cluster.config_map(f"m{number:02}"))
+
+
+async def test_a_watch_says_410_inside_a_200(forgetful: cluster.Cluster) -> None:
+    """One ERROR event, worded as recorded; then it ends."""
+    await fill(forgetful)
+    events = [event async for event in forgetful.events(MAPS, resourceVersion="2")]
+    assert [event["type"] for event in events] == ["ERROR"]
+    status = events[0]["object"]
+    assert (status["code"], status["reason"]) == (410, "Expired")
+    assert status["message"].startswith("too old resource version: 2 (")
+
+
+async def test_a_list_says_410(forgetful: cluster.Cluster) -> None:
+    """For an exact version, and for a page's token."""
+    await forgetful.create(MAPS, cluster.config_map("a"))
+    await forgetful.create(MAPS, cluster.config_map("b"))
+    token = (await forgetful.get(MAPS, limit=1)).expect(200)["metadata"]["continue"]
+    await fill(forgetful)
+    (await forgetful.get(MAPS, resourceVersion="2", resourceVersionMatch="Exact")).refused(410, "Expired")
+    body = (await forgetful.get(MAPS, limit=1, **{"continue": token})).refused(410, "Expired")
+    assert body["message"].startswith("The provided continue parameter is too old")
+
+
+async def test_an_orderly_restart_keeps_everything(tmp_path: pathlib.Path) -> None:
+    """Objects, versions, token and certificates; only the events are gone."""
+    with own.served(tmp_path / "api", "--no-controllers") as kubeconfig:
+        token = kubeconfig.read_text().partition("token:")[2]
+        async with cluster.connected(kubeconfig) as api:
+            made = await api.create(MAPS, cluster.config_map("a", {"k": "v"}))
+            await api.create(MAPS, cluster.config_map("b"))
+    with own.served(tmp_path / "api", "--no-controllers") as kubeconfig:
+        assert kubeconfig.read_text().partition("token:")[2] == token
+        async with cluster.connected(kubeconfig) as api:
+            assert (await api.get(f"{MAPS}/a")).expect(200) == made
+            events = [e async for e in api.events(MAPS, resourceVersion=made["metadata"]["resourceVersion"])]
+            assert events[0]["object"]["code"] == 410
+            version = (await api.get(MAPS)).expect(200)["metadata"]["resourceVersion"]
+            async with contextlib.aclosing(api.events(MAPS, resourceVersion=version)) as live:
+                await api.create(MAPS, cluster.config_map("c"))
+                assert (await anext(live))["object"]["metadata"]["name"] == "c"
