@@ -36,6 +36,7 @@ _TRACEPOINTS: Final = {
 }
 _FIELD = re.compile(r"^\tfield:.*?(\w+)(?:\[\w*\])?;\toffset:(\d+);", re.MULTILINE)
 _FLOOR: Final = (5, 10)
+_TRACEPOINT_LINKS: Final = (5, 15)
 _CAPABILITIES: Final = {
     "CAP_NET_ADMIN": 12,
     "CAP_SYS_ADMIN": 21,
@@ -73,6 +74,11 @@ class Plan:
     """Program -> number of its tracepoint."""
     missing: tuple[str, ...]
     """Programs that this kernel (or a missing tracefs) has no hook for."""
+
+    @property
+    def tracepoint_links(self) -> bool:
+        """Whether this kernel has links to tracepoints (``BPF_LINK_TYPE_PERF_EVENT``), which can be pinned."""
+        return self.version >= _TRACEPOINT_LINKS
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -228,7 +234,8 @@ def _attach(chosen: Plan, descriptors: Mapping[str, int], cgroup: pathlib.Path) 
                 if program in _CGROUP_HOOKS:
                     links[f"link_{program}"] = bpfcall.link(descriptors[program], root, _CGROUP_HOOKS[program])
                 else:
-                    links[f"link_{program}"] = _link_tracepoint(descriptors[program], chosen.tracepoints[program])
+                    tie = _link_tracepoint if chosen.tracepoint_links else _hold_tracepoint
+                    links[f"link_{program}"] = tie(descriptors[program], chosen.tracepoints[program])
             except OSError as error:
                 raise _refusal(error, what) from error
     finally:
@@ -240,14 +247,19 @@ def _link_tracepoint(program: int, number: int) -> int:
     event = bpfcall.open_tracepoint(number)
     try:
         return bpfcall.link(program, event, bpfcall.PERF_EVENT)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # Before 5.15 there is no such link: the program lives as long as the event, which cannot be pinned.
-        bpfcall.set_event_program(event, program)
-        return os.dup(event)
     finally:
         os.close(event)
+
+
+def _hold_tracepoint(program: int, number: int) -> int:
+    """Attach the way before links: for as long as the event is open, which cannot be pinned. The program can."""
+    event = bpfcall.open_tracepoint(number)
+    try:
+        bpfcall.set_event_program(event, program)
+    except OSError:
+        os.close(event)
+        raise
+    return event
 
 
 def attach(options: Options) -> Attached:
@@ -282,18 +294,31 @@ def _adopted(folder: pathlib.Path, chosen: Plan, root_id: int) -> dict[str, int]
     if descriptors is None:
         return None
     if all(bpfcall.link_cgroup(descriptors[f"link_{program}"]) == root_id for program in _CGROUP_HOOKS):
-        return descriptors
+        return descriptors if chosen.tracepoint_links else _held_again(chosen, descriptors)
     for fd in descriptors.values():
         os.close(fd)
     return None
 
 
+def _held_again(chosen: Plan, descriptors: Mapping[str, int]) -> dict[str, int]:
+    """Attach the tracepoint programs anew: what is pinned in place of their links are the programs themselves."""
+    held = dict(descriptors)
+    for program, number in chosen.tracepoints.items():
+        pinned = held[f"link_{program}"]
+        held[f"link_{program}"] = _hold_tracepoint(pinned, number)
+        os.close(pinned)
+    return held
+
+
 def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> dict[str, int]:
     descriptors = _load(chosen)
     links = _attach(chosen, descriptors, cgroup)
+    pinned = {**{name: descriptors[name] for name in loader.MAPS}, **links}
+    if not chosen.tracepoint_links:
+        pinned |= {f"link_{program}": descriptors[program] for program in chosen.tracepoints}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, fd in {**{name: descriptors[name] for name in loader.MAPS}, **links}.items():
+        for name, fd in pinned.items():
             bpfcall.pin(fd, str(folder / name))
     except OSError as error:
         pins.remove(folder)

@@ -17,6 +17,8 @@ class Report:
     bytes_expected: dict[str, int] = dataclasses.field(default_factory=dict)
     hooks: dict[str, bool] = dataclasses.field(default_factory=dict)
     """Hook name, and whether this kernel has it and our program is attached to it."""
+    adopted: bool = False
+    """A second agent took over the programs that a first one had left running, and counted on with them."""
     losses: dict[str, int] = dataclasses.field(default_factory=dict)
     """What the programs say they could not count, by stage."""
     differences: list[str] = dataclasses.field(default_factory=list)
@@ -26,9 +28,10 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Every end right, every byte counted, and something was counted at all."""
+        """Every end right, every byte counted, and something was counted at all, after a restart."""
         ends = self.ends_right == self.ends_expected > 0
-        return ends and self.bytes_seen == self.bytes_expected and bool(self.bytes_expected) and not self.problem
+        every_byte = self.bytes_seen == self.bytes_expected and bool(self.bytes_expected)
+        return ends and every_byte and self.adopted and not self.problem
 
     def line(self) -> str:
         """Return the form that ``from_console`` reads."""
