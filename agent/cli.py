@@ -75,6 +75,12 @@ def _many(*names: str, metavar: str, text: str) -> Callable[[Command], Command]:
     return click.option(*names, multiple=True, metavar=metavar, help=text)
 
 
+def _output(*choices: str) -> Callable[[Command], Command]:
+    """Add the option that says how the answer is written."""
+    kind = click.Choice(choices)
+    return click.option("--output", "-o", type=kind, default="table", show_default=True, help="How it is written.")
+
+
 def _end_filters(command: Command) -> Command:
     """Add the filters that exist for either end, for the source and for the destination."""
     for prefix, side in (("to-", "the destination"), ("from-", "the source"), ("", "one of the ends")):
@@ -110,9 +116,7 @@ def _end_filters(command: Command) -> Command:
 @click.option("--since", metavar="TIME", help="From then on: 5m (ago), 12:03:07, 2026-11-22T12:03:07Z.")
 @click.option("--last", type=click.IntRange(min=0), metavar="N", help="Only the last N flows that match.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes; on a terminal, redraw the table.")
-@click.option(
-    "--output", "-o", type=click.Choice(["table", "wide", "json", "jsonl"]), default="table", show_default=True
-)
+@_output("table", "wide", "json", "jsonl")
 @click.option(
     "--aggregate-by",
     type=click.Choice(["workload", "pod", "service-account", "namespace", "none"]),
@@ -133,7 +137,7 @@ def observe(**given: Any) -> int:
 
 @click.command()
 @_server
-@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@_output("table", "json")
 @click.argument("question", metavar="IP[@TIME]")
 def who_owned(server: tuple[str, ...], output: str, question: str) -> int:
     """Tell who had an address at a time (12:03:07, 5m ago, RFC 3339; default: now).
@@ -152,7 +156,7 @@ def who_owned(server: tuple[str, ...], output: str, question: str) -> int:
 
 
 @click.command()
-@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@_output("table", "json")
 @settings.click_options(config.Config)
 def check(output: str, **given: object) -> int:
     """Check what the agent needs: kernel, mounts, capabilities, BCC, API server, and the agent itself.

@@ -120,7 +120,7 @@ def test_a_pipe_is_plain_and_100_wide() -> None:
     ("environ", "colour"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
 )
-def test_a_terminal_has_colour_unless_told_otherwise(environ: dict[str, str], colour: bool) -> None:  # noqa: FBT001
+def test_a_terminal_has_colour_unless_told_no(environ: dict[str, str], colour: bool) -> None:  # noqa: FBT001  # a parameter
     """NO_COLOR counts if it is not empty, as no-color.org says."""
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as stream:
