@@ -15,6 +15,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Final
 
@@ -178,13 +179,14 @@ def _load(chosen: Plan) -> dict[str, int]:
     """Have the child compile and load; return descriptors of maps and programs by name."""
     ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = {"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs}
-    with ours, childs:
+    # A file, not a pipe: the verifier's log is longer than a pipe holds, and nobody reads while the child writes.
+    with ours, childs, tempfile.TemporaryFile() as words:
         command = [sys.executable, "-P", "-m", "agent.loader", str(childs.fileno())]  # -P: nothing from the cwd
         with subprocess.Popen(  # noqa: S603  # our own module, no shell
             command,
             pass_fds=[childs.fileno()],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=words,
             env={**os.environ, "PYTHONPATH": _python_path()},
         ) as child:
             childs.close()
@@ -192,7 +194,9 @@ def _load(chosen: Plan) -> dict[str, int]:
             try:
                 ours.sendall(json.dumps(request).encode())
                 reply, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 64)
-                _, said = child.communicate(timeout=_LOADER_TIMEOUT_S)
+                child.wait(timeout=_LOADER_TIMEOUT_S)
+                words.seek(0)
+                said = words.read()
             except (TimeoutError, OSError, subprocess.TimeoutExpired) as error:
                 child.kill()
                 raise errors.KernelRefused(
