@@ -186,7 +186,11 @@ def _agent(settings: config.Config) -> Finding:
 
 
 def _told(detail: dict[str, object]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in detail.items() if name != "ok") or "no reason given"
+    """Spell a probe's detail."""
+    spelled = {True: "yes", False: "no"}
+    pairs = [(name.replace("_", " "), value) for name, value in detail.items() if name != "ok"]
+    told = [f"{name} {spelled[value] if isinstance(value, bool) else value}" for name, value in pairs]
+    return ", ".join(told) or "no reason given"
 
 
 def _failed(name: str, error: Exception, *, hint: str) -> Finding:

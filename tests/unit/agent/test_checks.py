@@ -200,12 +200,12 @@ def test_the_agent(agent: agent_api.RunningAgent) -> None:
     """Well; not ready; not well; not there."""
     settings = config.Config(api=str(agent.address))
     assert OK is checks._agent(settings).status
-    agent.ready = api.Report(ok=False, detail={"pods": "not listed"})
+    agent.ready = api.Report(ok=False, detail={"drained": True, "kubernetes_synced": False})
     found = checks._agent(settings)
-    assert (WARN, True) == (found.status, "pods not listed" in found.text)
+    assert (WARN, True) == (found.status, "drained yes, kubernetes synced no" in found.text)
     agent.healthy = api.Report(ok=False, detail={"last_drain_seconds_ago": 61})
     found = checks._agent(settings)
-    assert (FAIL, "not well: last_drain_seconds_ago 61") == (found.status, found.text)
+    assert (FAIL, "not well: last drain seconds ago 61") == (found.status, found.text)
     agent.stop()
     found = checks._agent(settings)
     assert (WARN, True) == (found.status, "ipseity agent" in found.hint)
