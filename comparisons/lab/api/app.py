@@ -11,13 +11,13 @@ import dataclasses
 import json
 import logging
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 
 import aiohttp
 from aiohttp import web
 
 from comparisons.lab import clock, controllers
-from comparisons.lab.api import addresses, kinds, logs, registry, resources, server, store, subresources, trust
+from comparisons.lab.api import addresses, kinds, logs, registry, resources, retention, server, store, subresources, trust
 
 LOG = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
     rules = registry.Registry(objects, addresses.Ranges())
     _found(rules)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=5)) as session:
-        async with _listening(options, rules, keys, session) as url:
+        async with _listening(options, rules, keys, session) as url, _meanwhile(retention.keep_short(objects)):
             kubeconfig = options.state / "kubeconfig"
             authority = base64.b64encode(keys.ca.read_bytes()).decode()
             trust.write_private(kubeconfig, trust.kubeconfig(keys, url, authority))
@@ -84,6 +84,15 @@ async def _listening(
         yield f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _found(rules: registry.Registry) -> None:

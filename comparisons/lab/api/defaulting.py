@@ -8,7 +8,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from comparisons.lab.api import kinds
+from comparisons.lab.api import kinds, quality
 
 Value = dict[str, Any]
 
@@ -29,7 +29,7 @@ def _pod(value: Value) -> None:
     pod_spec(value.setdefault("spec", {}))
     _set(value["spec"], serviceAccountName="default", priority=0, preemptionPolicy="PreemptLowerPriority")
     value["spec"]["serviceAccount"] = value["spec"]["serviceAccountName"]
-    _set(value.setdefault("status", {}), phase="Pending")
+    _set(value.setdefault("status", {}), phase="Pending", qosClass=quality.of_service(value["spec"]))
 
 
 def pod_spec(spec: Value) -> None:
