@@ -10,7 +10,7 @@ Leaves out names (``attribution``).
 import dataclasses
 import ipaddress
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from agent import model, wire
 
 _WIDTH: Final = len(wire.WIDE)
+_WORDS: Final = wire.EDGE_VALUE.itemsize // 8
 _OPENED, _CLOSED, _SENT_SEGMENTS, _RECEIVED_SEGMENTS, _RETRANSMITS, _RTT = 0, 1, 7, 8, 9, 10
 _CONNECT: Final = _RTT + wire.HISTOGRAM_BUCKETS
 
@@ -58,23 +59,28 @@ class Difference:
     """What a reading brought, not yet told: commit it, whole or without some rows."""
 
     ids: npt.NDArray[np.uint64]
-    told_wide: Wide
-    told_narrow: Narrow
-    added_wide: Wide
-    added_narrow: npt.NDArray[np.int32]
+    """Of every edge in the reading, in its order."""
     changed: npt.NDArray[np.intp]
     """Rows with something to tell."""
     changes: Sequence[Change]
     """One for each row of ``changed``, in order."""
     idle: npt.NDArray[np.intp]
-    """Rows of the reading, in its order, that may be forgotten: nothing open, nothing new, long quiet."""
+    """Rows that may be forgotten: nothing open, nothing new, long quiet."""
+    added_wide: Wide
+    """What is to be told, for the rows of ``changed``."""
+    added_narrow: Narrow
 
 
 class Table:
-    """What has been told of every edge. One owner."""
+    """What has been told of every edge. One owner.
+
+    All arrays are in the order of the last reading: the kernel walks its table in the same order while no edge comes or
+    goes, so that most readings need no sorting. Rows that are as they were read last are passed over: ``_read``.
+    """
 
     def __init__(self) -> None:
         self._ids = np.zeros(0, np.uint64)
+        self._read: npt.NDArray[np.uint64] = np.zeros((0, _WORDS), np.uint64)
         self._wide: Wide = np.zeros((0, _WIDTH), np.int64)
         self._narrow: Narrow = np.zeros((0, wire.NARROW_WIDTH), np.uint32)
         self._edges: dict[int, Edge] = {}
@@ -96,104 +102,117 @@ class Table:
 
         ``pending``: by the bytes of the key; it must have been read from the sockets after ``values`` was read.
         """
-        order = np.argsort(values["id"], kind="stable")
-        blocks = values.view(wire.EDGE_BLOCKS)[order]
-        ids = np.ascontiguousarray(blocks["id"])
-        told_wide, told_narrow, known = self._told(ids)
-        self._learn(keys, order, ids, known)
-        charged_wide = blocks["wide"].astype(np.int64)
-        charged_narrow = np.ascontiguousarray(blocks["narrow"])
-        opened, closed = charged_narrow[:, _OPENED].copy(), charged_narrow[:, _CLOSED].copy()
-        self._add_pending(ids, charged_wide, charged_narrow, pending)
+        ids = np.ascontiguousarray(values["id"])
+        self._line_up(keys, ids)
+        words = values.view(np.uint64).reshape(len(values), _WORDS)
+        touched = (words != self._read).any(axis=1)
+        self._read[touched] = words[touched]
+        moved = self._rows_of(pending)
+        touched[list(moved)] = True
+        rows = np.flatnonzero(touched)
+        blocks = values.view(wire.EDGE_BLOCKS)[rows]
+        wide, narrow = blocks["wide"].astype(np.int64), blocks["narrow"].copy()
+        for row, more in moved.items():
+            at = int(np.searchsorted(rows, row))
+            wide[at, :2] += more[:2]
+            narrow[at, _SENT_SEGMENTS : _RETRANSMITS + 1] += np.array(more[2:], np.uint32)
         # A count may also move to another cause (bpf/tcp.c, tcp_error_report): what is taken back waits until it is
         # overtaken.
-        added_wide = np.maximum(charged_wide - told_wide, 0)
-        added_narrow = np.maximum((charged_narrow - told_narrow).view(np.int32), 0)
-        something = added_wide.any(axis=1) | added_narrow.any(axis=1)
-        quiet = ~something & (opened == closed) & (blocks["last_boot_ns"] < idle_before_boot_ns)
-        changed = np.flatnonzero(something)
+        wide = np.maximum(wide - self._wide[rows], 0)
+        narrow = np.maximum((narrow - self._narrow[rows]).view(np.int32), 0).view(np.uint32)
+        news = wide.any(axis=1) | narrow.any(axis=1)
+        changed, wide, narrow = rows[news], wide[news], narrow[news]
         return Difference(
             ids=ids,
-            told_wide=told_wide,
-            told_narrow=told_narrow,
-            added_wide=added_wide,
-            added_narrow=added_narrow,
             changed=changed,
-            changes=self._changes(
-                ids[changed], added_wide[changed], added_narrow[changed], blocks["last_boot_ns"][changed]
-            ),
-            idle=order[quiet],
+            changes=self._changes(ids[changed], wide, narrow, values["last_boot_ns"][changed]),
+            idle=self._idle(values, changed, idle_before_boot_ns),
+            added_wide=wide,
+            added_narrow=narrow,
         )
 
     def commit(self, found: Difference, *, held_back: Collection[int] = ()) -> None:
         """Take ``found`` as told, but for the edges (ids) that are held back: they come again with the next reading."""
-        added_wide, added_narrow = found.added_wide, found.added_narrow
+        rows, wide, narrow = found.changed, found.added_wide, found.added_narrow
         if held_back:
-            rows = np.isin(found.ids, np.fromiter(held_back, np.uint64))
-            added_wide[rows] = 0
-            added_narrow[rows] = 0
-        gone = set(self._edges).difference(found.ids.tolist())
-        if gone:
-            self._edges = {number: edge for number, edge in self._edges.items() if number not in gone}
-            self._id_of = {key: number for key, number in self._id_of.items() if number not in gone}
-        self._ids = found.ids
-        self._wide = found.told_wide + added_wide
-        self._narrow = found.told_narrow + added_narrow.view(np.uint32)
+            held = np.isin(found.ids[rows], np.fromiter(held_back, np.uint64))
+            self._read[rows[held]] = 0
+            rows, wide, narrow = rows[~held], wide[~held], narrow[~held]
+        self._wide[rows] += wide
+        self._narrow[rows] += narrow
 
     def dump(self) -> dict[str, bytes]:
         """Give what was told, for a checkpoint."""
         return {"ids": self._ids.tobytes(), "wide": self._wide.tobytes(), "narrow": self._narrow.tobytes()}
 
     def load(self, data: Mapping[str, bytes]) -> None:
-        """Go on from a checkpoint: edges that the kernel still has are not told again.
+        """Go on from a checkpoint: what it says was told is not told again. Raises ValueError if it is damaged."""
+        ids = np.frombuffer(data["ids"], np.uint64).copy()
+        wide = np.frombuffer(data["wide"], np.int64).reshape(len(ids), _WIDTH).copy()
+        narrow = np.frombuffer(data["narrow"], np.uint32).reshape(len(ids), wire.NARROW_WIDTH).copy()
+        self._ids, self._wide, self._narrow = ids, wide, narrow
+        self._read = np.zeros((len(ids), _WORDS), np.uint64)
 
-        Raises ValueError if it is damaged.
-        """
-        ids = np.frombuffer(data["ids"], np.uint64)
-        self._wide = np.frombuffer(data["wide"], np.int64).reshape(len(ids), _WIDTH)
-        self._narrow = np.frombuffer(data["narrow"], np.uint32).reshape(len(ids), wire.NARROW_WIDTH)
+    def _line_up(self, keys: wire.Array, ids: npt.NDArray[np.uint64]) -> None:
+        """Bring what was told into the order of this reading: nothing told of new edges, gone ones forgotten."""
+        if np.array_equal(ids, self._ids) and len(self._edges) == len(ids):
+            return
+        known, at = _find(ids, self._ids)
+        self._read = _lined_up(self._read, known, at)
+        self._wide = _lined_up(self._wide, known, at)
+        self._narrow = _lined_up(self._narrow, known, at)
         self._ids = ids
+        self._learn(keys, ids)
 
-    def _told(self, ids: npt.NDArray[np.uint64]) -> tuple[Wide, Narrow, npt.NDArray[np.bool_]]:
-        """Line up what was told with ``ids``; zeros for edges that are new."""
-        wide = np.zeros((len(ids), _WIDTH), np.int64)
-        narrow = np.zeros((len(ids), wire.NARROW_WIDTH), np.uint32)
-        if not len(self._ids):
-            return wide, narrow, np.zeros(len(ids), np.bool_)
-        at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        known = self._ids[at] == ids
-        wide[known] = self._wide[at[known]]
-        narrow[known] = self._narrow[at[known]]
-        return wide, narrow, known
+    def _learn(self, keys: wire.Array, ids: npt.NDArray[np.uint64]) -> None:
+        """Read the keys of edges that are new to this process; forget those of edges that are gone."""
+        there = ids.tolist()
+        edges = {number: edge for number in there if (edge := self._edges.get(number)) is not None}
+        for row, number in enumerate(there):
+            if number not in edges:
+                edges[number] = read_key(number, keys[row])
+                self._id_of[keys[row].tobytes()] = number
+        if len(self._id_of) > len(edges):
+            self._id_of = {key: number for key, number in self._id_of.items() if number in edges}
+        self._edges = edges
 
-    def _learn(
-        self, keys: wire.Array, order: npt.NDArray[np.intp], ids: npt.NDArray[np.uint64], known: npt.NDArray[np.bool_]
-    ) -> None:
-        """Read the keys of edges that are new to this process."""
-        fresh = ~known if len(self._edges) >= int(known.sum()) else np.ones(len(ids), np.bool_)
-        rows = np.flatnonzero(fresh)
-        for number, key in zip(ids[rows].tolist(), keys[order[rows]], strict=True):
-            if number not in self._edges:
-                self._edges[number] = read_key(number, key)
-                self._id_of[key.tobytes()] = number
+    def _rows_of(self, pending: Mapping[bytes, model.Moved]) -> dict[int, model.Moved]:
+        """Find the rows of keys; an edge younger than the reading has none, and is in the next one."""
+        if not pending:
+            return {}
+        row_of = {number: row for row, number in enumerate(self._ids.tolist())}
+        found = ((self._id_of.get(key), moved) for key, moved in pending.items())
+        return {row_of[number]: moved for number, moved in found if number in row_of}
 
-    def _add_pending(
-        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, pending: Mapping[bytes, model.Moved]
-    ) -> None:
-        for key, moved in pending.items():
-            number = self._id_of.get(key)
-            if number is None:
-                continue  # an edge younger than the reading: the next one has it
-            row = int(np.searchsorted(ids, number))
-            if row < len(ids) and ids[row] == number:
-                wide[row, :2] += (moved.sent_bytes, moved.received_bytes)
-                narrow[row, _SENT_SEGMENTS : _RETRANSMITS + 1] += np.array(moved[2:], np.uint32)
+    def _idle(self, values: wire.Array, changed: npt.NDArray[np.intp], before_boot_ns: int) -> npt.NDArray[np.intp]:
+        quiet = (values["last_boot_ns"] < before_boot_ns) & (values["opened"] == values["closed"])
+        quiet[changed] = False
+        return np.flatnonzero(quiet)
 
     def _changes(
-        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: npt.NDArray[np.int32], last: npt.NDArray[np.uint64]
+        self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, last: npt.NDArray[np.uint64]
     ) -> list[Change]:
         rows = zip(ids.tolist(), wide.tolist(), narrow.tolist(), last.tolist(), strict=True)
         return [Change(self._edges[number], counters(w, n), last_ns) for number, w, n, last_ns in rows]
+
+
+def _find(
+    wanted: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+    """Say which of ``wanted`` are there, and where those are."""
+    if not len(among):
+        return np.zeros(len(wanted), np.bool_), np.zeros(0, np.intp)
+    order = np.argsort(among, kind="stable")
+    at = order[np.minimum(np.searchsorted(among, wanted, sorter=order), len(among) - 1)]
+    known = among[at] == wanted
+    return known, at[known]
+
+
+def _lined_up(rows: npt.NDArray[Any], known: npt.NDArray[np.bool_], at: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Put rows where they belong now; zeros for what is not known."""
+    lined = np.zeros((len(known), rows.shape[1]), rows.dtype)
+    lined[known] = rows[at]
+    return lined
 
 
 def read_key(number: int, key: np.void) -> Edge:

@@ -20,8 +20,8 @@ def nobody(where: stage.Stage) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ipseity(where: stage.Stage) -> Iterator[agent.Agent]:
-    """Our agent, as it is by default, with its flow log."""
-    with agent.running(INSTANCE, "--cgroup-root", where.cgroup) as watched:
+    """Our agent, as it is by default: no flow log, so no records of single connections."""
+    with agent.running(INSTANCE, "--cgroup-root", where.cgroup, "--flow-log", "") as watched:
         yield watched
 
 
