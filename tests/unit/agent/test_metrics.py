@@ -277,9 +277,9 @@ def text(held: metrics.FlowMetrics, *others: metrics_core.Metric, openmetrics: b
 names = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)
 
 
-@given(namespace=names, name=names, port=st.integers(0, 65535), bytes_=st.integers(0, 2**60))
+@given(namespace=names, name=names, port=st.integers(0, 65535), bytes_=st.integers(0, 2**53))
 def test_own_text_says_what_prometheus_client_says(namespace: str, name: str, port: int, bytes_: int) -> None:
-    """The quick writer and the library's agree on every sample, whatever the names hold."""
+    """The quick writer and the library's agree, whatever names hold, up to the last integer of a float."""
     held = new()
     local = dataclasses.replace(flows.CLIENT, namespace=namespace, workload=name)
     held.add(flows.edge(local=local, port=port, counters=dataclasses.replace(flows.COUNTERS, sent_bytes=bytes_)), 1)

@@ -330,6 +330,8 @@ def test_a_command_that_is_too_slow_is_told(monkeypatch: pytest.MonkeyPatch, nod
         assert running.stdout
         for _ in range(5):
             running.stdout.readline()
+        node_a.publish(flows.edge())
+        running.stdout.readline()  # so that what stands before it in the stream has been read
         running.send_signal(signal.SIGINT)
         assert running.stderr
         assert "18 flows are missing" in running.stderr.read()
