@@ -92,6 +92,8 @@ async def running(api: cluster.Cluster, name: str, first_ip: str = "10.99.0.10")
         yield node
     finally:
         task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
         await api.delete(f"/api/v1/nodes/{name}")
         await runner.cleanup()
 

@@ -1,7 +1,7 @@
 """A request's body -> an object of the right shape; what does not fit is a 400, a 415 or a warning, never a traceback.
 
 Unknown fields are dropped, as the real server does, and reported as ``fieldValidation`` asks: Strict refuses, Warn (the default)
-adds a warning, Ignore is silent. Nulls are dropped: to Go they are zero values.
+adds a warning, Ignore is silent. Nulls, and lists and maps without entries, are dropped: to Go they are zero values.
 Leaves out values (``validation``) and defaults (``defaulting``).
 """
 
@@ -112,7 +112,8 @@ def _struct(value: dict[str, Any], shape: str, path: str, unknown: list[str], de
     known = shapes.fields(shape)
     unknown += [f'unknown field "{_join(path, key)}"' for key in value if key not in known]
     kept = ((key, known[key], item) for key, item in value.items() if key in known and item is not None)
-    return {key: _field(item, field, _join(path, key), unknown, depth + 1) for key, field, item in kept}
+    made = {key: _field(item, field, _join(path, key), unknown, depth + 1) for key, field, item in kept}
+    return {key: item for key, item in made.items() if item or not isinstance(item, list | dict) or shapes.is_struct(known[key].kind)}
 
 
 def _field(value: Any, field: shapes.Field, path: str, unknown: list[str], depth: int) -> Any:

@@ -1,6 +1,7 @@
-"""As much OpenAPI v3 as ``kubectl`` asks for before it sends an object: which verbs know ``fieldValidation``.
+"""As much OpenAPI as ``kubectl`` asks for before it sends an object: which verbs know ``fieldValidation``.
 
-With it, ``kubectl`` leaves validation to the server. Leaves out descriptions, so ``kubectl explain`` has nothing to say.
+With it, ``kubectl`` leaves validation to the server. For a ``List`` it insists on version 2, and skips what is not defined there; the
+server then validates each item. Leaves out definitions and descriptions, so ``kubectl explain`` has nothing to say.
 """
 
 import functools
@@ -24,9 +25,30 @@ def answer(path: list[str], request: web.Request) -> web.Response:
             return answers.respond(document(""))
         case ["v3", "apis", group, "v1"] if group in discovery.groups():
             return answers.respond(document(group))
+        case ["v2"]:
+            return _version_2(request.headers.get("Accept", ""))
         case _:
-            _ = request
             raise status.no_such_path()
+
+
+PROTOBUF_2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+def _version_2(accept: str) -> web.Response:
+    """A document that defines nothing."""
+    if PROTOBUF_2 not in accept:
+        return answers.respond({"swagger": "2.0", "info": _INFO, "paths": {}, "definitions": {}})
+    info = _text(1, _INFO["title"]) + _text(2, _INFO["version"])
+    body = _text(1, "2.0") + bytes([2 << 3 | 2, len(info)]) + info
+    return web.Response(body=body, headers={"Content-Type": PROTOBUF_2.replace("@", ".")})  # Go refuses its own "@"
+
+
+def _text(number: int, text: str) -> bytes:
+    """A protobuf field with a short text."""
+    return bytes([number << 3 | 2, len(text)]) + text.encode()
+
+
+_INFO = {"title": "Kubernetes", "version": discovery.VERSION["gitVersion"]}
 
 
 def _index() -> Value:
@@ -44,8 +66,7 @@ def document(group: str) -> Value:
     paths: Value = {}
     for kind in (each for each in kinds.ALL if each.group == group):
         paths |= _paths(kind)
-    info = {"title": "Kubernetes", "version": discovery.VERSION["gitVersion"]}
-    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}
+    return {"openapi": "3.0.0", "info": _INFO, "paths": paths, "components": {"schemas": {}}}
 
 
 def _paths(kind: kinds.Kind) -> Value:

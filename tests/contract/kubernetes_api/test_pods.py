@@ -1,5 +1,6 @@
 """Pods: defaults, binding, graceful deletion, eviction, logs."""
 
+import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -121,11 +122,12 @@ async def test_the_last_event_says_how_it_was(api: cluster.Cluster, pods: str) -
     await api.create(pods, cluster.pod(nodeName="node-7"))
     version = (await api.get(pods)).expect(200)["metadata"]["resourceVersion"]
     (await api.delete(f"{pods}/p", {"gracePeriodSeconds": 0})).expect(200)
-    async for event in api.events(pods, resourceVersion=version):
-        if event["type"] == "DELETED":
-            meta = event["object"]["metadata"]
-            assert (meta["deletionGracePeriodSeconds"], bool(meta["deletionTimestamp"])) == (0, True)
-            return
+    async with contextlib.aclosing(api.events(pods, resourceVersion=version)) as events:
+        async for event in events:
+            if event["type"] == "DELETED":
+                meta = event["object"]["metadata"]
+                assert (meta["deletionGracePeriodSeconds"], bool(meta["deletionTimestamp"])) == (0, True)
+                return
 
 
 async def test_eviction(api: cluster.Cluster, pods: str) -> None:

@@ -3,6 +3,7 @@
 Leaves out what a lab has not: injected token volumes, default tolerations, priority classes.
 """
 
+import contextlib
 import copy
 from typing import Any
 
@@ -107,10 +108,11 @@ async def test_the_first_bookmark(api: cluster.Cluster, namespace: str, name: st
     """Equal to the recorded one but for the version: with Go's zero values for fields that are never left out."""
     wanted = next(event for line in recordings.lines(name) if (event := recordings.json.loads(line))["type"] == "BOOKMARK")
     query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-    async for event in api.events("/" + path.format(f"namespaces/{namespace}"), seconds=3, **query):
-        event["object"]["metadata"]["resourceVersion"] = wanted["object"]["metadata"]["resourceVersion"]
-        assert event == wanted
-        return
+    async with contextlib.aclosing(api.events("/" + path.format(f"namespaces/{namespace}"), seconds=3, **query)) as events:
+        async for event in events:
+            event["object"]["metadata"]["resourceVersion"] = wanted["object"]["metadata"]["resourceVersion"]
+            assert event == wanted
+            return
 
 
 async def test_a_recorded_slice_is_taken_as_it_is(api: cluster.Cluster, namespace: str) -> None:

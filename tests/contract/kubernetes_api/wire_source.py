@@ -160,6 +160,27 @@ def _scalar(binary: Binary, type_: int, kind: int) -> str:
     return {BOOL: "bool", STRING: "string", SLICE: "bytes"}[kind]
 
 
+def patch_tags(program: pathlib.Path) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """(type, field) -> (patchStrategy, patchMergeKey) of every reachable type; embedded types under the one that has them."""
+    binary, found = Binary(program), {}
+    structs = binary.structs()
+    todo = [(name, name.rpartition(".")[2]) for name in ROOTS.values()]
+    seen = set(todo)
+    while todo:
+        name, known_as = todo.pop()
+        for _name, tag, type_ in binary.fields(structs[name]):
+            said = {key: (re.search(rf'{key}:"([^",]*)', tag) or [None, ""])[1] for key in ("json", "patchMergeKey", "protobuf")}
+            strategy = re.search(r'patchStrategy:"([^"]*)"', tag)
+            if strategy:
+                found[known_as, said["json"]] = (strategy[1], said["patchMergeKey"] or None)
+            below = _form(binary, type_)[0] if said["protobuf"] else ""
+            next_ = (below, known_as if not said["json"] else below.rpartition(".")[2])
+            if below in structs and next_ not in seen:
+                seen.add(next_)
+                todo.append(next_)
+    return found
+
+
 def text(binary: pathlib.Path) -> str:
     """The file's text: one message a line."""
     lines = (f" {json.dumps(name)}: {json.dumps(fields)}" for name, fields in wire(Binary(binary)).items())
