@@ -256,12 +256,12 @@ class Agent:
             found |= {f"watch_malformed_{name}": count for name, count in self.cluster.malformed().items()}
         return found
 
-    def _workloads(self) -> frozenset[tuple[str, str, str]]:
+    def _workloads(self) -> frozenset[metrics.Workload]:
         owners = self.pipeline.owners
-        live = {
-            (pod.namespace, pod.workload or pod.name, pod.workload_kind) for pod in owners.alive(model.Pod).values()
-        }
-        live |= {(service.namespace, service.name, "Service") for service in owners.alive(model.Service).values()}
+        pods_alive = owners.alive(model.Pod).values()
+        live = {(pod.namespace, pod.workload_kind, pod.workload or pod.name) for pod in pods_alive}
+        live |= {(pod.namespace, "Pod", pod.name) for pod in pods_alive}
+        live |= {(service.namespace, "Service", service.name) for service in owners.alive(model.Service).values()}
         return frozenset(live)
 
     def _pause_s(self, spent_s: float) -> float:
