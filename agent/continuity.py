@@ -31,9 +31,11 @@ class Continuity:
         owners = ownership.Ownership(history_s=line.owners.history_s)
         try:
             remembered.load(state.owners, owners)
-            if adopted:  # else the kernel counts from zero, in a map of its own
-                line.table.load(state.edges)
             totals.load(state.metrics)
+            # Not adopted: the kernel counts from zero. Totals that do not fit (other labels): begin with what the kernel
+            # has counted so far, rather than with nothing.
+            if adopted and not totals.unreadable:
+                line.table.load(state.edges)
         except (ValueError, KeyError, TypeError) as error:
             self._unreadable(str(error))
             return 0
