@@ -1,8 +1,9 @@
-"""`kill -9` of the agent under load and restart: no connection and no byte is missing from the counters.
+"""The agent is killed under load and nothing is missing afterwards; the API server is away for 60 s and names go on.
 
 Connections are opened and closed all the time, and three stay open across the whole of it. The agent dies twice, once
 in the middle of its work and once right after its start; each time the kernel goes on counting, and the next agent goes
 on from the checkpoint. At the end the sums of /metrics must be equal to what the programs say, for both directions.
+The API server is stopped in ``_outage``.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from tests.prove import verdict
+from tests.prove import _outage, verdict
 from tests.scene import agent, clone, metrics, room
 from tests.traffic import between, plan, tally, workload
 
@@ -32,6 +33,16 @@ Sums = dict[str, dict[str, int]]
 
 
 def prove() -> verdict.Verdict:
+    """Kill agents, then stop the API server."""
+    kept, outage = kill_and_restart(), _outage.measure()
+    return verdict.Verdict(
+        holds=kept.holds and outage.holds,
+        figure=f"{kept.figure}; a new pod named {outage.newcomer_s:.1f} s after the API server's return",
+        lines=(*kept.lines, *outage.lines()),
+    )
+
+
+def kill_and_restart() -> verdict.Verdict:
     """Kill, restart, compare."""
     with room.pair("restart") as (caller, callee), home() as folder:
         flags = ("--cgroup-root", caller.cgroup.parent, "--max-interval-s", "1")
