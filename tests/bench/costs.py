@@ -1,6 +1,7 @@
 """What watching takes: kernel time of our programs, processor time and memory of the process, memory of the maps."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import struct
@@ -10,7 +11,10 @@ from agent import bpfcall
 
 STATS = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
 PINS = pathlib.Path("/sys/fs/bpf/ipseity")
+_PROGRAM_LOAD = 5
 _PROGRAM_BY_ID = 13  # enum bpf_cmd: BPF_PROG_GET_FD_BY_ID
+_EMPTY = {"sock_ops": (13, bpfcall.CGROUP_SOCK_OPS), "cgroup_skb": (8, bpfcall.CGROUP_INET_INGRESS)}
+"""enum bpf_prog_type and bpf_attach_type."""
 _RUN_TIME, _RUN_COUNT = "run_time_ns", "run_cnt"
 
 
@@ -37,11 +41,42 @@ def kernel_time_ns(instance: str) -> dict[str, tuple[int, int]]:
         link = bpfcall.unpinned(str(path))
         (program_id,) = struct.unpack_from("=I", bpfcall.info(link), 8)  # struct bpf_link_info.prog_id
         program = bpfcall._bpf(_PROGRAM_BY_ID, struct.pack("=III", program_id, 0, 0))
-        told = descriptor(program)
-        found[path.name.removeprefix("link_")] = (int(told[_RUN_TIME]), int(told[_RUN_COUNT]))
+        found[path.name.removeprefix("link_")] = program_time_ns(program)
         os.close(program)
         os.close(link)
     return found
+
+
+@contextlib.contextmanager
+def empty_programs(cgroup: pathlib.Path) -> Iterator[dict[str, int]]:
+    """Attach programs that only say "go on" beside ours: what they cost is the kernel's way there and its timing.
+
+    Gives their descriptors by kind.
+    """
+    root = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    programs, links = {}, []
+    try:
+        for kind, (program_type, attach_type) in _EMPTY.items():
+            programs[kind] = _load_empty(program_type, attach_type)
+            links.append(bpfcall.link(programs[kind], root, attach_type))
+        yield programs
+    finally:
+        for fd in (*links, *programs.values(), root):
+            os.close(fd)
+
+
+def _load_empty(program_type: int, attach_type: int) -> int:
+    """Load "return 1": mov r0, 1; exit."""
+    code = ctypes.create_string_buffer(struct.pack("=BBhiBBhi", 0xB7, 0, 0, 1, 0x95, 0, 0, 0))
+    licence = ctypes.create_string_buffer(b"Dual BSD/GPL")
+    head = struct.pack("=IIQQ", program_type, 2, ctypes.addressof(code), ctypes.addressof(licence))
+    return bpfcall._bpf(_PROGRAM_LOAD, head.ljust(68, b"\0") + struct.pack("=I", attach_type))
+
+
+def program_time_ns(program: int) -> tuple[int, int]:
+    """Read run time and number of runs of one program."""
+    told = descriptor(program)
+    return int(told[_RUN_TIME]), int(told[_RUN_COUNT])
 
 
 def map_memory_bytes(instance: str) -> int:

@@ -86,18 +86,42 @@ def first_flow(where: stage.Stage) -> Figure:
 
 
 def kernel_time(where: stage.Stage) -> Iterator[Figure]:
-    """Time in our programs for each end of a short connection, timed by the kernel itself."""
-    with contenders.ipseity(where), costs.kernel_statistics():
+    """Time in our programs for each end of a short connection, timed by the kernel itself.
+
+    The kernel bills its own timing, some 60 ns a call, to the program: an empty one beside ours shows how much. So there
+    are two figures: the TCP program as billed, which is how the first sketch of it was measured (1.9 us), and all of
+    them, with the packet programs that TCP only passes through, less the bill of as many empty calls.
+    """
+    with contenders.ipseity(where), costs.kernel_statistics(), costs.empty_programs(where.cgroup) as empty:
         before = costs.kernel_time_ns(contenders.INSTANCE)
         where.connections_a_second(CONNECTIONS)
         after = costs.kernel_time_ns(contenders.INSTANCE)
+        bills = {kind: ns / count for kind, (ns, count) in _bills(empty)}
     spent = {name: (after[name][0] - before[name][0], after[name][1] - before[name][1]) for name in after}
     ends = 2 * CONNECTIONS
-    detail = ", ".join(
-        f"{name} {count / ends:.1f} x {ns / count:.0f} ns" for name, (ns, count) in spent.items() if count
+    told = ", ".join(f"{name} {count / ends:.1f} x {ns / count:.0f} ns" for name, (ns, count) in spent.items() if count)
+    billed_us = {name: ns / ends / 1000 for name, (ns, _) in spent.items()}
+    empty_us = sum(
+        count * bills["cgroup_skb" if name.startswith("packet") else "sock_ops"] / ends / 1000
+        for name, (_, count) in spent.items()
     )
-    total_us = sum(ns for ns, _ in spent.values()) / ends / 1000
-    yield Figure(name="kernel time per short connection and end", value=total_us, unit="us", limit=1.2, detail=detail)
+    total_us = sum(billed_us.values())
+    yield Figure(
+        name="kernel time per connection end, TCP program",
+        value=billed_us["tcp_ops"],
+        unit="us",
+        limit=1.2,
+        detail=told,
+    )
+    detail = f"{total_us:.2f} us billed, of which {empty_us:.2f} us for as many empty calls"
+    yield Figure(
+        name="kernel time per connection end, all, net", value=total_us - empty_us, unit="us", limit=1.2, detail=detail
+    )
+
+
+def _bills(empty: dict[str, int]) -> Iterator[tuple[str, tuple[int, int]]]:
+    for kind, program in empty.items():
+        yield kind, costs.program_time_ns(program)
 
 
 def at_full_rate(where: stage.Stage) -> Iterator[Figure]:
