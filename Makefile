@@ -34,7 +34,7 @@ test: packages-test $(READY) static ## everything in check, and the functional t
 	@$(BIN)/python -m pytest --quiet $(wildcard $(LEVELS)) tests/functional
 
 .PHONY: prove
-prove: $(READY) ## list what this project claims; WHAT=name measures one claim here (root)
+prove: packages-bench $(READY) ## list what this project claims; WHAT=name measures one claim here (root)
 	@$(BIN)/python -m tests.prove $(WHAT)
 
 .PHONY: bench
