@@ -88,8 +88,8 @@ def first_flow(where: stage.Stage) -> Figure:
 def kernel_time(where: stage.Stage) -> Iterator[Figure]:
     """Time in our programs for each end of a short connection, timed by the kernel itself.
 
-    The kernel bills its own timing, some 60 ns a call, to the program: an empty one beside ours shows how much. So there
-    are two figures: the TCP program as billed, which is how the first sketch of it was measured (1.9 us), and all of
+    The kernel bills its own timing, some 60 ns a call, to the program: an empty one beside ours shows how much. Hence
+    two figures: the TCP program as billed, which is how the first sketch of it was measured (1.9 us), and all of
     them, with the packet programs that TCP only passes through, less the bill of as many empty calls.
     """
     with contenders.ipseity(where), costs.kernel_statistics(), costs.empty_programs(where.cgroup) as empty:
@@ -99,7 +99,8 @@ def kernel_time(where: stage.Stage) -> Iterator[Figure]:
         bills = {kind: ns / count for kind, (ns, count) in _bills(empty)}
     spent = {name: (after[name][0] - before[name][0], after[name][1] - before[name][1]) for name in after}
     ends = 2 * CONNECTIONS
-    told = ", ".join(f"{name} {count / ends:.1f} x {ns / count:.0f} ns" for name, (ns, count) in spent.items() if count)
+    calls = ((name, count, ns / count) for name, (ns, count) in spent.items() if count)
+    told = ", ".join(f"{name} {count / ends:.1f} x {each_ns:.0f} ns" for name, count, each_ns in calls)
     billed_us = {name: ns / ends / 1000 for name, (ns, _) in spent.items()}
     empty_us = sum(
         count * bills["cgroup_skb" if name.startswith("packet") else "sock_ops"] / ends / 1000
