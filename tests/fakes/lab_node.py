@@ -1,6 +1,7 @@
-"""A node without containers: it registers, says that its pods run (or have ended), serves their logs, and lets go of deleted ones.
+"""A node without containers.
 
-Stands in for kubelet where only the API is under test. Leaves out everything that a pod does.
+It registers, says that its pods run (or have ended), serves their logs, and lets go of deleted ones. Stands in for
+kubelet where only the API is under test. Leaves out everything that a pod does.
 """
 
 import asyncio
@@ -32,14 +33,14 @@ class FakeNode:
         self._started: set[str] = set()
 
     async def register(self, log_url: str) -> None:
-        """Creates the Node."""
+        """Create the Node."""
         status = {"conditions": [{"type": "Ready", "status": "True"}], "addresses": []}
         annotations = {"ipseity.io/lab-kubelet": log_url}
         metadata = {"name": self.name, "labels": self.hostname, "annotations": annotations}
         await self.api.create("/api/v1/nodes", {"metadata": metadata, "status": status})
 
     async def run(self) -> None:
-        """Serves pods for ever."""
+        """Serve pods for ever."""
         events = self.api.events("/api/v1/pods", seconds=600, fieldSelector=f"spec.nodeName={self.name}")
         async with contextlib.aclosing(events):
             async for event in events:
@@ -61,11 +62,18 @@ class FakeNode:
         exit_code = self.outcomes.get(pod["metadata"].get("labels", {}).get("outcome", ""))
         phase = "Running" if exit_code is None else "Succeeded" if exit_code == 0 else "Failed"
         ready = "True" if exit_code is None else "False"
-        conditions = [{"type": kind, "status": ready, "lastTransitionTime": NOW} for kind in ("Ready", "ContainersReady")]
+        conditions = [
+            {"type": kind, "status": ready, "lastTransitionTime": NOW} for kind in ("Ready", "ContainersReady")
+        ]
         containers = [_container(each, exit_code) for each in pod["spec"]["containers"]]
         return {
-            **{"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "10.99.0.1", "startTime": NOW},
-            **{"conditions": conditions, "containerStatuses": containers},
+            "phase": phase,
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "hostIP": "10.99.0.1",
+            "startTime": NOW,
+            "conditions": conditions,
+            "containerStatuses": containers,
         }
 
 
@@ -73,14 +81,16 @@ def _container(container: Value, exit_code: int | None) -> Value:
     if exit_code is None:
         state: Value = {"running": {"startedAt": NOW}}
     else:
-        state = {"terminated": {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed", "finishedAt": NOW}}
+        state = {
+            "terminated": {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed", "finishedAt": NOW}
+        }
     head = {"name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0}
     return {**head, "ready": exit_code is None, "state": state}
 
 
 @contextlib.asynccontextmanager
 async def running(api: cluster.Cluster, name: str, first_ip: str = "10.99.0.10") -> AsyncIterator[FakeNode]:
-    """A node that works meanwhile, and is gone afterwards."""
+    """Run a node meanwhile."""
     node = FakeNode(api, name, first_ip)
     runner = web.AppRunner(_log_server(), handler_cancellation=True)
     await runner.setup()
@@ -100,7 +110,11 @@ async def running(api: cluster.Cluster, name: str, first_ip: str = "10.99.0.10")
 
 def _log_server() -> web.Application:
     async def handle(request: web.Request) -> web.Response:
-        said = {"pod": request.match_info["pod"], "container": request.match_info["container"], "query": dict(request.query)}
+        said = {
+            "pod": request.match_info["pod"],
+            "container": request.match_info["container"],
+            "query": dict(request.query),
+        }
         return web.Response(text=json.dumps(said) + "\n")
 
     application = web.Application()

@@ -1,11 +1,11 @@
 """A small Kubernetes API server: what a real client needs to run the lab without a cluster; state in memory.
 
-Read in this order: ``kinds`` and ``shapes`` (what exists), ``store`` (one revision counter, objects, events), ``registry``
-(what create, update and delete mean), ``patching`` and ``applying`` (how a change is stated), ``listing``, ``watching``,
-``tables`` (how it is read), ``server`` (HTTP). Its behaviour is pinned by ``tests/contract/kubernetes_api``, which runs against
-any API server.
+Read in this order: ``kinds`` and ``shapes`` (what exists), ``store`` (one revision counter, objects, events),
+``registry`` (what create, update and delete mean), ``patching`` and ``applying`` (how a change is stated),
+``listing``, ``watching``, ``tables`` (how it is read), ``server`` (HTTP). Its behaviour is pinned by
+``tests/contract/kubernetes_api``, which runs against any API server.
 
-Leaves out authorization (the one token may do everything), versions other than the stored one, and protobuf. Admission has its
-place in ``registry.Registry.create`` and ``update`` (between defaulting and validation); TokenRequest and TokenReview belong beside
-``subresources``; custom kinds would be more rows in ``kinds.Kinds``.
+Leaves out authorization (the one token may do everything), versions other than the stored one, and protobuf.
+Admission has its place in ``registry.Registry.create`` and ``update`` (between defaulting and validation);
+TokenRequest and TokenReview belong beside ``subresources``; custom kinds would be more rows in ``kinds.Kinds``.
 """

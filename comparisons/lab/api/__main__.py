@@ -11,16 +11,24 @@ from comparisons.lab.api import app
 
 def _options() -> app.Options:
     parser = argparse.ArgumentParser(prog="comparisons.lab.api", description=__doc__)
-    parser.add_argument("--state", type=pathlib.Path, required=True, help="directory for keys, kubeconfig and saved objects")
+    parser.add_argument(
+        "--state", type=pathlib.Path, required=True, help="directory for keys, kubeconfig and saved objects"
+    )
     parser.add_argument("--listen", default="127.0.0.1:0", help="address and port; port 0 takes a free one")
     parser.add_argument("--history", type=int, default=4096, help="events of each kind that watches can resume from")
-    parser.add_argument("--no-controllers", action="store_true", help="only the API: no scheduler, no workload controllers")
+    parser.add_argument(
+        "--no-controllers", action="store_true", help="only the API: no scheduler, no workload controllers"
+    )
     said = parser.parse_args()
     host, _, port = said.listen.rpartition(":")
     if not host or not port.isdigit():
         parser.error(f"--listen {said.listen!r}: not of the form ADDRESS:PORT")
     return app.Options(
-        state=said.state, host=host.strip("[]"), port=int(port), history=said.history, controllers=not said.no_controllers
+        state=said.state,
+        host=host.strip("[]"),
+        port=int(port),
+        history=said.history,
+        controllers=not said.no_controllers,
     )
 
 

@@ -15,17 +15,19 @@ Value = dict[str, Any]
 
 IPV4, IPV6 = "IPv4", "IPv6"
 NODE_PORTS = range(30000, 32768)
+_IPV4_RANGE = ipaddress.IPv4Network("10.96.0.0/16")
+_IPV6_RANGE = ipaddress.IPv6Network("fd00:10:96::/112")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ranges:
     """Where ClusterIPs come from: kubeadm's IPv4 default, and a unique local IPv6 range like it."""
 
-    ipv4: ipaddress.IPv4Network = ipaddress.IPv4Network("10.96.0.0/16")
-    ipv6: ipaddress.IPv6Network = ipaddress.IPv6Network("fd00:10:96::/112")
+    ipv4: ipaddress.IPv4Network = _IPV4_RANGE
+    ipv6: ipaddress.IPv6Network = _IPV6_RANGE
 
     def of(self, family: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-        """The range of ``IPv4`` or ``IPv6``."""
+        """Return the range of ``IPv4`` or ``IPv6``."""
         return self.ipv4 if family == IPV4 else self.ipv6
 
 

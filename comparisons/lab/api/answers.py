@@ -34,7 +34,7 @@ class Accepted:
 
 
 def accepted(header: str) -> list[Accepted]:
-    """The media ranges, in the client's order (clients that matter write them in order of preference)."""
+    """Return the media ranges, in the client's order (clients that matter write them in order of preference)."""
     return [_range(part) for part in (header or "*/*").split(",") if part.strip()]
 
 
@@ -45,7 +45,7 @@ def _range(text: str) -> Accepted:
 
 
 def form(header: str) -> Form:
-    """The first form that we have; raises Refused (406)."""
+    """Return the first form that we have; raises Refused (406)."""
     for wish in accepted(header):
         as_ = wish.parameters.get("as", "")
         version_ok = not as_ or wish.parameters.get("v", "v1") == "v1"
@@ -55,16 +55,17 @@ def form(header: str) -> Form:
 
 
 def respond(value: Any, code: int = 200, *, warnings: Iterable[str] = ()) -> web.Response:
-    """A JSON answer; warnings become headers that clients print."""
+    """Return a JSON answer; warnings become headers that clients print."""
     response = web.Response(body=msgspec.json.encode(value), status=code, content_type=JSON)
     response.headers["Cache-Control"] = "no-cache, private"
     for warning in warnings:
-        response.headers.add("Warning", '299 - "%s"' % warning.replace("\\", "\\\\").replace('"', '\\"'))
+        quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{quoted}"')
     return response
 
 
 def refusal(refused: status.Refused) -> web.Response:
-    """The ``Status`` of a refusal."""
+    """Return the ``Status`` of a refusal."""
     response = respond(refused.body(), refused.code)
     if "retryAfterSeconds" in (refused.details or {}):
         response.headers["Retry-After"] = str((refused.details or {})["retryAfterSeconds"])

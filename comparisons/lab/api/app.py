@@ -1,7 +1,7 @@
 """Puts one API server together and runs it until it is told to stop.
 
-State lives in memory. A server that is stopped in order leaves it in the state directory, and the next one there goes on from it;
-one that is killed starts empty.
+State lives in memory. A server that is stopped in order leaves it in the state directory, and the next one there goes
+on from it; one that is killed starts empty.
 """
 
 import asyncio
@@ -17,12 +17,26 @@ import aiohttp
 from aiohttp import web
 
 from comparisons.lab import clock, controllers
-from comparisons.lab.api import addresses, kinds, logs, registry, resources, retention, server, store, subresources, trust
+from comparisons.lab.api import (
+    addresses,
+    change,
+    kinds,
+    logs,
+    registry,
+    resources,
+    retention,
+    server,
+    store,
+    subresources,
+    trust,
+)
 
 LOG = logging.getLogger(__name__)
 
 SHUTDOWN_S = 0.5
 """How long open watches get to notice the end."""
+LOG_SERVER = aiohttp.ClientTimeout(total=None, connect=5)
+"""A followed log has no end; a node that does not answer is on this very machine and will not."""
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -40,7 +54,7 @@ class Options:
 
 
 async def run(options: Options, stopped: asyncio.Event) -> None:
-    """Serves until ``stopped`` is set."""
+    """Serve until ``stopped`` is set."""
     async with serving(options) as kubeconfig, contextlib.AsyncExitStack() as stack:
         if options.controllers:
             await stack.enter_async_context(controllers.following(str(kubeconfig)))
@@ -49,7 +63,7 @@ async def run(options: Options, stopped: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
-    """A server that answers; yields its kubeconfig."""
+    """Serve meanwhile; yield the kubeconfig."""
     keys = trust.prepare(options.state, options.host, clock.wall_ns())
     objects = store.Store(history=options.history)
     snapshot = options.state / "objects.json"
@@ -57,13 +71,16 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
         objects.load(json.loads(snapshot.read_text()))
     rules = registry.Registry(objects, addresses.Ranges())
     _found(rules)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=5)) as session:
-        async with _listening(options, rules, keys, session) as url, _meanwhile(retention.keep_short(objects)):
-            kubeconfig = options.state / "kubeconfig"
-            authority = base64.b64encode(keys.ca.read_bytes()).decode()
-            trust.write_private(kubeconfig, trust.kubeconfig(keys, url, authority))
-            LOG.info("serving on %s, kubeconfig %s", url, kubeconfig)
-            yield kubeconfig
+    async with (
+        aiohttp.ClientSession(timeout=LOG_SERVER) as session,
+        _listening(options, rules, keys, session) as url,
+        _meanwhile(retention.keep_short(objects)),
+    ):
+        kubeconfig = options.state / "kubeconfig"
+        authority = base64.b64encode(keys.ca.read_bytes()).decode()
+        trust.write_private(kubeconfig, trust.kubeconfig(keys, url, authority))
+        LOG.info("serving on %s, kubeconfig %s", url, kubeconfig)
+        yield kubeconfig
     trust.write_private(snapshot, json.dumps(objects.dump()))
 
 
@@ -76,7 +93,9 @@ async def _listening(
         subresources=subresources.Subresources(rules, logs.Logs(rules, session)),
         token=keys.token,
     )
-    runner = web.AppRunner(handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True)
+    runner = web.AppRunner(
+        handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, options.host, options.port, ssl_context=keys.tls()).start()
@@ -96,8 +115,10 @@ async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def _found(rules: registry.Registry) -> None:
-    """The namespaces that every cluster has."""
-    change = registry.Change(manager="kube-apiserver", now_wall_ns=clock.wall_ns())
+    """Create the namespaces that every cluster has."""
+    write = change.Change(manager="kube-apiserver", now_wall_ns=clock.wall_ns())
     for name in NAMESPACES:
         if rules.store.get(kinds.NAMESPACE, ("", name)) is None:
-            rules.create(kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, change)
+            rules.create(
+                kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, write
+            )

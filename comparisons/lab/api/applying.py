@@ -1,15 +1,14 @@
 """Server-side apply: a client states the fields that it wants; what it stated before and no longer states goes.
 
-A field that another manager owns with another value is a conflict (409), unless forced. Rules: sigs.k8s.io/structured-merge-diff.
-Leaves out apply across API versions: every kind has one.
+A field that another manager owns with another value is a conflict (409), unless forced. Rules:
+sigs.k8s.io/structured-merge-diff. Leaves out apply across API versions: every kind has one.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from comparisons.lab import clock
-from comparisons.lab.api import asking, decoding, fieldsets, kinds, managing, merging, registry, status
+from comparisons.lab.api import asking, change, decoding, fieldsets, kinds, managing, merging, registry, status
 
 Value = dict[str, Any]
 
@@ -33,7 +32,7 @@ class Applied:
 
 
 def options(query: Mapping[str, str]) -> Options:
-    """The query's options; raises Refused (422) without a ``fieldManager``."""
+    """Return the query's options; raises Refused (422) without a ``fieldManager``."""
     if not query.get("fieldManager"):
         cause = status.required("fieldManager", "is required for apply patch")
         raise status.invalid("meta.k8s.io", "PatchOptions", "", [cause])
@@ -42,10 +41,8 @@ def options(query: Mapping[str, str]) -> Options:
     )
 
 
-def apply(
-    rules: registry.Registry, target: asking.Target, body: bytes, asked: Options, who: registry.Change
-) -> Applied:
-    """Creates the object, or brings it to what is stated; raises Refused."""
+def apply(rules: registry.Registry, target: asking.Target, body: bytes, asked: Options, who: change.Change) -> Applied:
+    """Create the object, or brings it to what is stated; raises Refused."""
     decoded = decoding.decode(_stated(target, body), target.kind, asked.validation)
     who = dataclasses.replace(who, applied=True)
     kind, key = target.kind, (target.namespace, target.name)
@@ -55,8 +52,8 @@ def apply(
             raise status.not_found(kind.group, kind.plural, target.name)
         value = rules.create(kind, target.namespace, _claimed(kind, decoded.value, asked, who), who)
         return Applied(value=value, created=True, warnings=decoded.warnings)
-    wanted = _merged(kind, live, decoded.value, asked, target.subresource, clock.rfc3339(who.now_wall_ns))
-    value = rules.update(kind, key, wanted, who, target.subresource)
+    wanted = _merged(kind, live, decoded.value, asked, who)
+    value = rules.update(kind, key, wanted, who)
     return Applied(value=value, created=False, warnings=decoded.warnings)
 
 
@@ -69,7 +66,9 @@ def _stated(target: asking.Target, body: bytes) -> Value:
     if meta and meta.get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
     if (meta or {}).get("name", target.name) != target.name:
-        message = f"the name of the object ({(meta or {}).get('name')}) does not match the name on the URL ({target.name})"
+        message = (
+            f"the name of the object ({(meta or {}).get('name')}) does not match the name on the URL ({target.name})"
+        )
         raise status.bad_request(message)
     return {**said, "metadata": {**(meta or {}), "name": target.name}}
 
@@ -80,16 +79,16 @@ def _manager(kind: kinds.Kind, asked: Options, subresource: str) -> managing.Man
     )
 
 
-def _claimed(kind: kinds.Kind, value: Value, asked: Options, who: registry.Change) -> Value:
-    """The new object with its one owner."""
+def _claimed(kind: kinds.Kind, value: Value, asked: Options, who: change.Change) -> Value:
+    """Return the new object with its one owner."""
     trie = fieldsets.trie_of(set(fieldsets.leaves(value, kind.shape)))
-    entry = _manager(kind, asked, "").entry(trie, clock.rfc3339(who.now_wall_ns))
+    entry = _manager(kind, asked, "").entry(trie, who.time)
     return {**value, "metadata": {**value["metadata"], "managedFields": [entry]}}
 
 
-def _merged(kind: kinds.Kind, live: Value, stated: Value, asked: Options, subresource: str, now: str) -> Value:
+def _merged(kind: kinds.Kind, live: Value, stated: Value, asked: Options, who: change.Change) -> Value:
     entries = [entry for entry in live["metadata"].get("managedFields") or () if entry.get("fieldsV1")]
-    manager = _manager(kind, asked, subresource)
+    manager = _manager(kind, asked, who.subresource)
     mine = next((entry for entry in entries if manager.owns(entry)), None)
     others = [entry for entry in entries if entry is not mine]
     wanted = fieldsets.leaves(stated, kind.shape)
@@ -98,7 +97,7 @@ def _merged(kind: kinds.Kind, live: Value, stated: Value, asked: Options, subres
     if mine is not None:
         value = merging.pruned(kind.shape, value, _dropped(mine, wanted, others))
     trie = fieldsets.trie_of(set(wanted))
-    entry = mine if mine is not None and mine["fieldsV1"] == trie else manager.entry(trie, now)
+    entry = mine if mine is not None and mine["fieldsV1"] == trie else manager.entry(trie, who.time)
     metadata = {**value["metadata"], "managedFields": managing.ordered([*others, entry])}
     metadata["resourceVersion"] = (stated.get("metadata") or {}).get("resourceVersion", "")
     return {**value, "metadata": metadata}
@@ -107,10 +106,12 @@ def _merged(kind: kinds.Kind, live: Value, stated: Value, asked: Options, subres
 def _settled(
     kind: kinds.Kind, live: Value, wanted: Mapping[fieldsets.Path, Any], others: list[Value], *, force: bool
 ) -> list[Value]:
-    """The other owners after this apply; raises Refused (409) if they do not agree and are not overruled."""
+    """Return the other owners after this apply; raises Refused (409) if they do not agree and are not overruled."""
     found = fieldsets.leaves(live, kind.shape)
     moved = {path for path, value in wanted.items() if path not in found or found[path] != value}
-    conflicts = [(entry, path) for entry in others for path in sorted(moved) if fieldsets.contains(entry["fieldsV1"], path)]
+    conflicts = [
+        (entry, path) for entry in others for path in sorted(moved) if fieldsets.contains(entry["fieldsV1"], path)
+    ]
     if conflicts and not force:
         raise _conflict(conflicts)
     taken = {path for _, path in conflicts}
@@ -135,7 +136,9 @@ def _owner(entry: Value) -> str:
 
 
 def _dropped(mine: Value, wanted: Mapping[fieldsets.Path, Any], others: Sequence[Value]) -> list[fieldsets.Path]:
-    """What this manager stated before, states no longer, and nobody else holds; whole items before what is in them."""
+    """Return what this manager no longer states and nobody else holds; whole items before what is in them."""
     before = set(fieldsets.paths_of(mine["fieldsV1"]))
-    held = (path for path in before - set(wanted) if not any(fieldsets.touches(each["fieldsV1"], path) for each in others))
+    held = (
+        path for path in before - set(wanted) if not any(fieldsets.touches(each["fieldsV1"], path) for each in others)
+    )
     return sorted(held, key=len)

@@ -46,7 +46,7 @@ class Reading:
 
 
 def target(path: str) -> Target:
-    """What a path names; raises Refused (404)."""
+    """Return what a path names; raises Refused (404)."""
     match path.strip("/").split("/"):
         case ["api", version, *rest]:
             return _resource("", version, rest)
@@ -70,13 +70,19 @@ def _named(group: str, version: str, plural: str, namespace: str, more: list[str
     kind = kinds.by_path().get((group, version, plural))
     name, subresource, *beyond = [*more, "", ""][: max(2, len(more))]
     known = kind is not None and (not subresource or subresource in kind.subresources)
-    if kind is None or not known or beyond or (name and kind.namespaced and not namespace) or (namespace and not kind.namespaced):
+    if (
+        kind is None
+        or not known
+        or beyond
+        or (name and kind.namespaced and not namespace)
+        or (namespace and not kind.namespaced)
+    ):
         raise status.no_such_path()
     return Target(kind=kind, namespace=namespace, name=name, subresource=subresource)
 
 
 def reading(query: Mapping[str, str]) -> Reading:
-    """The options of a GET of a collection."""
+    """Return the options of a GET of a collection."""
     found = Reading(
         watch=flag(query, "watch"),
         label_selector=query.get("labelSelector", ""),
@@ -123,11 +129,13 @@ def _watch_causes(asked: Reading) -> list[status.Cause]:
 
 
 def revision(text: str) -> int | None:
-    """A resourceVersion that was sent; None for none."""
+    """Return a resourceVersion that was sent; None for none."""
     if not text:
         return None
     if not text.isascii() or not text.isdigit():
-        raise status.bad_request(f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise status.bad_request(
+            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
     return int(text)
 
 
@@ -141,12 +149,12 @@ def _match(text: str) -> Match:
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """A boolean option; present without a value means yes."""
+    """Return a boolean option; present without a value means yes."""
     return name in query and query[name].lower() not in {"0", "false"}
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:
-    """A whole number option; raises Refused (400)."""
+    """Return a whole number option; raises Refused (400)."""
     text = query.get(name, "")
     if not text:
         return None

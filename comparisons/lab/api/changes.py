@@ -1,7 +1,7 @@
 """What an update may not change, and what it takes from the stored object whatever it says.
 
-``keep`` restores what clients do not own (uid, status outside of ``/status``, a service's address); ``check`` names changes that are refused.
-Rules: the strategies in k8s.io/kubernetes/pkg/registry.
+``keep`` restores what clients do not own (uid, status outside of ``/status``, a service's address); ``check`` names
+changes that are refused. Rules: the strategies in k8s.io/kubernetes/pkg/registry.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +12,20 @@ from comparisons.lab.api import kinds, status
 Value = dict[str, Any]
 Causes = Iterator[status.Cause]
 
-_SERVER_OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "generateName")
+_SERVER_OWNED = (
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "namespace",
+    "generateName",
+)
 IMMUTABLE = "field is immutable"
 
 
 def keep(kind: kinds.Kind, old: Value, new: Value, subresource: str) -> Value:
-    """The new object with the parts that this request cannot change taken from the old one."""
+    """Return the new object with the parts that this request cannot change taken from the old one."""
     if subresource == "status":
         status_metadata = {**old["metadata"], **_status_metadata(new["metadata"])}
         return {**old, "metadata": status_metadata, "status": new.get("status", {})}
@@ -42,7 +50,7 @@ _ADDRESS_FIELDS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 
 
 def _addresses(old: Value, new: Value) -> Value:
-    """An update that does not speak of a service's addresses keeps them."""
+    """Keep a service's addresses over an update that does not speak of them."""
     if new["spec"].get("type") == "ExternalName":
         return new
     said = {key: value for key, value in new["spec"].items() if value not in ("", [])}
@@ -50,7 +58,7 @@ def _addresses(old: Value, new: Value) -> Value:
 
 
 def check(kind: kinds.Kind, old: Value, new: Value) -> list[status.Cause]:
-    """The changes that are refused."""
+    """Return the changes that are refused."""
     causes = list(_finalizers(old["metadata"], new["metadata"]))
     return causes + list(BY_KIND.get(kind, _anything)(old, new))
 

@@ -152,7 +152,9 @@ def _slice_endpoints(value: Value, _now_wall_ns: int) -> str:
 
 
 def _last_seen(event: Value, now_wall_ns: int) -> str:
-    return durations.since(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"], now_wall_ns)
+    return durations.since(
+        event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"], now_wall_ns
+    )
 
 
 def _first_seen(event: Value, now_wall_ns: int) -> str:
@@ -263,7 +265,12 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
         AGE,
     ),
     kinds.CONFIG_MAP: (NAME, Column(name="Data", cell=_entries, type="integer"), AGE),
-    kinds.SECRET: (NAME, Column(name="Type", cell=_at("type")), Column(name="Data", cell=_entries, type="integer"), AGE),
+    kinds.SECRET: (
+        NAME,
+        Column(name="Type", cell=_at("type")),
+        Column(name="Data", cell=_entries, type="integer"),
+        AGE,
+    ),
     kinds.LEASE: (NAME, Column(name="Holder", cell=_at("spec", "holderIdentity", default="")), AGE),
     kinds.ENDPOINT_SLICE: (
         NAME,
@@ -288,5 +295,5 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
 
 
 def of(kind: kinds.Kind) -> tuple[Column, ...]:
-    """The columns of a kind."""
+    """Return the columns of a kind."""
     return BY_KIND.get(kind, GENERIC)

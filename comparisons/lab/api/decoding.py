@@ -1,8 +1,8 @@
 """A request's body -> an object of the right shape; what does not fit is a 400, a 415 or a warning, never a traceback.
 
-Unknown fields are dropped, as the real server does, and reported as ``fieldValidation`` asks: Strict refuses, Warn (the default)
-adds a warning, Ignore is silent. Nulls, and lists and maps without entries, are dropped: to Go they are zero values.
-Leaves out values (``validation``) and defaults (``defaulting``).
+Unknown fields are dropped, as the real server does, and reported as ``fieldValidation`` asks: Strict refuses, Warn
+(the default) adds a warning, Ignore is silent. Nulls, and lists and maps without entries, are dropped: to Go they are
+zero values. Leaves out values (``validation``) and defaults (``defaulting``).
 """
 
 import dataclasses
@@ -49,7 +49,9 @@ def parse(body: bytes, media_type: str) -> Any:
     try:
         return _yaml(body) if media_type == YAML else msgspec.json.decode(body)
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise status.bad_request(f"the object provided is unrecognized: couldn't get version/kind; {media_type} parse error: {error}") from error
+        raise status.bad_request(
+            f"the object provided is unrecognized: couldn't get version/kind; {media_type} parse error: {error}"
+        ) from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -83,7 +85,13 @@ def mapping(body: bytes, media_type: str) -> dict[str, Any]:
 def decode(value: dict[str, Any], kind: kinds.Kind, validation: FieldValidation) -> Decoded:
     """Shapes plain values as an object of that kind; raises Refused."""
     _check_kind(value, kind)
-    return shaped({**value, "apiVersion": kind.api_version, "kind": kind.kind}, kind.shape, kind.kind, kind.api_version, validation)
+    return shaped(
+        {**value, "apiVersion": kind.api_version, "kind": kind.kind},
+        kind.shape,
+        kind.kind,
+        kind.api_version,
+        validation,
+    )
 
 
 def _check_kind(value: dict[str, Any], kind: kinds.Kind) -> None:
@@ -94,7 +102,7 @@ def _check_kind(value: dict[str, Any], kind: kinds.Kind) -> None:
 
 
 def shaped(value: dict[str, Any], shape: str, kind: str, api_version: str, validation: FieldValidation) -> Decoded:
-    """Keeps what the shape knows; raises Refused for wrong types, and for unknown fields under Strict."""
+    """Keep what the shape knows; raises Refused for wrong types, and for unknown fields under Strict."""
     unknown: list[str] = []
     where = f'{kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind}'
     try:
@@ -113,7 +121,11 @@ def _struct(value: dict[str, Any], shape: str, path: str, unknown: list[str], de
     unknown += [f'unknown field "{_join(path, key)}"' for key in value if key not in known]
     kept = ((key, known[key], item) for key, item in value.items() if key in known and item is not None)
     made = {key: _field(item, field, _join(path, key), unknown, depth + 1) for key, field, item in kept}
-    return {key: item for key, item in made.items() if item or not isinstance(item, list | dict) or shapes.is_struct(known[key].kind)}
+    return {
+        key: item
+        for key, item in made.items()
+        if item or not isinstance(item, list | dict) or shapes.is_struct(known[key].kind)
+    }
 
 
 def _field(value: Any, field: shapes.Field, path: str, unknown: list[str], depth: int) -> Any:
@@ -134,7 +146,7 @@ def _value(value: Any, kind: str, path: str, unknown: list[str], depth: int) -> 
     return _scalar(value, kind, path)
 
 
-def _scalar(value: Any, kind: str, path: str) -> Any:
+def _scalar(value: Any, kind: str, path: str) -> Any:  # noqa: PLR0911  # one line a type
     match kind:
         case "string":
             return _expect(value, str, path, kind)

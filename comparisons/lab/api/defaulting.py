@@ -1,7 +1,7 @@
-"""What the real server fills in when a field is not said: k8s.io/kubernetes/pkg/apis/*/v1/defaults.go, for the served kinds.
+"""What the real server fills in when a field is not said.
 
-Works on an object that nobody else holds yet, and changes it in place.
-Leaves out what needs the cluster's state (a service's address): ``addresses``.
+As k8s.io/kubernetes/pkg/apis/*/v1/defaults.go. Works on an object that nobody else holds yet, and changes it in
+place. Leaves out what needs the cluster's state (a service's address): ``addresses``.
 """
 
 import base64
@@ -14,7 +14,7 @@ Value = dict[str, Any]
 
 
 def fill(kind: kinds.Kind, value: Value) -> None:
-    """Sets every default of the kind."""
+    """Set every default of the kind."""
     rule = BY_KIND.get(kind)
     if rule is not None:
         rule(value)
@@ -33,7 +33,7 @@ def _pod(value: Value) -> None:
 
 
 def pod_spec(spec: Value) -> None:
-    """The defaults that pods and pod templates share."""
+    """Set the defaults that pods and pod templates share."""
     if "serviceAccount" in spec:
         _set(spec, serviceAccountName=spec["serviceAccount"])
     if "serviceAccountName" in spec:

@@ -1,7 +1,6 @@
-"""What is served, said in the three ways that clients ask: ``/api`` and ``/apis``, resource lists, and aggregated discovery.
+"""What is served, said in the three ways that clients ask: groups, resource lists, and aggregated discovery.
 
-``kubectl`` 1.36 asks for the aggregated form and falls back to the others.
-Leaves out OpenAPI: ``openapi``.
+``kubectl`` 1.36 asks for the aggregated form and falls back to the others. Leaves out OpenAPI: ``openapi``.
 """
 
 from collections.abc import Sequence
@@ -35,12 +34,12 @@ _SUBRESOURCE_VERBS = {"log": ["get"], "binding": ["create"], "eviction": ["creat
 
 
 def groups() -> list[str]:
-    """The named groups, in the order of the table."""
+    """Return the named groups, in the order of the table."""
     return list(dict.fromkeys(kind.group for kind in kinds.GROUPED))
 
 
 def api_versions(address: str) -> Value:
-    """``/api``."""
+    """Return what ``/api`` says."""
     client = {"clientCIDR": "0.0.0.0/0", "serverAddress": address}
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [client]}
 
@@ -94,9 +93,14 @@ def _verbs(subresource: str) -> list[str]:
 
 
 def aggregated(*, core: bool) -> Value:
-    """The v2 form, of ``/api`` (the core group) or ``/apis`` (all others)."""
+    """Return the v2 form, of ``/api`` (the core group) or ``/apis`` (all others)."""
     names = [""] if core else groups()
-    return {"kind": AGGREGATED, "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": [_item(name) for name in names]}
+    return {
+        "kind": AGGREGATED,
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": [_item(name) for name in names],
+    }
 
 
 def _item(group: str) -> Value:

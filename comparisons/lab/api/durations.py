@@ -1,4 +1,7 @@
-"""Ages as ``kubectl`` users know them: ``90s``, ``2m5s``, ``3h``, ``5d2h``. After k8s.io/apimachinery/pkg/util/duration."""
+"""Ages as ``kubectl`` users know them: ``90s``, ``2m5s``, ``3h``, ``5d2h``.
+
+After k8s.io/apimachinery/pkg/util/duration.
+"""
 
 from comparisons.lab import clock
 
@@ -12,7 +15,7 @@ def since(moment: str | None, now_wall_ns: int) -> str:
 
 
 def human(seconds: int) -> str:  # noqa: PLR0911  # one line a range, as in the original
-    """A duration in at most two units."""
+    """Return a duration in at most two units."""
     seconds = max(0, seconds)
     if seconds < 2 * MINUTE:
         return f"{seconds}s"

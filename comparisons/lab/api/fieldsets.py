@@ -1,8 +1,9 @@
 """Sets of fields: which fields an object has, and the ``FieldsV1`` form in which ``managedFields`` keeps them.
 
-A path is a tuple of elements as FieldsV1 spells them: ``f:spec``, ``k:{"name":"c"}``, ``v:"x"``. A set is a nested dict, in which a member is
-a node without children, or one with the child ".". Rules: sigs.k8s.io/structured-merge-diff. Leaves out who owns what: ``managing``,
-and the membership of a map or list as such (".": {}) for whoever created it.
+A path is a tuple of elements as FieldsV1 spells them: ``f:spec``, ``k:{"name":"c"}``, ``v:"x"``. A set is a nested
+dict, in which a member is a node without children, or one with the child ".". Rules:
+sigs.k8s.io/structured-merge-diff. Leaves out who owns what: ``managing``, and the membership of a map or list as such
+(".": {}) for whoever created it.
 """
 
 import json
@@ -104,7 +105,7 @@ def touches(trie: Trie, path: Path) -> bool:
 
 
 def add(trie: Trie, path: Path) -> None:
-    """Makes the path a member, in place."""
+    """Make the path a member, in place."""
     node, fresh = trie, True
     for part in path:
         if not node and not fresh:
@@ -116,7 +117,7 @@ def add(trie: Trie, path: Path) -> None:
 
 
 def remove(trie: Trie, path: Path) -> None:
-    """Makes the path no member, in place; what is below it stays."""
+    """Make the path no member, in place; what is below it stays."""
     chain = [trie]
     for part in path:
         child = chain[-1].get(part)
@@ -136,7 +137,7 @@ def remove(trie: Trie, path: Path) -> None:
 
 
 def trie_of(paths: Iterator[Path] | set[Path]) -> Trie:
-    """A set as FieldsV1."""
+    """Return a set as FieldsV1."""
     made: Trie = {}
     for path in paths:
         add(made, path)
@@ -144,7 +145,7 @@ def trie_of(paths: Iterator[Path] | set[Path]) -> Trie:
 
 
 def paths_of(trie: Trie, above: Path = ()) -> Iterator[Path]:
-    """The members of a set."""
+    """Return the members of a set."""
     for part, below in trie.items():
         if part != SELF:
             if not below or SELF in below:

@@ -1,7 +1,7 @@
 """The table of kinds: what discovery lists and what a path may name.
 
-Short names and categories are those of the real server, since people type them. ``shape`` is the type in ``shapes.json``.
-Leaves out what a kind *does*: ``behaviour`` has that.
+Short names and categories are those of the real server, since people type them. ``shape`` is the type in
+``shapes.json``. Leaves out what a kind *does*: ``behaviour`` has that.
 """
 
 import dataclasses
@@ -77,7 +77,9 @@ CONFIG_MAP = _core("ConfigMap", "configmaps", short=("cm",))
 SECRET = _core("Secret", "secrets")
 EVENT = _core("Event", "events", short=("ev",), shape="CoreV1Event")
 ENDPOINT_SLICE = _group("discovery.k8s.io", "EndpointSlice", "endpointslices", generation=True)
-DEPLOYMENT = _group("apps", "Deployment", "deployments", short=("deploy",), subresources=("status", "scale"), **_WORKLOAD)
+DEPLOYMENT = _group(
+    "apps", "Deployment", "deployments", short=("deploy",), subresources=("status", "scale"), **_WORKLOAD
+)
 REPLICA_SET = _group("apps", "ReplicaSet", "replicasets", short=("rs",), subresources=("status", "scale"), **_WORKLOAD)
 DAEMON_SET = _group("apps", "DaemonSet", "daemonsets", short=("ds",), subresources=("status",), **_WORKLOAD)
 JOB = _group("batch", "Job", "jobs", subresources=("status",), **_WORKLOAD)

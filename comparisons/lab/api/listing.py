@@ -15,9 +15,10 @@ from comparisons.lab.api import asking, kinds, selector, status, store
 Value = dict[str, Any]
 
 CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or "
-    "use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an "
-    "inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
 )
 
 
@@ -98,7 +99,7 @@ def _parse(token: str) -> _Token:
 
 
 def body(kind: kinds.Kind, found: Page) -> Value:
-    """The page as a ``List`` object. Items carry no kind of their own, as on the real server."""
+    """Return the page as a ``List`` object. Items carry no kind of their own, as on the real server."""
     metadata: Value = {"resourceVersion": str(found.revision)}
     if found.token:
         metadata |= {"continue": found.token, "remainingItemCount": found.remaining}

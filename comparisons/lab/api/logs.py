@@ -1,6 +1,7 @@
 """``pods/log``: passed on to the log server that the pod's node names in its annotation ``ipseity.io/lab-kubelet``.
 
-The node serves ``GET /containerLogs/<namespace>/<pod>/<container>`` with kubelet's query (follow, tailLines, previous...).
+The node serves ``GET /containerLogs/<namespace>/<pod>/<container>`` with kubelet's query (follow, tailLines,
+previous...).
 """
 
 import dataclasses
@@ -39,12 +40,12 @@ class Logs:
         meta = pod["metadata"]
         node_name = pod["spec"].get("nodeName", "")
         if not node_name:
-            raise status.bad_request(f'pod {meta["name"]} does not have a host assigned')
+            raise status.bad_request(f"pod {meta['name']} does not have a host assigned")
         node = self.rules.get(kinds.NODE, ("", node_name))
         base = (node["metadata"].get("annotations") or {}).get(KUBELET)
         if not base:
             raise status.unavailable(f"node {node_name} has no annotation {KUBELET}: nothing there serves logs")
-        return f'{base.rstrip("/")}/containerLogs/{meta["namespace"]}/{meta["name"]}/{container}'
+        return f"{base.rstrip('/')}/containerLogs/{meta['namespace']}/{meta['name']}/{container}"
 
 
 def _container(pod: Value, wanted: str) -> str:

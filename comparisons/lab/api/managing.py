@@ -1,14 +1,15 @@
 """Who owns which fields: ``metadata.managedFields``, kept up at every write.
 
-A write that changes a field takes it from those who owned it. Entries are replaced, never changed in place, since objects are shared.
-Leaves out conflicts: ``applying``. Status writes own apart from others (``subresource``), as on the real server.
+A write that changes a field takes it from those who owned it. Entries are replaced, never changed in place, since
+objects are shared. Leaves out conflicts: ``applying``. Status writes own apart from others (``subresource``), as on
+the real server.
 """
 
 import copy
 import dataclasses
 from typing import Any
 
-from comparisons.lab.api import fieldsets, kinds
+from comparisons.lab.api import change, fieldsets, kinds
 
 Value = dict[str, Any]
 
@@ -33,27 +34,24 @@ class Manager:
         return said == (self.name, self.operation, self.api_version, self.subresource)
 
     def entry(self, trie: fieldsets.Trie, now: str) -> Value:
-        """An entry with these fields."""
+        """Return an entry with these fields."""
         head = {"manager": self.name, "operation": self.operation, "apiVersion": self.api_version, "time": now}
         made = {**head, "fieldsType": "FieldsV1", "fieldsV1": trie}
         return made | ({"subresource": self.subresource} if self.subresource else {})
 
 
-def record(kind: kinds.Kind, old: Value | None, new: Value, manager: str, now: str, subresource: str) -> None:
-    """Gives the manager what it changed; sets ``managedFields`` of ``new``."""
+def record(kind: kinds.Kind, old: Value | None, new: Value, write: change.Change) -> None:
+    """Give the manager what it changed; sets ``managedFields`` of ``new``."""
     changed, removed = _difference(kind, old, new)
     said = new["metadata"].get("managedFields")
     if said is None:
         said = (old or {"metadata": {}})["metadata"].get("managedFields") or []
     present = [entry for entry in said if entry.get("fieldsV1")]
-    who = Manager(name=manager, operation=UPDATE, api_version=kind.api_version, subresource=_scope(subresource))
+    subresource = write.subresource if write.subresource in {"status", "scale"} else ""
+    who = Manager(name=write.manager, operation=UPDATE, api_version=kind.api_version, subresource=subresource)
     if changed or removed:
-        present = _handed_over(present, who, changed, removed, now)
+        present = _handed_over(present, who, changed, removed, write.time)
     _set(new, present)
-
-
-def _scope(subresource: str) -> str:
-    return subresource if subresource in {"status", "scale"} else ""
 
 
 def _set(value: Value, entries: list[Value]) -> None:
@@ -87,7 +85,7 @@ def _handed_over(
 
 
 def without(entry: Value, paths: set[fieldsets.Path]) -> Value:
-    """An entry that does not own these paths; the same one if it never did."""
+    """Return an entry that does not own these paths; the same one if it never did."""
     held = [path for path in paths if fieldsets.contains(entry["fieldsV1"], path)]
     if not held:
         return entry

@@ -8,7 +8,7 @@ Value = dict[str, Any]
 
 
 def merged(shape: str, live: Value, stated: Value) -> Value:
-    """The object with every stated field as stated; the rest stays."""
+    """Return the object with every stated field as stated; the rest stays."""
     known = shapes.fields(shape)
     result = dict(live)
     for name, value in stated.items():
@@ -46,7 +46,7 @@ def _items(field: shapes.Field, live: list[Any], stated: list[Any]) -> list[Any]
 
 
 def pruned(shape: str, value: Value, paths: list[fieldsets.Path]) -> Value:
-    """The object without the fields at these paths."""
+    """Return the object without the fields at these paths."""
     for path in paths:
         value = _without(shapes.fields(shape), value, path)
     return value

@@ -1,7 +1,8 @@
 """As much OpenAPI as ``kubectl`` asks for before it sends an object: which verbs know ``fieldValidation``.
 
-With it, ``kubectl`` leaves validation to the server. For a ``List`` it insists on version 2, and skips what is not defined there; the
-server then validates each item. Leaves out definitions and descriptions, so ``kubectl explain`` has nothing to say.
+With it, ``kubectl`` leaves validation to the server. For a ``List`` it insists on version 2, and skips what is not
+defined there; the server then validates each item. Leaves out definitions and descriptions, so ``kubectl explain``
+has nothing to say.
 """
 
 import functools
@@ -35,7 +36,7 @@ PROTOBUF_2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
 def _version_2(accept: str) -> web.Response:
-    """A document that defines nothing."""
+    """Return a document that defines nothing."""
     if PROTOBUF_2 not in accept:
         return answers.respond({"swagger": "2.0", "info": _INFO, "paths": {}, "definitions": {}})
     info = _text(1, _INFO["title"]) + _text(2, _INFO["version"])
@@ -44,7 +45,7 @@ def _version_2(accept: str) -> web.Response:
 
 
 def _text(number: int, text: str) -> bytes:
-    """A protobuf field with a short text."""
+    """Return a protobuf field with a short text."""
     return bytes([number << 3 | 2, len(text)]) + text.encode()
 
 
@@ -70,7 +71,9 @@ def document(group: str) -> Value:
 
 
 def _paths(kind: kinds.Kind) -> Value:
-    collection = f"{kind.root}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{kind.root}/{kind.plural}"
+    collection = (
+        f"{kind.root}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{kind.root}/{kind.plural}"
+    )
     return {
         collection: {"post": _operation(kind, "post")},
         collection + "/{name}": {verb: _operation(kind, verb) for verb in ("put", "patch")},
@@ -81,4 +84,9 @@ def _operation(kind: kinds.Kind, verb: str) -> Value:
     names = ("dryRun", "fieldManager", "fieldValidation", *(("force",) if verb == "patch" else ()))
     parameters = [{"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in names]
     said = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    return {"parameters": parameters, "responses": {}, "x-kubernetes-action": verb, "x-kubernetes-group-version-kind": said}
+    return {
+        "parameters": parameters,
+        "responses": {},
+        "x-kubernetes-action": verb,
+        "x-kubernetes-group-version-kind": said,
+    }

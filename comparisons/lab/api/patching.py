@@ -28,7 +28,7 @@ class PatchType(enum.StrEnum):
 
 
 def patch_type(media_type: str) -> PatchType:
-    """The form of a PATCH; raises Refused (415)."""
+    """Return the form of a PATCH; raises Refused (415)."""
     try:
         return PatchType(media_type)
     except ValueError as error:
@@ -36,7 +36,7 @@ def patch_type(media_type: str) -> PatchType:
 
 
 def patched(form: PatchType, shape: str, original: Value, body: bytes) -> Value:
-    """The object after the patch; raises Refused."""
+    """Return the object after the patch; raises Refused."""
     if form is PatchType.JSON:
         return _json(original, body)
     patch = decoding.mapping(body, decoding.JSON)
@@ -57,8 +57,16 @@ def _json(original: Value, body: bytes) -> Value:
         raise status.too_large(MAX_OPERATIONS)
     try:
         changed: Value = jsonpatch.apply_patch(copy.deepcopy(original), operations, in_place=True)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, AttributeError) as error:
-        raise status.Refused(422, "Invalid", f"the server rejected our request due to an error in our request: {error}") from error
+    except (
+        jsonpatch.JsonPatchException,
+        jsonpointer.JsonPointerException,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:
+        raise status.Refused(
+            422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
+        ) from error
     if not isinstance(changed, dict):
         raise status.bad_request("the patch leaves no object")
     return changed

@@ -16,12 +16,14 @@ def ready(pod: Value, _now_wall_ns: int) -> str:
     spec = pod["spec"]
     sidecars = {each["name"] for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"}
     found = sum(bool(each.get("ready")) for each in status.get("containerStatuses") or ())
-    found += sum(bool(each.get("ready")) for each in status.get("initContainerStatuses") or () if each["name"] in sidecars)
+    found += sum(
+        bool(each.get("ready")) for each in status.get("initContainerStatuses") or () if each["name"] in sidecars
+    )
     return f"{found}/{len(spec['containers']) + len(sidecars)}"
 
 
 def state(pod: Value, _now_wall_ns: int) -> str:
-    """The phase, or the reason why it is not simply that."""
+    """Return the phase, or the reason why it is not simply that."""
     status = pod.get("status") or {}
     phase = status.get("phase", "Pending")
     if "deletionTimestamp" in pod["metadata"] and phase not in {"Succeeded", "Failed"}:
@@ -74,7 +76,7 @@ def restarts(pod: Value, now_wall_ns: int) -> str:
 
 
 def ip(pod: Value, _now_wall_ns: int) -> str:
-    """The first address."""
+    """Return the first address."""
     return (pod.get("status") or {}).get("podIP") or "<none>"
 
 

@@ -1,6 +1,7 @@
 """Whether a pod's spec is possible: containers, their names, ports, variables, mounts and policies.
 
-Apart from ``validation`` because pods and five kinds of template share it. Rules: k8s.io/kubernetes/pkg/apis/core/validation.
+Apart from ``validation`` because pods and five kinds of template share it. Rules:
+k8s.io/kubernetes/pkg/apis/core/validation.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ MAX_PORT = 65535
 
 
 def spec(pod: Value, path: str) -> Causes:
-    """The causes that make this pod spec impossible."""
+    """Return the causes that make this pod spec impossible."""
     yield from _one_of(pod.get("restartPolicy", "Always"), RESTART_POLICIES, f"{path}.restartPolicy")
     yield from _one_of(pod.get("dnsPolicy", "ClusterFirst"), DNS_POLICIES, f"{path}.dnsPolicy")
     yield from _account(pod, path)
@@ -104,7 +105,7 @@ def _probe(probe: Value, path: str) -> Causes:
 
 
 def port_number(number: int, path: str) -> Causes:
-    """A port from 1 to 65535."""
+    """Check a port: from 1 to 65535."""
     if not 0 < number <= MAX_PORT:
         yield status.bad(path, number, f"must be between 1 and {MAX_PORT}, inclusive")
 

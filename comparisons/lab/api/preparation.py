@@ -15,7 +15,7 @@ _SERVER_OWNED = ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVer
 
 
 def metadata(said: Value, namespace: str, now_wall_ns: int, kind: kinds.Kind) -> Value:
-    """The client's metadata with the server's."""
+    """Return the client's metadata with the server's."""
     kept = {key: value for key, value in said.items() if key not in _SERVER_OWNED}
     kept |= {"namespace": namespace} if namespace else {}
     kept |= {"generation": 1} if kind.generation else {}
@@ -23,7 +23,7 @@ def metadata(said: Value, namespace: str, now_wall_ns: int, kind: kinds.Kind) ->
 
 
 def fresh(kind: kinds.Kind, value: Value) -> None:
-    """Takes away a status that a client sent, and gives a Job what ties it to its pods."""
+    """Take away a status that a client sent, and gives a Job what ties it to its pods."""
     if "status" in kind.subresources and kind is not kinds.NODE:
         value.pop("status", None)
     if kind is kinds.JOB:

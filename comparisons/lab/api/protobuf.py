@@ -1,7 +1,8 @@
 """A protobuf body -> plain values: what ``kubectl create`` and other Go clients send without asking first.
 
-The field numbers are in ``wire.json``, written by ``tests/contract/kubernetes_api/wire_source.py`` from kubectl's own type tags. Only
-reading: answers are JSON, which every client's Accept header admits. The envelope is k8s.io/apimachinery's ``runtime.Unknown``.
+The field numbers are in ``wire.json``, written by ``tests/contract/kubernetes_api/wire_source.py`` from kubectl's own
+type tags. Only reading: answers are JSON, which every client's Accept header admits. The envelope is
+k8s.io/apimachinery's ``runtime.Unknown``.
 """
 
 import base64
@@ -37,16 +38,22 @@ def _messages() -> dict[str, dict[str, _Row]]:
 
 
 def decode(body: bytes) -> Value:
-    """The object in an envelope; raises Refused (400)."""
+    """Return the object in an envelope; raises Refused (400)."""
     try:
-        if not body.startswith(MAGIC):
-            raise _Malformed("provided data does not appear to be a protobuf message, expected prefix k8s")
-        envelope = _message(body[len(MAGIC) :], "envelope", 0)
+        envelope = _message(_unwrapped(body), "envelope", 0)
         said = envelope.get("typeMeta", {})
-        shape = _messages()["roots"].get(f"{said.get('apiVersion')}/{said.get('kind')}") or _anywhere(said.get("kind", ""))
+        shape = _messages()["roots"].get(f"{said.get('apiVersion')}/{said.get('kind')}") or _anywhere(
+            said.get("kind", "")
+        )
         return {**_message(base64.b64decode(envelope.get("raw", "")), str(shape), 0), **said}
     except (_Malformed, struct.error, IndexError, UnicodeDecodeError, OverflowError, OSError, ValueError) as error:
         raise status.bad_request(f"the object provided is unrecognized: protobuf parse error: {error}") from error
+
+
+def _unwrapped(body: bytes) -> bytes:
+    if not body.startswith(MAGIC):
+        raise _Malformed("provided data does not appear to be a protobuf message, expected prefix k8s")
+    return body[len(MAGIC) :]
 
 
 def _anywhere(kind: str) -> str:
@@ -115,7 +122,7 @@ def _value(raw: int | bytes, kind: str, depth: int) -> Any:  # noqa: PLR0911  # 
 
 
 def _time(parts: dict[int, int | bytes]) -> str | None:
-    """A moment; the zero time of Go is an empty message."""
+    """Return a moment; the zero time of Go is an empty message."""
     if not parts:
         return None
     at_wall_ns = _signed(parts.get(1, 0)) * 10**9 + _signed(parts.get(2, 0))
@@ -138,7 +145,7 @@ FIXED64 = 1
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """(number, value) of each field, in order."""
+    """Return (number, value) of each field, in order."""
     place = 0
     while place < len(data):
         key, place = _varint(data, place)

@@ -1,6 +1,7 @@
 """The quality-of-service class of a pod, which names the cgroup that its containers are in.
 
-After k8s.io/kubernetes/pkg/apis/core/helper/qos. Amounts are compared as written: ``1`` and ``1000m`` count as different.
+After k8s.io/kubernetes/pkg/apis/core/helper/qos. Amounts are compared as written: ``1`` and ``1000m`` count as
+different.
 """
 
 from typing import Any

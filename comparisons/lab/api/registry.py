@@ -1,8 +1,8 @@
 """What create, update and delete mean: names, identity, defaults, validation, generations, finalizers, grace.
 
-Every write goes through here; HTTP is not known here. Admission belongs between ``defaulting.fill`` and ``validation.check``, where
-the real server has it, in ``create`` and in ``update``.
-Leaves out how a change is stated (``patching``, ``applying``) and how it is read (``listing``, ``watching``).
+Every write goes through here; HTTP is not known here. Admission belongs between ``defaulting.fill`` and
+``validation.check``, where the real server has it, in ``create`` and in ``update``. Leaves out how a change is stated
+(``patching``, ``applying``) and how it is read (``listing``, ``watching``).
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from typing import Any
 from comparisons.lab import clock
 from comparisons.lab.api import (
     addresses,
+    change,
     changes,
     defaulting,
     kinds,
@@ -27,17 +28,6 @@ TERMINAL = ("Succeeded", "Failed")
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 GENERATED_NAME_TRIES = 8
 """k8s.io/apiserver/pkg/registry/generic/registry: maxNameGenerationCreateAttempts."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """Who changes, when, and whether for real."""
-
-    manager: str
-    now_wall_ns: int
-    dry_run: bool = False
-    applied: bool = False
-    """Whether the fields' owners were already worked out (server-side apply)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +56,15 @@ class Registry:
         self._ranges = ranges
 
     def get(self, kind: kinds.Kind, key: store.Key) -> Value:
-        """The stored object; raises Refused (404)."""
+        """Return the stored object; raises Refused (404)."""
         found = self.store.get(kind, key)
         if found is None:
             raise status.not_found(kind.group, kind.plural, key[1])
         return found
 
-    def create(self, kind: kinds.Kind, namespace: str, value: Value, change: Change) -> Value:
-        """Stores a new object; ``value`` becomes the registry's. Raises Refused."""
-        value["metadata"] = preparation.metadata(value.get("metadata") or {}, namespace, change.now_wall_ns, kind)
+    def create(self, kind: kinds.Kind, namespace: str, value: Value, write: change.Change) -> Value:
+        """Store a new object; ``value`` becomes the registry's. Raises Refused."""
+        value["metadata"] = preparation.metadata(value.get("metadata") or {}, namespace, write.now_wall_ns, kind)
         self._check_namespace(kind, namespace, value)
         self._name(kind, value["metadata"])
         key = (namespace, value["metadata"].get("name", ""))
@@ -84,9 +74,9 @@ class Registry:
         if self.store.get(kind, key) is not None:
             raise status.already_exists(kind.group, kind.plural, key[1])
         self._assign(kind, key, value)
-        if not change.applied:
-            managing.record(kind, None, value, change.manager, clock.rfc3339(change.now_wall_ns), "")
-        return self._put(kind, key, value, change)
+        if not write.applied:
+            managing.record(kind, None, value, write)
+        return self._put(kind, key, value, write)
 
     def _check_namespace(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
         if not kind.namespaced:
@@ -116,51 +106,52 @@ class Registry:
         if causes:
             raise status.invalid(kind.group, kind.kind, key[1], causes)
 
-    def update(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change, subresource: str = "") -> Value:
-        """Replaces an object; ``value`` becomes the registry's. Raises Refused."""
+    def update(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
+        """Replace an object; ``value`` becomes the registry's. Raises Refused."""
         old = self.get(kind, key)
         self.check_version(kind, key, old, value)
-        new = changes.keep(kind, old, value, subresource)
-        if subresource != "status":
+        new = changes.keep(kind, old, value, write.subresource)
+        if write.subresource != "status":
             defaulting.fill(kind, new)
             self._refuse_if(kind, key, changes.check(kind, old, new))
             self._assign(kind, key, new)
             self._refuse_if(kind, key, validation.check(kind, new))
-        return self.store_changed(kind, key, old, new, change, subresource)
+        return self.settle(kind, old, new, write)
 
-    def store_changed(self, kind: kinds.Kind, key: store.Key, old: Value, new: Value, change: Change, subresource: str) -> Value:
-        """Stores a checked new state, unless it is the old one; lets go of what was only held by its finalizers."""
+    def settle(self, kind: kinds.Kind, old: Value, new: Value, write: change.Change) -> Value:
+        """Store a checked new state, unless it is the old one; lets go of what was only held by its finalizers."""
+        key = (old["metadata"].get("namespace", ""), old["metadata"]["name"])
         new["metadata"].pop("resourceVersion", None)
-        if _unchanged(old, new, managed=change.applied):
+        if _unchanged(old, new, managed=write.applied):
             return old
-        if kind.generation and subresource != "binding" and not _same_spec(old, new):
+        if kind.generation and write.subresource != "binding" and not _same_spec(old, new):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        if not change.applied:
-            managing.record(kind, old, new, change.manager, clock.rfc3339(change.now_wall_ns), subresource)
+        if not write.applied:
+            managing.record(kind, old, new, write)
         if _released(new):
-            return self._remove(kind, key, new, change)
-        return self._put(kind, key, new, change)
+            return self._remove(kind, key, new, write)
+        return self._put(kind, key, new, write)
 
     def check_version(self, kind: kinds.Kind, key: store.Key, old: Value, new: Value) -> None:
-        """Refuses (409) a change of another object, or of another version, than the stored one."""
+        """Refuse (409) a change of another object, or of another version, than the stored one."""
         meta = new.setdefault("metadata", {})
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
             raise status.conflict(kind.group, kind.plural, key[1], _uid_differs(meta["uid"], old["metadata"]["uid"]))
         if meta.get("resourceVersion") not in (None, "", "0", old["metadata"]["resourceVersion"]):
             raise status.conflict(kind.group, kind.plural, key[1], status.OBJECT_MODIFIED)
 
-    def delete(self, kind: kinds.Kind, key: store.Key, removal: Removal, change: Change) -> Removed:
-        """Removes an object, or starts its graceful end; raises Refused."""
+    def delete(self, kind: kinds.Kind, key: store.Key, removal: Removal, write: change.Change) -> Removed:
+        """Remove an object, or starts its graceful end; raises Refused."""
         old = self.get(kind, key)
         self._check_preconditions(kind, key, old, removal)
         meta = old["metadata"]
         finalizers = _finalizers(meta.get("finalizers") or [], removal.propagation)
         grace_s = _grace(kind, old, removal.grace_s)
         held = finalizers or (old.get("spec") or {}).get("finalizers")
-        new = _deleting(kind, old, finalizers, grace_s, change.now_wall_ns)
+        new = _deleting(kind, old, finalizers, grace_s, write.now_wall_ns)
         if grace_s > 0 or held:
-            return Removed(value=self._put(kind, key, new, change) if new["metadata"] != meta else old, gone=False)
-        return Removed(value=self._remove(kind, key, new, change), gone=True)
+            return Removed(value=self._put(kind, key, new, write) if new["metadata"] != meta else old, gone=False)
+        return Removed(value=self._remove(kind, key, new, write), gone=True)
 
     def _check_preconditions(self, kind: kinds.Kind, key: store.Key, old: Value, removal: Removal) -> None:
         meta = old["metadata"]
@@ -168,18 +159,17 @@ class Registry:
             raise status.conflict(kind.group, kind.plural, key[1], _uid_differs(removal.uid, meta["uid"]))
         if removal.resource_version and removal.resource_version != meta["resourceVersion"]:
             asked, found = removal.resource_version, meta["resourceVersion"]
-            why = f"Precondition failed: ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {found}"
-            raise status.conflict(kind.group, kind.plural, key[1], why)
+            why = f"ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {found}"
+            raise status.conflict(kind.group, kind.plural, key[1], f"Precondition failed: {why}")
 
-    def _put(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change) -> Value:
-        if not change.dry_run:
+    def _put(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
+        if not write.dry_run:
             return self.store.put(kind, key, value)
         version = (self.store.get(kind, key) or {"metadata": {}})["metadata"].get("resourceVersion")
         return {**value, "metadata": value["metadata"] | ({"resourceVersion": version} if version else {})}
 
-    def _remove(self, kind: kinds.Kind, key: store.Key, value: Value, change: Change) -> Value:
-        return value if change.dry_run else self.store.remove(kind, key, value)
-
+    def _remove(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
+        return value if write.dry_run else self.store.remove(kind, key, value)
 
 
 def _uid_differs(asked: str, found: str) -> str:
@@ -207,7 +197,7 @@ def _released(value: Value) -> bool:
 
 
 def _finalizers(found: list[str], propagation: str | None) -> list[str]:
-    """The finalizers that the garbage collector needs for this propagation policy."""
+    """Return the finalizers that the garbage collector needs for this propagation policy."""
     if propagation is None:
         return found
     rest = [each for each in found if each not in {FOREGROUND, ORPHAN}]

@@ -1,6 +1,7 @@
-"""The verbs of the API on a resource: HTTP in, HTTP out, with the meaning left to ``registry``, ``listing`` and ``watching``.
+"""The verbs of the API on a resource: HTTP in, HTTP out.
 
-Leaves out subresources other than ``status``: ``subresources``.
+What they mean is left to ``registry``, ``listing`` and ``watching``. Leaves out subresources other than ``status``:
+``subresources``.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from comparisons.lab.api import (
     answers,
     applying,
     asking,
+    change,
     decoding,
     kinds,
     listing,
@@ -28,22 +30,24 @@ from comparisons.lab.api import (
 
 Value = dict[str, Any]
 
-FRESH_WAIT_S = 3.0
+FRESH_WAIT_S, FRESH_LOOKS = 3.0, 30
 """How long a list waits for a revision that has not been yet: k8s.io/apiserver/pkg/storage/cacher blockTimeout."""
 ACCOUNT_TRIES, ACCOUNT_PAUSE_S = 10, 0.1
 """How the ServiceAccount admission of the real server waits for a new namespace's default account."""
 PROPAGATION = ("Background", "Foreground", "Orphan")
 
 
-def change(request: web.Request) -> registry.Change:
+def write(request: web.Request, subresource: str = "") -> change.Change:
     """Who asks, as ``managedFields`` will say it: the fieldManager, else the program in User-Agent."""
     program = request.headers.get("User-Agent", "unknown").partition("/")[0]
     manager = request.query.get("fieldManager") or program
-    return registry.Change(manager=manager, now_wall_ns=clock.wall_ns(), dry_run=asking.dry_run(request.query))
+    return change.Change(
+        manager=manager, now_wall_ns=clock.wall_ns(), subresource=subresource, dry_run=asking.dry_run(request.query)
+    )
 
 
 async def body(request: web.Request) -> Value:
-    """The body as plain values; raises Refused."""
+    """Return the body as plain values; raises Refused."""
     media_type = request.content_type if "Content-Type" in request.headers else decoding.JSON
     if media_type not in decoding.BODIES:
         raise status.unsupported_media_type(decoding.BODIES)
@@ -92,10 +96,11 @@ class Resources:
         return answers.respond(tables.collection(target.kind, found, form, _included(request), clock.wall_ns()))
 
     async def _until(self, revision: int | None) -> None:
-        """Waits a little for a revision that is ahead: another writer may be about to make it."""
-        end = asyncio.get_running_loop().time() + FRESH_WAIT_S
-        while revision and revision > self.rules.store.revision and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(FRESH_WAIT_S / 30)
+        """Wait a little for a revision that is ahead: another writer may be about to make it."""
+        for _ in range(FRESH_LOOKS):
+            if revision is None or revision <= self.rules.store.revision:
+                return
+            await asyncio.sleep(FRESH_WAIT_S / FRESH_LOOKS)
 
     async def _watch(
         self, request: web.Request, target: asking.Target, asked: asking.Reading, form: answers.Form
@@ -120,7 +125,7 @@ class Resources:
         self._check_namespace(target, decoded.value)
         if kind is kinds.POD:
             await self._account(target.namespace, decoded.value)
-        made = self.rules.create(kind, target.namespace, decoded.value, change(request))
+        made = self.rules.create(kind, target.namespace, decoded.value, write(request))
         return self._object(request, kind, made, 201, decoded.warnings)
 
     def _check_namespace(self, target: asking.Target, value: Value) -> None:
@@ -130,11 +135,13 @@ class Resources:
             raise status.bad_request(message)
 
     async def _account(self, namespace: str, pod: Value) -> None:
-        """A pod needs its service account. The default one of a new namespace is waited for."""
+        """Check that the pod's service account exists. A new namespace's default one is waited for."""
         spec = pod.get("spec") or {}
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         for _ in range(ACCOUNT_TRIES if name == "default" else 1):
-            if self._known(kinds.SERVICE_ACCOUNT, (namespace, name)) or not self._known(kinds.NAMESPACE, ("", namespace)):
+            if self._known(kinds.SERVICE_ACCOUNT, (namespace, name)) or not self._known(
+                kinds.NAMESPACE, ("", namespace)
+            ):
                 return
             await asyncio.sleep(ACCOUNT_PAUSE_S)
         why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
@@ -153,8 +160,10 @@ class Resources:
         self._check_namespace(target, decoded.value)
         said = (decoded.value.get("metadata") or {}).get("name", target.name)
         if said != target.name:
-            raise status.bad_request(f"the name of the object ({said}) does not match the name on the URL ({target.name})")
-        changed = self.rules.update(kind, key, decoded.value, change(request), target.subresource)
+            raise status.bad_request(
+                f"the name of the object ({said}) does not match the name on the URL ({target.name})"
+            )
+        changed = self.rules.update(kind, key, decoded.value, write(request, target.subresource))
         return self._object(request, kind, changed, 200, decoded.warnings)
 
     async def _patch(self, request: web.Request, target: asking.Target) -> web.Response:
@@ -162,18 +171,18 @@ class Resources:
         content = await request.read()
         if form is patching.PatchType.APPLY_YAML:
             asked = applying.options(request.query)
-            done = applying.apply(self.rules, target, content, asked, change(request))
+            done = applying.apply(self.rules, target, content, asked, write(request, target.subresource))
             return self._object(request, target.kind, done.value, 201 if done.created else 200, done.warnings)
         kind, key = target.kind, (target.namespace, target.name)
         patched = patching.patched(form, kind.shape, self.rules.get(kind, key), content)
         decoded = decoding.decode(patched, kind, asking.field_validation(request.query))
-        changed = self.rules.update(kind, key, decoded.value, change(request), target.subresource)
+        changed = self.rules.update(kind, key, decoded.value, write(request, target.subresource))
         return self._object(request, kind, changed, 200, decoded.warnings)
 
     async def _delete(self, request: web.Request, target: asking.Target) -> web.Response:
         removal = await _removal(request)
         kind = target.kind
-        done = self.rules.delete(kind, (target.namespace, target.name), removal, change(request))
+        done = self.rules.delete(kind, (target.namespace, target.name), removal, write(request))
         if done.gone and not kind.returns_deleted:
             meta = done.value["metadata"]
             return answers.respond(status.success(status.named(kind.group, kind.plural, meta["name"], meta["uid"])))
@@ -184,7 +193,7 @@ class Resources:
             raise status.method_not_allowed()
         removal = await _removal(request)
         found = listing.page(self.rules.store, target, asking.reading(request.query))
-        who = change(request)
+        who = write(request)
         for item in found.items:
             meta = item["metadata"]
             self.rules.delete(target.kind, (meta.get("namespace", ""), meta["name"]), removal, who)

@@ -23,7 +23,7 @@ async def handle(objects: registry.Registry, request: web.Request, target: askin
     version = (wanted.get("metadata") or {}).get("resourceVersion")
     metadata = {**owner["metadata"], "resourceVersion": version or owner["metadata"]["resourceVersion"]}
     new = {**owner, "metadata": metadata, "spec": {**owner["spec"], "replicas": replicas}}
-    return answers.respond(scale(target.kind, objects.update(target.kind, key, new, resources.change(request), "scale")))
+    return answers.respond(scale(target.kind, objects.update(target.kind, key, new, resources.write(request, "scale"))))
 
 
 async def _wanted(request: web.Request, found: Value) -> Value:
@@ -35,7 +35,7 @@ async def _wanted(request: web.Request, found: Value) -> Value:
 
 
 def scale(kind: kinds.Kind, owner: Value) -> Value:
-    """The Scale of an object."""
+    """Return the Scale of an object."""
     meta = {key: owner["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
     labels = (owner["spec"].get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -1,7 +1,7 @@
 """Label and field selectors: text -> a predicate over objects.
 
-The grammar is k8s.io/apimachinery/pkg/labels: ``a=b, a==b, a!=b, a in (x,y), a notin (x,y), a, !a``. Field selectors know only ``=``,
-``==`` and ``!=``, and only the fields in FIELDS, as on the real server.
+The grammar is k8s.io/apimachinery/pkg/labels: ``a=b, a==b, a!=b, a in (x,y), a notin (x,y), a, !a``. Field selectors
+know only ``=``, ``==`` and ``!=``, and only the fields in FIELDS, as on the real server.
 """
 
 import dataclasses
@@ -31,7 +31,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "jobs": ("status.successful",),
     "replicasets": ("status.replicas",),
     "events": (
-        *(f"involvedObject.{part}" for part in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")),
+        *(
+            f"involvedObject.{part}"
+            for part in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+        ),
         *("reason", "reportingComponent", "source", "type"),
     ),
 }
@@ -57,7 +60,7 @@ class _Requirement:
 
 
 def labels(text: str) -> Predicate:
-    """A predicate for a label selector; raises Refused (400) if it cannot be read."""
+    """Return a predicate for a label selector; raises Refused (400) if it cannot be read."""
     requirements = [_requirement(part.strip(), text) for part in _COMMA.split(text) if part.strip()]
     return lambda value: all(r.admits(value["metadata"].get("labels") or {}) for r in requirements)
 
@@ -89,7 +92,7 @@ def _expression(expression: Mapping[str, Any], labels_: Mapping[str, str]) -> bo
 
 
 def fields(kind: kinds.Kind, text: str) -> Predicate:
-    """A predicate for a field selector; raises Refused (400) for a field that cannot be asked for."""
+    """Return a predicate for a field selector; raises Refused (400) for a field that cannot be asked for."""
     terms = list(_terms(kind, text))
     return lambda value: all((_look_up(value, path) == wanted) is equal for path, wanted, equal in terms)
 

@@ -1,4 +1,4 @@
-"""The HTTP side: one handler behind a token, that finds the resource a path names; refusals become ``Status``, never tracebacks.
+"""The HTTP side: one handler behind a token; refusals become ``Status``, never tracebacks.
 
 Leaves out what the verbs mean (``resources``, ``subresources``) and where the server listens (``app``).
 """
@@ -28,7 +28,7 @@ class Server:
     token: str
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
+        """Return the aiohttp application."""
         application = web.Application(client_max_size=BODY_LIMIT)
         application.router.add_route("*", "/{path:.*}", self._handle)
         return application
@@ -67,8 +67,8 @@ class Server:
             return await self.resources.one(request, target)
         return await self.resources.collection(request, target)
 
-    def _say(self, request: web.Request) -> web.Response | None:
-        """What the server says about itself; None for a resource's path."""
+    def _say(self, request: web.Request) -> web.Response | None:  # noqa: PLR0911  # one line a path
+        """Return what the server says about itself; None for a resource's path."""
         match request.path.strip("/").split("/"):
             case ["healthz" | "livez" | "readyz", *_]:
                 return web.Response(text="ok")
@@ -91,6 +91,8 @@ class Server:
         for wish in answers.accepted(request.headers.get("Accept", "")):
             if wish.parameters.get("as") == discovery.AGGREGATED and wish.parameters.get("v") == "v2":
                 response = answers.respond(discovery.aggregated(core=core))
-                response.headers["Content-Type"] = f"application/json;g=apidiscovery.k8s.io;v=v2;as={discovery.AGGREGATED}"
+                response.headers["Content-Type"] = (
+                    f"application/json;g=apidiscovery.k8s.io;v=v2;as={discovery.AGGREGATED}"
+                )
                 return response
         return answers.respond(discovery.api_versions(request.host) if core else discovery.api_groups())

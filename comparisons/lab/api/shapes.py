@@ -1,8 +1,8 @@
 """What an object may contain: field names, types, and how lists merge; from ``shapes.json`` and the tables below.
 
-``shapes.json`` is written by ``tests/contract/kubernetes_api/shapes_source.py`` from the official client's models. The models do
-not say how lists merge, so that is written here, from the ``patchMergeKey`` and ``listMapKey`` tags of k8s.io/api.
-Leaves out values: what is possible within a type is ``validation``'s.
+``shapes.json`` is written by ``tests/contract/kubernetes_api/shapes_source.py`` from the official client's models.
+The models do not say how lists merge, so that is written here, from the ``patchMergeKey`` and ``listMapKey`` tags of
+k8s.io/api. Leaves out values: what is possible within a type is ``validation``'s.
 """
 
 import dataclasses
@@ -111,7 +111,7 @@ def _source() -> dict[str, dict[str, str]]:
 
 @functools.cache
 def fields(shape: str) -> dict[str, Field]:
-    """The fields of a type; empty for a scalar or free-form value."""
+    """Return the fields of a type; empty for a scalar or free-form value."""
     return {name.rstrip("!"): _field(shape, name, kind) for name, kind in _source().get(shape, {}).items()}
 
 

@@ -1,7 +1,7 @@
 """Refusals as Kubernetes words them: an exception here, a ``Status`` object on the wire.
 
-Why here: clients decide by ``code`` and ``reason`` (``kubectl`` prints ``message``), so both must be as the real server's.
-Messages follow k8s.io/apimachinery/pkg/api/errors.
+Why here: clients decide by ``code`` and ``reason`` (``kubectl`` prints ``message``), so both must be as the real
+server's. Messages follow k8s.io/apimachinery/pkg/api/errors.
 """
 
 import dataclasses
@@ -23,22 +23,22 @@ class Cause:
 
 
 def required(field: str, detail: str = "") -> Cause:
-    """A field that must be there is not."""
+    """Say that a field must be there and is not."""
     return Cause(field=field, reason="FieldValueRequired", message=_with("Required value", detail))
 
 
 def bad(field: str, value: object, detail: str) -> Cause:
-    """A field's value is not possible."""
+    """Say that a field's value is not possible."""
     return Cause(field=field, reason="FieldValueInvalid", message=f"Invalid value: {json.dumps(value)}: {detail}")
 
 
 def forbidden_field(field: str, detail: str) -> Cause:
-    """A field may not be set, or not changed."""
+    """Say that a field may not be set, or not changed."""
     return Cause(field=field, reason="FieldValueForbidden", message=_with("Forbidden", detail))
 
 
 def unsupported(field: str, value: object, supported: Sequence[str]) -> Cause:
-    """A field's value is not one of a closed list."""
+    """Say that a field's value is not one of a closed list."""
     known = ", ".join(json.dumps(each) for each in supported)
     message = f"Unsupported value: {json.dumps(value)}: supported values: {known}"
     return Cause(field=field, reason="FieldValueNotSupported", message=message)
@@ -50,7 +50,7 @@ def duplicate(field: str, value: object) -> Cause:
 
 
 def absent(field: str, value: object) -> Cause:
-    """A name that another field should define is defined nowhere."""
+    """Say that a name which another field should define is defined nowhere."""
     return Cause(field=field, reason="FieldValueNotFound", message=f"Not found: {json.dumps(value)}")
 
 
@@ -69,14 +69,14 @@ class Refused(Exception):  # noqa: N818  # it reads as what happened
         self.details = details
 
     def body(self) -> dict[str, Any]:
-        """The ``Status`` object."""
+        """Return the ``Status`` object."""
         head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
         details = {"details": self.details} if self.details else {}
         return {**head, "reason": self.reason, **details, "code": self.code}
 
 
 def success(details: dict[str, Any]) -> dict[str, Any]:
-    """The ``Status`` object of something done whose object is gone."""
+    """Return the ``Status`` object of something done whose object is gone."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 

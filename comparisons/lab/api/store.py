@@ -1,9 +1,9 @@
 """Objects in memory under one revision counter, with the last events of each kind.
 
-Outcome: every change has a revision; a list can be had as it was at a revision; a watch can go on from one. Objects are never
-changed in place, so that an old one may be handed out while a new one is stored.
-The events that are remembered are bounded (``history`` each kind); what is older is ``Compacted``.
-Leaves out what a change means: ``registry``.
+Outcome: every change has a revision; a list can be had as it was at a revision; a watch can go on from one. Objects
+are never changed in place, so that an old one may be handed out while a new one is stored. The events that are
+remembered are bounded (``history`` each kind); what is older is ``Compacted``. Leaves out what a change means:
+``registry``.
 """
 
 import collections
@@ -30,7 +30,10 @@ class EventType(enum.StrEnum):
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Event:
-    """One change. ``before`` is None for a creation; for a deletion ``after`` is the last state with the deletion's revision."""
+    """One change.
+
+    ``before`` is None for a creation; for a deletion ``after`` is the last state, with the deletion's revision.
+    """
 
     type: EventType
     revision: int
@@ -76,7 +79,7 @@ class Store:
         return self._shelves[kind]
 
     def get(self, kind: kinds.Kind, key: Key) -> dict[str, Any] | None:
-        """The object as it is now; not to be changed."""
+        """Return the object as it is now; not to be changed."""
         return self._shelf(kind).objects.get(key)
 
     def objects(self, kind: kinds.Kind) -> dict[Key, dict[str, Any]]:
@@ -96,20 +99,20 @@ class Store:
         return past
 
     def since(self, kind: kinds.Kind, revision: int) -> list[Event]:
-        """What happened to a kind after a revision; raises Compacted."""
+        """Return what happened to a kind after a revision; raises Compacted."""
         shelf = self._shelf(kind)
         if revision < shelf.forgotten:
             raise Compacted(revision, shelf.forgotten)
         return list(_newer(shelf.events, revision))
 
     def put(self, kind: kinds.Kind, key: Key, value: dict[str, Any]) -> dict[str, Any]:
-        """Stores a new state and gives it its revision."""
+        """Store a new state and gives it its revision."""
         before = self.get(kind, key)
         event_type = EventType.MODIFIED if before is not None else EventType.ADDED
         return self._record(kind, key, event_type, before, value)
 
     def remove(self, kind: kinds.Kind, key: Key, last: dict[str, Any]) -> dict[str, Any]:
-        """Takes an object away; ``last`` is what watchers are told it was."""
+        """Take an object away; ``last`` is what watchers are told it was."""
         return self._record(kind, key, EventType.DELETED, self.get(kind, key), last)
 
     def _record(
@@ -134,18 +137,18 @@ class Store:
             shelf.forgotten = shelf.events.popleft().revision
 
     def listen(self, kind: kinds.Kind, tell: Callable[[Event], None]) -> Callable[[], None]:
-        """Calls ``tell`` with every event of the kind, in order, until the answer is called."""
+        """Call ``tell`` with every event of the kind, in order, until the answer is called."""
         listeners = self._shelf(kind).listeners
         listeners.append(tell)
         return lambda: listeners.remove(tell)
 
     def dump(self) -> dict[str, Any]:
-        """The state as plain values, for a server that is stopped in order."""
+        """Return the state as plain values, for a server that is stopped in order."""
         objects = [value for shelf in self._shelves.values() for value in shelf.objects.values()]
         return {"revision": self.revision, "objects": objects}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Takes over a dumped state. Older revisions are compacted, as after a real server's restart."""
+        """Take over a dumped state. Older revisions are compacted, as after a real server's restart."""
         self.revision = state["revision"]
         for value in state["objects"]:
             kind = kinds.by_name()[value["apiVersion"], value["kind"]]
@@ -156,7 +159,7 @@ class Store:
 
 
 def _newer(events: collections.deque[Event], revision: int) -> Iterator[Event]:
-    """Counted from the newest, since a watch that goes on is nearly always at the end."""
+    """Count from the newest, since a watch that goes on is nearly always at the end."""
     count = 0
     for event in reversed(events):
         if event.revision <= revision:
@@ -175,4 +178,8 @@ def _undo(objects: dict[Key, dict[str, Any]], event: Event) -> None:
 def _stamped(value: dict[str, Any], revision: int) -> dict[str, Any]:
     head = {"kind": value["kind"], "apiVersion": value["apiVersion"]}
     metadata = {**value["metadata"], "resourceVersion": str(revision)}
-    return {**head, "metadata": metadata, **{k: v for k, v in value.items() if k not in {"kind", "apiVersion", "metadata"}}}
+    return {
+        **head,
+        "metadata": metadata,
+        **{k: v for k, v in value.items() if k not in {"kind", "apiVersion", "metadata"}},
+    }

@@ -1,7 +1,8 @@
 """Strategic merge patch: merge patch that knows which lists have named items.
 
-Directives: ``$patch: replace|delete|merge``, ``$deleteFromPrimitiveList/<field>``, ``$setElementOrder/<field>``, ``$retainKeys``. Rules:
-k8s.io/apimachinery/pkg/util/strategicpatch; the keys are in ``shapes``. Pure: neither argument is changed.
+Directives: ``$patch: replace|delete|merge``, ``$deleteFromPrimitiveList/<field>``, ``$setElementOrder/<field>``,
+``$retainKeys``. Rules: k8s.io/apimachinery/pkg/util/strategicpatch; the keys are in ``shapes``. Pure: neither
+argument is changed.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ DIRECTIVE, RETAIN = "$patch", "$retainKeys"
 ORDER, DELETE_FROM = "$setElementOrder/", "$deleteFromPrimitiveList/"
 
 
-class BadPatch(ValueError):
+class BadPatch(ValueError):  # noqa: N818  # it reads as what happened
     """The patch is not possible; the text says why."""
 
 
@@ -119,7 +120,7 @@ def _item_name(field: shapes.Field, item: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value without directives and nulls, to be taken as it is."""
+    """Return a value without directives and nulls, to be taken as it is."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if not k.startswith("$") and v is not None}
     if isinstance(value, list):

@@ -8,8 +8,20 @@ from typing import Any
 
 from aiohttp import web
 
-from comparisons.lab import clock
-from comparisons.lab.api import answers, asking, changes, decoding, kinds, logs, registry, resources, scaling, status, store
+from comparisons.lab.api import (
+    answers,
+    asking,
+    change,
+    changes,
+    decoding,
+    kinds,
+    logs,
+    registry,
+    resources,
+    scaling,
+    status,
+    store,
+)
 
 Value = dict[str, Any]
 
@@ -24,7 +36,7 @@ class Subresources:
     log_reader: logs.Logs
 
     async def handle(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
-        """Does what the subresource is for; raises Refused."""
+        """Do what the subresource is for; raises Refused."""
         match (target.subresource, request.method):
             case ("binding", "POST"):
                 return await self._bind(request, target)
@@ -44,18 +56,27 @@ class Subresources:
         node = (binding.get("target") or {}).get("name", "")
         if not node:
             raise status.invalid("", "Binding", target.name, [status.required("target.name")])
-        who = resources.change(request)
-        self.rules.store_changed(kinds.POD, _key(target), *self._bound(target, node, who), who, "binding")
+        who = resources.write(request, "binding")
+        self.rules.settle(kinds.POD, *self._bound(target, node, who), who)
         return answers.respond(SUCCESS, 201)
 
-    def _bound(self, target: asking.Target, node: str, who: registry.Change) -> tuple[Value, Value]:
-        """The pod before and after it gets its node."""
+    def _bound(self, target: asking.Target, node: str, who: change.Change) -> tuple[Value, Value]:
+        """Return the pod before and after it gets its node."""
         pod = self.rules.get(kinds.POD, _key(target))
         if pod["metadata"].get("deletionTimestamp"):
-            raise status.conflict("", "pods/binding", target.name, f"pod {target.name} is being deleted, cannot be assigned to a host")
+            raise status.conflict(
+                "", "pods/binding", target.name, f"pod {target.name} is being deleted, cannot be assigned to a host"
+            )
         if taken := pod["spec"].get("nodeName"):
-            raise status.conflict("", "pods/binding", target.name, f'pod {target.name} is already assigned to node "{taken}"')
-        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": clock.rfc3339(who.now_wall_ns)}
+            raise status.conflict(
+                "", "pods/binding", target.name, f'pod {target.name} is already assigned to node "{taken}"'
+            )
+        condition = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": who.time,
+        }
         others = [each for each in pod["status"].get("conditions") or () if each["type"] != "PodScheduled"]
         bound = {**pod, "metadata": {**pod["metadata"]}, "spec": {**pod["spec"], "nodeName": node}}
         return pod, bound | {"status": {**pod["status"], "conditions": [*others, condition]}}
@@ -63,18 +84,18 @@ class Subresources:
     async def _evict(self, request: web.Request, target: asking.Target) -> web.Response:
         eviction = await _decoded(request, "V1Eviction", "Eviction", "policy/v1")
         removal = resources.removal(eviction.get("deleteOptions") or {}, request.query)
-        self.rules.delete(kinds.POD, _key(target), removal, resources.change(request))
+        self.rules.delete(kinds.POD, _key(target), removal, resources.write(request))
         return answers.respond(SUCCESS, 201)
 
     async def _finalize(self, request: web.Request, target: asking.Target) -> web.Response:
-        """A namespace's ``spec.finalizers``, which only this path changes."""
+        """Set a namespace's ``spec.finalizers``, which only this path changes."""
         validation = asking.field_validation(request.query)
         said = decoding.decode(await resources.body(request), kinds.NAMESPACE, validation).value
         old = self.rules.get(kinds.NAMESPACE, _key(target))
         self.rules.check_version(kinds.NAMESPACE, _key(target), old, said)
         spec = {**old["spec"], "finalizers": (said.get("spec") or {}).get("finalizers") or []}
         new = {**changes.keep(kinds.NAMESPACE, old, old, ""), "spec": spec}
-        done = self.rules.store_changed(kinds.NAMESPACE, _key(target), old, new, resources.change(request), "finalize")
+        done = self.rules.settle(kinds.NAMESPACE, old, new, resources.write(request, "finalize"))
         return answers.respond(done)
 
 

@@ -1,6 +1,6 @@
-"""Objects as a client wants to see them: whole, as metadata only, or as a table's rows (``as=Table`` in the Accept header).
+"""Objects as a client wants to see them: whole, as metadata only, or as a table's rows.
 
-Leaves out what is in the cells: ``columns``.
+The client says so in its Accept header (``as=Table``). Leaves out what is in the cells: ``columns``.
 """
 
 from typing import Any
@@ -16,14 +16,19 @@ _META = "meta.k8s.io/v1"
 
 
 def collection(kind: kinds.Kind, page: listing.Page, form: answers.Form, include: str, now_wall_ns: int) -> Value:
-    """A page of a collection in the form asked for."""
+    """Return a page of a collection in the form asked for."""
     whole = listing.body(kind, page)
     match form:
         case answers.Form.TABLE:
             return {**_table(kind, page.items, include, now_wall_ns), "metadata": whole["metadata"]}
         case answers.Form.METADATA_LIST | answers.Form.METADATA:
             items = [metadata_only(item) for item in page.items]
-            return {"kind": "PartialObjectMetadataList", "apiVersion": _META, "metadata": whole["metadata"], "items": items}
+            return {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": _META,
+                "metadata": whole["metadata"],
+                "items": items,
+            }
         case _:
             return whole
 
@@ -41,14 +46,19 @@ def single(kind: kinds.Kind, value: Value, form: answers.Form, include: str, now
 
 
 def metadata_only(value: Value) -> Value:
-    """An object's ``PartialObjectMetadata``."""
+    """Return an object's ``PartialObjectMetadata``."""
     return {"kind": "PartialObjectMetadata", "apiVersion": _META, "metadata": value["metadata"]}
 
 
 def _table(kind: kinds.Kind, items: list[Value], include: str, now_wall_ns: int) -> Value:
     found = columns.of(kind)
     rows = [_row(found, item, include, now_wall_ns) for item in items]
-    return {"kind": "Table", "apiVersion": _META, "columnDefinitions": [each.definition() for each in found], "rows": rows}
+    return {
+        "kind": "Table",
+        "apiVersion": _META,
+        "columnDefinitions": [each.definition() for each in found],
+        "rows": rows,
+    }
 
 
 def _row(found: tuple[columns.Column, ...], value: Value, include: str, now_wall_ns: int) -> Value:

@@ -1,12 +1,11 @@
 """The server's certificate authority, its certificate, the admin's token, and the kubeconfig that carries them.
 
-All in the state directory and kept over a restart, so that a kubeconfig stays good for as long as its lab exists. TLS because
-``kubectl`` sends a token over nothing else.
-Leaves out client certificates.
+All in the state directory and kept over a restart, so that a kubeconfig stays good for as long as its lab exists. TLS
+because ``kubectl`` sends a token over nothing else. Leaves out client certificates.
 """
 
 import dataclasses
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import pathlib
@@ -20,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = datetime.timedelta(days=3650)
+LIFETIME = dt.timedelta(days=3650)
 """A lab's certificates outlive any lab."""
-CLOCK_SKEW = datetime.timedelta(hours=1)
+CLOCK_SKEW = dt.timedelta(hours=1)
 NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
@@ -36,16 +35,18 @@ class Trust:
     token: str
 
     def tls(self) -> ssl.SSLContext:
-        """The server's side of TLS."""
+        """Return the server's side of TLS."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certificate, self.key)
         return context
 
 
 def prepare(state: pathlib.Path, host: str, now_wall_ns: int) -> Trust:
-    """The directory's trust, made at the first start."""
+    """Return the directory's trust; make it at the first start."""
     state.mkdir(parents=True, exist_ok=True)
-    trust = Trust(ca=state / "ca.crt", certificate=state / "tls.crt", key=state / "tls.key", token=_token(state / "token"))
+    trust = Trust(
+        ca=state / "ca.crt", certificate=state / "tls.crt", key=state / "tls.key", token=_token(state / "token")
+    )
     if not all(path.exists() for path in (trust.ca, trust.certificate, trust.key)):
         _issue(trust, host, now_wall_ns)
     return trust
@@ -58,7 +59,7 @@ def _token(path: pathlib.Path) -> str:
 
 
 def write_private(path: pathlib.Path, text: str) -> None:
-    """Writes a file that only its owner reads, whole or not at all."""
+    """Write a file that only its owner reads, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -68,7 +69,9 @@ def write_private(path: pathlib.Path, text: str) -> None:
 def _issue(trust: Trust, host: str, now_wall_ns: int) -> None:
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = _name("ipseity lab")
-    authority = _builder(ca_name, ca_name, ca_key, now_wall_ns).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    authority = _builder(ca_name, ca_name, ca_key, now_wall_ns).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
     trust.ca.write_bytes(_pem(authority.sign(ca_key, hashes.SHA256())))
     server = _builder(_name("kube-apiserver"), ca_name, server_key, now_wall_ns)
     server = server.add_extension(x509.SubjectAlternativeName(_alternatives(host)), critical=False)
@@ -80,10 +83,12 @@ def _issue(trust: Trust, host: str, now_wall_ns: int) -> None:
     write_private(trust.key, private.decode())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now_wall_ns: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now_wall_ns: int
+) -> x509.CertificateBuilder:
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     made = made.serial_number(x509.random_serial_number())
-    now = datetime.datetime.fromtimestamp(now_wall_ns // 10**9, tz=datetime.UTC)
+    now = dt.datetime.fromtimestamp(now_wall_ns // 10**9, tz=dt.UTC)
     return made.not_valid_before(now - CLOCK_SKEW).not_valid_after(now + LIFETIME)
 
 
@@ -102,7 +107,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def kubeconfig(trust: Trust, url: str, ca_data: str) -> str:
-    """A kubeconfig for the one user there is."""
+    """Return a kubeconfig for the one user there is."""
     cluster = {"server": url, "certificate-authority-data": ca_data}
     config: dict[str, Any] = {
         "apiVersion": "v1",

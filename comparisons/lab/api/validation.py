@@ -1,8 +1,8 @@
 """Whether an object is possible: metadata, required fields, and the rules of each kind, as the causes of a 422.
 
-Why here: the injector and the lab's users learn from the same refusals that a real cluster gives. The rules are those of
-k8s.io/kubernetes/pkg/apis/*/validation that people meet; ``changes`` has what an update may not change.
-Leaves out resource arithmetic, scheduling constraints, and volumes of kinds that the lab cannot mount.
+Why here: the injector and the lab's users learn from the same refusals that a real cluster gives. The rules are those
+of k8s.io/kubernetes/pkg/apis/*/validation that people meet; ``changes`` has what an update may not change. Leaves out
+resource arithmetic, scheduling constraints, and volumes of kinds that the lab cannot mount.
 """
 
 import re
@@ -71,7 +71,7 @@ def _owners(owners: list[Value]) -> Causes:
 
 
 def missing(value: Value, shape: str, path: str = "") -> Causes:
-    """Required fields that are not there, anywhere below."""
+    """Return required fields that are not there, anywhere below."""
     for field in shapes.fields(shape).values():
         here = f"{path}.{field.name}" if path else field.name
         if field.name in value:
@@ -167,9 +167,13 @@ def _data(value: Value) -> Causes:
     entries = (value.get("data") or {}) | (value.get("binaryData") or {})
     for key in entries:
         if not re.fullmatch(r"[-._a-zA-Z0-9]+", key):
-            yield status.bad(f"data[{key}]", key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'")
+            yield status.bad(
+                f"data[{key}]", key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+            )
     if sum(len(text) for text in entries.values()) > DATA_LIMIT:
-        yield status.Cause(field="data", reason="FieldValueTooLong", message=f"Too long: may not be more than {DATA_LIMIT} bytes")
+        yield status.Cause(
+            field="data", reason="FieldValueTooLong", message=f"Too long: may not be more than {DATA_LIMIT} bytes"
+        )
 
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")

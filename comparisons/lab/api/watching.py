@@ -1,8 +1,8 @@
 """A watch: what there is, then what happens, as lines; bookmarks in between; ERROR 410 where the past is gone.
 
-The events of a kind are encoded once, whoever watches. A watcher that does not read is cut off when its queue is full, as on the
-real server: it may come back with the last revision that it saw.
-Leaves out HTTP: ``server`` writes the batches that ``Watch.batches`` yields.
+The events of a kind are encoded once, whoever watches. A watcher that does not read is cut off when its queue is
+full, as on the real server: it may come back with the last revision that it saw. Leaves out HTTP: ``server`` writes
+the batches that ``Watch.batches`` yields.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ DEFAULT_TIMEOUT_S = 1800.0
 
 
 def plain(event_type: store.EventType, value: Value, known: bytes | None) -> bytes:
-    """A line with the whole object."""
+    """Return a line with the whole object."""
     return b'{"type":"%s","object":%s}\n' % (event_type.encode(), known or msgspec.json.encode(value))
 
 
@@ -72,7 +72,7 @@ class Watch:
         self._wake.set()
 
     def _first(self) -> bytes:
-        """What is due at once: the present state, or what happened since the revision asked for."""
+        """Return what is due at once: the present state, or what happened since the revision asked for."""
         asked = self._asked
         if asked.send_initial or (asked.revision in (None, 0) and asked.send_initial is None):
             lines = [self._encode(store.EventType.ADDED, value, None) for value in self._present()]
@@ -113,13 +113,15 @@ class Watch:
         return b"".join(lines)
 
     def _line(self, event: store.Event) -> bytes:
-        """The event as this watch sees it: an object that comes to match is ADDED, one that ceases to is DELETED."""
+        """Return the event as this watch sees it: what comes to match is ADDED, what ceases to is DELETED."""
         if event.revision <= self._from:
             return b""
         before = event.before is not None and self._admits(event.before)
         after = event.type is not store.EventType.DELETED and self._admits(event.after)
         if after:
-            return self._encode(store.EventType.MODIFIED if before else store.EventType.ADDED, event.after, event.json())
+            return self._encode(
+                store.EventType.MODIFIED if before else store.EventType.ADDED, event.after, event.json()
+            )
         if not before:
             return b""
         if event.type is store.EventType.DELETED:
@@ -141,7 +143,7 @@ BOOKMARK_EXTRAS: dict[kinds.Kind, Value] = {
 
 
 def _left(event: store.Event) -> Value:
-    """The last state that matched, at the revision at which it ceased to."""
+    """Return the last state that matched, at the revision at which it ceased to."""
     before = event.before or event.after
     return {**before, "metadata": {**before["metadata"], "resourceVersion": str(event.revision)}}
 

@@ -1,7 +1,7 @@
-"""What makes objects into pods, and pods go where they belong: the part of kube-controller-manager and scheduler a lab needs.
+"""What makes objects into pods, and pods go where they belong: as kube-controller-manager and the scheduler do.
 
-Each controller is a class of its own file with ``keys`` (what to look at because of a change) and ``reconcile`` (bring one object
-nearer to what it should be). They speak only HTTP to the API, so they work against any API server.
+Each controller is a class of its own file with ``keys`` (what to look at because of a change) and ``reconcile``
+(bring one object nearer to what it should be). They speak only HTTP to the API, so they work against any API server.
 Leaves out leader election (one lab, one process), quotas, volumes, autoscaling, and node eviction.
 """
 
@@ -13,6 +13,6 @@ from comparisons.lab.controllers import assembly, running
 
 @contextlib.asynccontextmanager
 async def following(kubeconfig: str) -> AsyncIterator[None]:
-    """Runs all controllers meanwhile, against the API server that the kubeconfig names."""
+    """Run all controllers meanwhile, against the API server that the kubeconfig names."""
     async with assembly.connected(kubeconfig) as assembled, running.running(assembled):
         yield

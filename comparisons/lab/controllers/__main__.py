@@ -1,4 +1,4 @@
-"""``python -m comparisons.lab.controllers --kubeconfig FILE``: the controllers against an API server that has none of its own."""
+"""``python -m comparisons.lab.controllers --kubeconfig FILE``: for an API server that has no controllers."""
 
 import argparse
 import asyncio

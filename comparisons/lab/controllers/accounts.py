@@ -19,7 +19,7 @@ class Accounts:
         self._out = out
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """A new namespace, and a namespace that lost its account."""
+        """Return a new namespace, and a namespace that lost its account."""
         _ = gone
         if kind is kinds.NAMESPACE:
             return [cache.key_of(value)]
@@ -28,7 +28,7 @@ class Accounts:
         return []
 
     async def reconcile(self, key: cache.Key) -> None:
-        """Creates the account of a live namespace if it is missing."""
+        """Create the account of a live namespace if it is missing."""
         namespace = self._known.get(kinds.NAMESPACE, key)
         if namespace is None or namespace["metadata"].get("deletionTimestamp"):
             return

@@ -37,7 +37,7 @@ class Assembly:
 
 @contextlib.asynccontextmanager
 async def connected(kubeconfig: str) -> AsyncIterator[Assembly]:
-    """The controllers over a connection, not yet running."""
+    """Yield the controllers over a connection, not yet running."""
     api = await kube.connect(kubeconfig)
     known = cache.Cache(api, WATCHED)
 

@@ -1,7 +1,7 @@
 """What the controllers know of the cluster: one informer a kind, objects by name and by owner.
 
-Objects are not to be changed by readers. A handler is told the object of every change; what it makes of it is its own. What a
-controller wrote is known at once (``learn``), before the watch tells: or it would be written twice.
+Objects are not to be changed by readers. A handler is told the object of every change; what it makes of it is its
+own. What a controller wrote is known at once (``learn``), before the watch tells: or it would be written twice.
 Leaves out writing: ``writer``.
 """
 
@@ -23,6 +23,7 @@ Handler = Callable[[kinds.Kind, Value, bool], None]
 """Kind, object, and whether it is gone."""
 Key = tuple[str, str]
 
+SYNC_POLL_S = 0.05
 BELIEVED_S = 30.0
 """How long a write is believed before a watch confirms it. Arbitrary: longer than any watch is behind."""
 
@@ -33,7 +34,7 @@ def key_of(value: Value) -> Key:
 
 
 def controller_of(value: Value) -> Value | None:
-    """The owner reference of the object's controller."""
+    """Return the owner reference of the object's controller."""
     owners = value["metadata"].get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), None)
 
@@ -55,10 +56,10 @@ class Cache:
         """Has the handler told of every change."""
         self._handlers.append(handler)
 
-    @property
-    def synced(self) -> bool:
-        """Whether every kind has been listed."""
-        return all(each.synced for each in self._informers.values())
+    async def until_synced(self) -> None:
+        """Wait until every kind has been listed: half a picture would look like missing objects."""
+        while not all(each.synced for each in self._informers.values()):  # noqa: ASYNC110  # they can only be asked
+            await asyncio.sleep(SYNC_POLL_S)
 
     def get(self, kind: kinds.Kind, key: Key) -> Value | None:
         """One object."""
@@ -70,11 +71,11 @@ class Cache:
         return (each for each in found if namespace is None or each["metadata"].get("namespace") == namespace)
 
     def owned(self, uid: str, kind: kinds.Kind | None = None) -> list[Value]:
-        """The objects that refer to an owner."""
+        """Return the objects that refer to an owner."""
         return [value for of, value in self._owned.get(uid, {}).values() if kind in (None, of)]
 
     def dependents(self, uid: str) -> list[tuple[kinds.Kind, Value]]:
-        """The objects that refer to an owner, with their kinds."""
+        """Return the objects that refer to an owner, with their kinds."""
         return list(self._owned.get(uid, {}).values())
 
     @contextlib.asynccontextmanager
@@ -95,7 +96,7 @@ class Cache:
                 self._apply(kind, event.value, gone=event.change is informer.Change.GONE)
 
     def learn(self, kind: kinds.Kind, value: Value) -> None:
-        """Takes in what the API answered to a write."""
+        """Take in what the API answered to a write."""
         known = self.get(kind, key_of(value)) if kind in self._objects else None
         if kind not in self._objects or (known is not None and _version(known) >= _version(value)):
             return
@@ -104,7 +105,7 @@ class Cache:
         self._apply(kind, _trim(value), gone=False)
 
     def unlearn(self, kind: kinds.Kind, value: Value) -> None:
-        """Takes in that a write left nothing of the object."""
+        """Take in that a write left nothing of the object."""
         if kind in self._objects:
             self._apply(kind, value, gone=True)
 

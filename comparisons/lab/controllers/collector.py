@@ -1,7 +1,7 @@
 """Deletes what nobody owns any more: owner references in their three ways, background, foreground and orphan.
 
-An owner counts as gone only when the API itself says so: the cache may be behind. Objects whose owner is of a kind that is not
-watched are left alone.
+An owner counts as gone only when the API itself says so: the cache may be behind. Objects whose owner is of a kind
+that is not watched are left alone.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Collector:
         self._objects: dict[str, tuple[kinds.Kind, Value]] = {}
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """An object with owners or with our finalizers; what a gone object owned, and what waited for it to go."""
+        """Return an object with owners or our finalizers; what a gone one owned, and what waited for it to go."""
         meta = value["metadata"]
         owners = meta.get("ownerReferences") or ()
         if gone:
@@ -55,7 +55,7 @@ class Collector:
         return None
 
     async def _collect(self, kind: kinds.Kind, value: Value) -> None:
-        """Deletes an object all of whose owners are gone; takes the gone ones off an object that has others."""
+        """Delete an object all of whose owners are gone; takes the gone ones off an object that has others."""
         owners = value["metadata"].get("ownerReferences") or []
         solid = [owner for owner, there in zip(owners, await self._present(value, owners), strict=True) if there]
         if len(solid) == len(owners):
@@ -86,19 +86,21 @@ class Collector:
         return pods.deleting(known[1]) and FOREGROUND in (known[1]["metadata"].get("finalizers") or ())
 
     async def _foreground(self, kind: kinds.Kind, value: Value) -> float | None:
-        """Deletes the dependents first; the owner goes when none is left that blocks it."""
+        """Delete the dependents first; the owner goes when none is left that blocks it."""
         uid = value["metadata"]["uid"]
         dependents = self._known.dependents(uid)
         for of, each in dependents:
             if not pods.deleting(each):
-                await self._out.delete(of, each, "Foreground" if self._known.dependents(each["metadata"]["uid"]) else "Background")
+                await self._out.delete(
+                    of, each, "Foreground" if self._known.dependents(each["metadata"]["uid"]) else "Background"
+                )
         if any(_blocks(each, uid) for _, each in self._known.dependents(uid)):
             return LOOK_AGAIN_S
         await self._let_go(kind, value, FOREGROUND)
         return None
 
     async def _orphan(self, kind: kinds.Kind, value: Value) -> float | None:
-        """Takes the owner off its dependents; then it may go."""
+        """Take the owner off its dependents; then it may go."""
         uid = value["metadata"]["uid"]
         for of, each in self._known.dependents(uid):
             rest = [owner for owner in each["metadata"].get("ownerReferences") or () if owner["uid"] != uid]

@@ -1,7 +1,8 @@
 """Keeps one pod of a DaemonSet on every node that its template may run on, also on nodes that are not ready.
 
-The pod gets its node's name at once instead of an affinity for the scheduler to find out: with one pod a node the outcome is the same.
-Leaves out surge, and ControllerRevision objects: an old pod is one whose template hash is not the present one.
+The pod gets its node's name at once instead of an affinity for the scheduler to find out: with one pod a node the
+outcome is the same. Leaves out surge, and ControllerRevision objects: an old pod is one whose template hash is not
+the present one.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ class DaemonSets:
         self._events = events
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """The set itself, that of a pod, and all of them when a node changes."""
+        """Return the set itself, that of a pod, and all of them when a node changes."""
         _ = gone
         if kind is kinds.DAEMON_SET:
             return [cache.key_of(value)]
@@ -38,7 +39,7 @@ class DaemonSets:
         return [(value["metadata"]["namespace"], owner["name"])]
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Makes and deletes pods, then writes the status."""
+        """Make and deletes pods, then writes the status."""
         owner = self._known.get(kinds.DAEMON_SET, key)
         if owner is None or pods.deleting(owner):
             return None
@@ -71,7 +72,7 @@ class DaemonSets:
             self._events.say(owner, "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}", by=self.name)
 
     async def _replace_old(self, owner: cache.Value, nodes: Sequence[str], mark: str) -> None:
-        """Deletes old pods, as many at a time as may be unavailable; their nodes then get new ones."""
+        """Delete old pods, as many at a time as may be unavailable; their nodes then get new ones."""
         strategy = owner["spec"]["updateStrategy"]
         if strategy["type"] != "RollingUpdate":
             return

@@ -11,7 +11,7 @@ TIMED_OUT = "ProgressDeadlineExceeded"
 
 
 def status(deployment: Value, new: Value | None, old: list[Value], now_wall_ns: int) -> Value:
-    """The whole status."""
+    """Return the whole status."""
     counts = _counts(deployment, new, old)
     before = deployment.get("status") or {}
     available = _updated(deployment, _available(deployment, counts), now_wall_ns, moved=False)
@@ -24,7 +24,7 @@ def status(deployment: Value, new: Value | None, old: list[Value], now_wall_ns: 
 
 
 def _updated(deployment: Value, said: Value, now_wall_ns: int, *, moved: bool) -> Value:
-    """The condition with its ``lastUpdateTime``, which moves when it says something new or the rollout has moved."""
+    """Return the condition with its ``lastUpdateTime``: when it last said something new, or the rollout moved."""
     old = pods.condition(deployment, said["type"])
     same = old is not None and all(old.get(key) == value for key, value in said.items()) and not moved
     return {**said, "lastUpdateTime": old["lastUpdateTime"] if same and old else clock.rfc3339(now_wall_ns)}

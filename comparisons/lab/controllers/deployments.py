@@ -21,7 +21,7 @@ class Deployments:
         self._events = events
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """The Deployment itself, that of a ReplicaSet, and (for Recreate) that of a pod which is gone."""
+        """Return the Deployment itself, that of a ReplicaSet, and (for Recreate) that of a pod which is gone."""
         if kind is kinds.DEPLOYMENT:
             return [cache.key_of(value)]
         owner = cache.controller_of(value)
@@ -33,7 +33,7 @@ class Deployments:
         return []
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Takes the next step of the rollout, then writes the status."""
+        """Take the next step of the rollout, then writes the status."""
         deployment = self._known.get(kinds.DEPLOYMENT, key)
         if deployment is None or pods.deleting(deployment):
             return None
@@ -47,7 +47,7 @@ class Deployments:
         return await self._write_status(deployment)
 
     def _split(self, deployment: cache.Value) -> tuple[cache.Value | None, list[cache.Value]]:
-        """The set of the present template, and all others, oldest first."""
+        """Return the set of the present template, and all others, oldest first."""
         owned = self._known.owned(deployment["metadata"]["uid"], kinds.REPLICA_SET)
         owned.sort(key=lambda each: (revision(each), each["metadata"]["creationTimestamp"]))
         wanted = _bare(deployment["spec"]["template"])
@@ -77,7 +77,7 @@ class Deployments:
         return await self._out.create(kinds.REPLICA_SET, made)
 
     async def _mark_revision(self, deployment: cache.Value, new: cache.Value, old: list[cache.Value]) -> None:
-        """A set that is current again after a rollback gets the newest revision."""
+        """Give the current set the newest revision, also one that is current again after a rollback."""
         number = str(max(revision(new), _next_revision(old)))
         for kind, value in ((kinds.REPLICA_SET, new), (kinds.DEPLOYMENT, deployment)):
             if (value["metadata"].get("annotations") or {}).get(REVISION) != number:
@@ -88,7 +88,11 @@ class Deployments:
         sizes = [_size(each) for each in old]
         old_pods = sum(len(self._known.owned(each["metadata"]["uid"], kinds.POD)) for each in old)
         if spec.get("paused"):
-            plan = rollout.plan(spec["replicas"], {"type": "RollingUpdate"}, _size(new), [], 0) if not any(s.wanted for s in sizes) else {}
+            plan = (
+                rollout.plan(spec["replicas"], {"type": "RollingUpdate"}, _size(new), [], 0)
+                if not any(s.wanted for s in sizes)
+                else {}
+            )
         else:
             plan = rollout.plan(spec["replicas"], spec["strategy"], _size(new), sizes, old_pods)
         for each in [new, *old]:
@@ -104,7 +108,9 @@ class Deployments:
         self._events.say(deployment, "ScalingReplicaSet", message, by=self.name)
 
     async def _forget_history(self, deployment: cache.Value, old: list[cache.Value]) -> None:
-        empty = [each for each in old if not each["spec"].get("replicas") and not (each.get("status") or {}).get("replicas")]
+        empty = [
+            each for each in old if not each["spec"].get("replicas") and not (each.get("status") or {}).get("replicas")
+        ]
         for each in empty[: max(0, len(empty) - deployment["spec"].get("revisionHistoryLimit", 10))]:
             await self._out.delete(kinds.REPLICA_SET, each)
 
@@ -118,7 +124,7 @@ class Deployments:
 
 
 def revision(replica_set: cache.Value) -> int:
-    """The number in the set's annotation; 0 without one."""
+    """Return the number in the set's annotation; 0 without one."""
     text = (replica_set["metadata"].get("annotations") or {}).get(REVISION, "0")
     return int(text) if text.isdigit() else 0
 
@@ -128,7 +134,7 @@ def _next_revision(old: list[cache.Value]) -> int:
 
 
 def _bare(template: cache.Value) -> cache.Value:
-    """The template without the label that the controller adds."""
+    """Return the template without the label that the controller adds."""
     meta = template.get("metadata") or {}
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != HASH}
     return {**template, "metadata": {**{k: v for k, v in meta.items() if v}, "labels": labels}}
@@ -139,5 +145,3 @@ def _size(replica_set: cache.Value) -> rollout.Size:
     return rollout.Size(
         name=replica_set["metadata"]["name"], wanted=replica_set["spec"].get("replicas", 0), available=available
     )
-
-

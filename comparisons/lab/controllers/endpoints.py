@@ -17,7 +17,7 @@ MOST = 1000
 
 
 def slices(service: Value, found: Sequence[Value]) -> list[Value]:
-    """The slices that a Service should have: one for each address family and set of ports. Pure."""
+    """Return the slices that a Service should have: one for each address family and set of ports. Pure."""
     spec = service["spec"]
     made = []
     for family in spec.get("ipFamilies") or ["IPv4"]:
@@ -41,7 +41,12 @@ def _endpoint(pod: Value, addresses: list[str], *, always: bool) -> Value:
     meta = pod["metadata"]
     target = {"kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
     conditions = {"ready": always or (serving and not terminating), "serving": serving, "terminating": terminating}
-    found = {"addresses": addresses, "conditions": conditions, "targetRef": target, "nodeName": pod["spec"].get("nodeName")}
+    found = {
+        "addresses": addresses,
+        "conditions": conditions,
+        "targetRef": target,
+        "nodeName": pod["spec"].get("nodeName"),
+    }
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -63,7 +68,11 @@ def _number(pod: Value, port: Value) -> int | None:
     declared = (each for container in containers for each in container.get("ports") or ())
     protocol = port.get("protocol", "TCP")
     return next(
-        (each["containerPort"] for each in declared if each.get("name") == target and each.get("protocol", "TCP") == protocol),
+        (
+            each["containerPort"]
+            for each in declared
+            if each.get("name") == target and each.get("protocol", "TCP") == protocol
+        ),
         None,
     )
 
@@ -99,7 +108,7 @@ class Endpoints:
         self._out = out
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """The Service itself, that of a slice, and those that select a pod."""
+        """Return the Service itself, that of a slice, and those that select a pod."""
         _ = gone
         if kind is kinds.SERVICE:
             return [cache.key_of(value)]
@@ -111,7 +120,7 @@ class Endpoints:
         return []
 
     async def reconcile(self, key: cache.Key) -> None:
-        """Creates, changes and deletes slices until they are what they should be."""
+        """Create, change and delete slices until they are what they should be."""
         service = self._known.get(kinds.SERVICE, key)
         if service is None or pods.deleting(service) or not service["spec"].get("selector"):
             return
@@ -132,7 +141,7 @@ class Endpoints:
 
 
 def _take(spare: list[Value], wanted: Value) -> Value | None:
-    """The slice that is nearest to the wanted one, taken from the spare ones: same ports if there is one, else any of the family."""
+    """Take the slice that is nearest to the wanted one from the spare ones: the same ports, else the same family."""
     family = [each for each in spare if each["addressType"] == wanted["addressType"]]
     same = [each for each in family if (each.get("ports") or []) == wanted["ports"]]
     best = next(iter(same or family), None)

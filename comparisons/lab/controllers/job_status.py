@@ -42,7 +42,10 @@ class View:
 
 def ended_wall_ns(pod: Value) -> int:
     """When the last container of a pod ended; 0 if nothing says so."""
-    states = (each.get("state", {}).get("terminated") or {} for each in (pod.get("status") or {}).get("containerStatuses") or ())
+    states = (
+        each.get("state", {}).get("terminated") or {}
+        for each in (pod.get("status") or {}).get("containerStatuses") or ()
+    )
     return max((clock.parse(state["finishedAt"]) for state in states if state.get("finishedAt")), default=0)
 
 
@@ -52,7 +55,7 @@ def finished(job: Value) -> bool:
 
 
 def verdict(job: Value, view: View, now_wall_ns: int) -> Value | None:
-    """The condition that ends the Job; None while it runs."""
+    """Return the condition that ends the Job; None while it runs."""
     spec = job["spec"]
     wanted = spec.get("completions")
     if view.failed > spec.get("backoffLimit", 6):
@@ -102,12 +105,16 @@ def deadline_s(job: Value, now_wall_ns: int) -> float | None:
 def left_s(job: Value, now_wall_ns: int) -> float | None:
     """How long a finished Job is still kept; None if for ever."""
     ttl_s = job["spec"].get("ttlSecondsAfterFinished")
-    ends = [each["lastTransitionTime"] for each in (job.get("status") or {}).get("conditions") or () if each["status"] == "True"]
+    ends = [
+        each["lastTransitionTime"]
+        for each in (job.get("status") or {}).get("conditions") or ()
+        if each["status"] == "True"
+    ]
     return None if ttl_s is None else float(ttl_s) - (now_wall_ns - clock.parse(max(ends))) / 1e9
 
 
 def status(job: Value, view: View, ending: Value | None, now_wall_ns: int) -> Value:
-    """The whole status."""
+    """Return the whole status."""
     before = job.get("status") or {}
     suspended = bool(job["spec"].get("suspend"))
     over = ending is not None or suspended

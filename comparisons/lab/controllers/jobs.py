@@ -1,7 +1,8 @@
 """Runs a Job's pods until enough have succeeded, or too many have failed.
 
-Which pods have ended is remembered here for as long as the Job exists, so that a deleted pod still counts.
-Leaves out Indexed completion, pod failure policies, success policies, and the tracking finalizer that would outlive this process.
+Which pods have ended is remembered here for as long as the Job exists, so that a deleted pod still counts. Leaves out
+Indexed completion, pod failure policies, success policies, and the tracking finalizer that would outlive this
+process.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ class Jobs:
         """Pods that we ended ourselves: no failures."""
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """The Job itself, and the Job of a pod that changed."""
+        """Return the Job itself, and the Job of a pod that changed."""
         if kind is kinds.JOB:
             if gone:
                 self._ended.pop(value["metadata"]["uid"], None)
@@ -47,7 +48,7 @@ class Jobs:
             self._ended.setdefault(job_uid, {}).setdefault(pod["metadata"]["uid"], ended)
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Makes or deletes pods, then writes the status."""
+        """Make or deletes pods, then writes the status."""
         job = self._known.get(kinds.JOB, key)
         if job is None or pods.deleting(job):
             return None
@@ -103,7 +104,7 @@ class Jobs:
             self._events.say(job, verdict.get("reason", "Completed"), verdict["message"], by=self.name, warning=warning)
 
     async def _expire(self, job: cache.Value, now_wall_ns: int) -> float | None:
-        """Deletes a finished Job when its time is over."""
+        """Delete a finished Job when its time is over."""
         left_s = job_status.left_s(job, now_wall_ns)
         if left_s is not None and left_s <= 0:
             await self._out.delete(kinds.JOB, job, "Foreground")

@@ -23,7 +23,7 @@ class Namespaces:
         self._out = out
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """A namespace on its way out, and that of an object that is gone."""
+        """Return a namespace on its way out, and that of an object that is gone."""
         if kind is kinds.NAMESPACE:
             return [cache.key_of(value)] if pods.deleting(value) and not gone else []
         if not gone or not kind.namespaced:
@@ -32,7 +32,7 @@ class Namespaces:
         return [cache.key_of(namespace)] if namespace is not None and pods.deleting(namespace) else []
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Deletes what is in it; finalizes it when nothing is."""
+        """Delete what is in it; finalizes it when nothing is."""
         namespace = self._known.get(kinds.NAMESPACE, key)
         if namespace is None or not pods.deleting(namespace):
             return None
@@ -46,5 +46,7 @@ class Namespaces:
         for kind in NAMESPACED:  # what is not watched, and what has come since
             await self._out.delete_all(kind, key[1])
         rest = [each for each in namespace["spec"].get("finalizers") or () if each != FINALIZER]
-        await self._out.replace(kinds.NAMESPACE, {**namespace, "spec": {**namespace["spec"], "finalizers": rest}}, "finalize")
+        await self._out.replace(
+            kinds.NAMESPACE, {**namespace, "spec": {**namespace["spec"], "finalizers": rest}}, "finalize"
+        )
         return LOOK_AGAIN_S

@@ -1,4 +1,4 @@
-"""What the workload controllers need to know of pods: which count, which are ready, how one is made from a template. Pure."""
+"""What the workload controllers know of pods: which count, which are ready, how one is made. Pure."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def active(pod: Value) -> bool:
 
 
 def condition(value: Value, type_: str) -> Value | None:
-    """The condition of that type."""
+    """Return the condition of that type."""
     return next((each for each in (value.get("status") or {}).get("conditions") or () if each["type"] == type_), None)
 
 
@@ -58,7 +58,7 @@ def owner_reference(owner: Value) -> Value:
 
 
 def from_template(owner: Value, template: Value, extra_labels: Value | None = None) -> Value:
-    """A pod of the owner."""
+    """Return a pod of the owner."""
     meta = template.get("metadata") or {}
     metadata = {
         "generateName": owner["metadata"]["name"] + "-",
@@ -73,7 +73,7 @@ def from_template(owner: Value, template: Value, extra_labels: Value | None = No
 
 
 def template_hash(template: Value) -> str:
-    """A short name for a template: the same for equal templates, in the alphabet of generated names."""
+    """Return a short name for a template: the same for equal templates, in the alphabet of generated names."""
     digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
     number = int.from_bytes(digest[:8], "big")
     letters = names.SUFFIX_ALPHABET
@@ -84,7 +84,7 @@ HASH_LENGTH = 10
 
 
 def set_condition(conditions: list[Value], new: Value, now_wall_ns: int) -> list[Value]:
-    """The conditions with one replaced; ``lastTransitionTime`` moves only when ``status`` does."""
+    """Return the conditions with one replaced; ``lastTransitionTime`` moves only when ``status`` does."""
     old = next((each for each in conditions if each["type"] == new["type"]), None)
     if old is not None and all(old.get(key) == value for key, value in new.items()):
         return conditions

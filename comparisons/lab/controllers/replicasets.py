@@ -33,7 +33,7 @@ class ReplicaSets:
         self._events = events
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """The set itself, and the set of a pod that changed; all that would adopt an orphan."""
+        """Return the set itself, and the set of a pod that changed; all that would adopt an orphan."""
         _ = gone
         if kind is kinds.REPLICA_SET:
             return [cache.key_of(value)]
@@ -46,7 +46,7 @@ class ReplicaSets:
         return [cache.key_of(each) for each in sets if _selects(each, value)]
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Makes or deletes pods, then writes the status."""
+        """Make or deletes pods, then writes the status."""
         owner = self._known.get(kinds.REPLICA_SET, key)
         if owner is None:
             return None

@@ -1,4 +1,7 @@
-"""Leaves Events about what the controllers did, for ``kubectl describe``; never waits, drops and counts what does not fit."""
+"""Leaves Events about what the controllers did, for ``kubectl describe``.
+
+Never waits: what does not fit is dropped and counted.
+"""
 
 import asyncio
 from typing import Any
@@ -28,7 +31,7 @@ class Reporter:
             self.dropped += 1
 
     async def run(self) -> None:
-        """Sends Events for ever. One that the API refuses is dropped and counted."""
+        """Send Events for ever. One that the API refuses is dropped and counted."""
         while True:
             event = await self._waiting.get()
             try:

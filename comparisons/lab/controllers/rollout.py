@@ -1,7 +1,7 @@
 """How a Deployment goes from its old ReplicaSets to the new one: a plan of sizes, as a value.
 
-The arithmetic is that of k8s.io/kubernetes/pkg/controller/deployment: never more than replicas + maxSurge, never fewer available than
-replicas - maxUnavailable. Pure.
+The arithmetic is that of k8s.io/kubernetes/pkg/controller/deployment: never more than replicas + maxSurge, never
+fewer available than replicas - maxUnavailable. Pure.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ def bounds(strategy: Value, replicas: int) -> Bounds:
 
 
 def absolute(value: int | str, total: int, *, up: bool) -> int:
-    """A number, or a percentage of a total."""
+    """Return a number, or a percentage of a total."""
     if isinstance(value, int):
         return value
     share = int(value.rstrip("%")) * total / 100
@@ -73,7 +73,7 @@ def _grow(replicas: int, limits: Bounds, new: Size, old: Sequence[Size]) -> int 
 
 
 def _shrink(replicas: int, limits: Bounds, new: Size, old: Sequence[Size]) -> dict[str, int]:
-    """Takes from the old what is not needed: first what is not available anyway, then as the new becomes available."""
+    """Take from the old what is not needed: first what is not available anyway, then as the new becomes available."""
     total = new.wanted + sum(each.wanted for each in old)
     least = replicas - limits.unavailable
     spare = total - least - max(0, new.wanted - new.available)

@@ -18,7 +18,6 @@ from ipseity import kube
 LOG = structlog.get_logger("lab.controllers")
 
 RESTART_S = 1.0
-SYNC_POLL_S = 0.05
 SWEEP_S = 5.0
 
 
@@ -28,11 +27,11 @@ class Controller(typing.Protocol):
     name: str
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """What to look at because this object changed."""
+        """Return what to look at because this object changed."""
         ...
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Looks at one key; the answer is in how many seconds to look again. Raises KubernetesError."""
+        """Look at one key; the answer is in how many seconds to look again. Raises KubernetesError."""
         ...
 
 
@@ -57,11 +56,13 @@ class Assembled(typing.Protocol):
 
 @contextlib.asynccontextmanager
 async def running(assembled: Assembled) -> AsyncIterator[None]:
-    """Runs the controllers meanwhile."""
+    """Run the controllers meanwhile."""
     known = assembled.known
     queues = [(each, _connect(known, each)) for each in assembled.controllers]
     async with known.following(), asyncio.TaskGroup() as group:
-        works: dict[str, Callable[[], Awaitable[None]]] = {each.name: functools.partial(_work, known, each, queue) for each, queue in queues}
+        works: dict[str, Callable[[], Awaitable[None]]] = {
+            each.name: functools.partial(_work, known, each, queue) for each, queue in queues
+        }
         works |= {"events": assembled.events.run, "cache": functools.partial(_sweep, known)}
         tasks = [group.create_task(_keep_running(name, work)) for name, work in works.items()]
         try:
@@ -98,8 +99,7 @@ async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _work(known: cache.Cache, controller: Controller, queue: workqueue.Queue) -> None:
-    while not known.synced:  # half a picture would look like missing objects
-        await asyncio.sleep(SYNC_POLL_S)
+    await known.until_synced()
     while True:
         key = await queue.next()
         try:
@@ -114,4 +114,3 @@ async def _work(known: cache.Cache, controller: Controller, queue: workqueue.Que
             queue.succeeded(key)
             if again_s is not None:
                 queue.add_later(key, again_s)
-

@@ -17,8 +17,10 @@ TERMINAL = ("Succeeded", "Failed")
 
 
 def choose(pod: cache.Value, nodes: Iterable[cache.Value], load: Mapping[str, int]) -> str | None:
-    """The node's name; None if the pod fits nowhere. Equal nodes are taken by name."""
-    fitting = sorted((load.get(node["metadata"]["name"], 0), node["metadata"]["name"]) for node in nodes if fits(pod, node))
+    """Return the node's name; None if the pod fits nowhere. Equal nodes are taken by name."""
+    fitting = sorted(
+        (load.get(node["metadata"]["name"], 0), node["metadata"]["name"]) for node in nodes if fits(pod, node)
+    )
     return fitting[0][1] if fitting else None
 
 
@@ -55,7 +57,7 @@ class Scheduling:
         """Pods that were given a node and are not yet seen with it: uid -> node."""
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """A pod without a node; all of them when a node changes."""
+        """Return a pod without a node; all of them when a node changes."""
         if kind is kinds.NODE:
             return [cache.key_of(pod) for pod in self._known.all(kinds.POD) if _waits(pod)]
         if kind is kinds.POD:
@@ -90,7 +92,9 @@ class Scheduling:
         named = {key: meta[key] for key in ("namespace", "name", "uid")}
         self._bound[meta["uid"]] = node
         try:
-            await self._out.create(kinds.POD, {"apiVersion": "v1", "kind": "Binding", "metadata": named, "target": target}, "binding")
+            await self._out.create(
+                kinds.POD, {"apiVersion": "v1", "kind": "Binding", "metadata": named, "target": target}, "binding"
+            )
         except kube.KubernetesError as error:
             self._bound.pop(meta["uid"], None)
             if error.status not in {writer.NOT_FOUND, writer.CONFLICT}:  # gone, or bound by somebody else

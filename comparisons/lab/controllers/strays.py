@@ -25,14 +25,14 @@ class Strays:
         """Nodes that are not there: name -> the end of their quarantine (monotonic seconds)."""
 
     def keys(self, kind: kinds.Kind, value: cache.Value, *, gone: bool) -> Sequence[cache.Key]:
-        """A node that is gone, and one that a pod names although it is not there."""
+        """Return a node that is gone, and one that a pod names although it is not there."""
         if kind is kinds.NODE:
             return [cache.key_of(value)] if gone else []
         node = value["spec"].get("nodeName", "") if kind is kinds.POD and not gone else ""
         return [("", node)] if node and self._known.get(kinds.NODE, ("", node)) is None else []
 
     async def reconcile(self, key: cache.Key) -> float | None:
-        """Waits the quarantine out, then deletes the node's pods."""
+        """Wait the quarantine out, then deletes the node's pods."""
         if self._known.get(kinds.NODE, key) is not None:
             self._missing.pop(key[1], None)
             return None

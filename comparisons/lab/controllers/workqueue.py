@@ -1,6 +1,7 @@
 """Keys that wait to be looked at: each at most once in the queue, again after a growing delay if it failed.
 
-As client-go's workqueue: what is changed while it is being looked at is looked at again. Bounded by the number of objects.
+As client-go's workqueue: what is changed while it is being looked at is looked at again. Bounded by the number of
+objects.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Queue:
         self._failures.pop(key, None)
 
     async def next(self) -> cache.Key:
-        """The key that waits longest."""
+        """Return the key that waits longest."""
         while not self._waiting:
             self._wake.clear()
             await self._wake.wait()

@@ -24,7 +24,7 @@ _LIMITS = aiohttp.ClientTimeout(total=15, sock_connect=kube.CONNECT_S)
 
 
 def path(kind: kinds.Kind, namespace: str, name: str = "", subresource: str = "") -> str:
-    """The URL's path of an object or a collection."""
+    """Return the URL's path of an object or a collection."""
     parts = [kind.root, *(("namespaces", namespace) if kind.namespaced else ()), kind.plural, name, subresource]
     return "/".join(part for part in parts if part)
 
@@ -45,20 +45,22 @@ class Writer:
         return await self._send(kind, "POST", path(kind, meta.get("namespace", ""), name, subresource), value)
 
     async def patch(self, kind: kinds.Kind, value: Value, change: Value, subresource: str = "") -> Value | None:
-        """Merges a change into this very object (by UID); None if it is gone. Raises KubernetesError."""
+        """Merge a change into this very object (by UID); None if it is gone. Raises KubernetesError."""
         meta = value["metadata"]
         own = {"uid": meta["uid"], **change.get("metadata", {})}
         where = path(kind, meta.get("namespace", ""), meta["name"], subresource)
         return await self._unless_gone(kind, "PATCH", where, {**change, "metadata": own}, MERGE)
 
     async def replace(self, kind: kinds.Kind, value: Value, subresource: str = "") -> Value | None:
-        """PUT of a state with its resourceVersion; None if the object is gone or has moved on. Raises KubernetesError."""
+        """PUT a state with its resourceVersion; None if the object is gone or has moved on. Raises KubernetesError."""
         meta = value["metadata"]
         where = path(kind, meta.get("namespace", ""), meta["name"], subresource)
         return await self._unless_gone(kind, "PUT", where, value)
 
-    async def delete(self, kind: kinds.Kind, value: Value, propagation: str = "Background", grace_s: int | None = None) -> None:
-        """Deletes this very object (by UID), if it is there. Raises KubernetesError."""
+    async def delete(
+        self, kind: kinds.Kind, value: Value, propagation: str = "Background", grace_s: int | None = None
+    ) -> None:
+        """Delete this very object (by UID), if it is there. Raises KubernetesError."""
         meta = value["metadata"]
         options: Value = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": meta["uid"]}}
         options |= {"propagationPolicy": propagation} | ({} if grace_s is None else {"gracePeriodSeconds": grace_s})
@@ -67,11 +69,11 @@ class Writer:
             self.known.unlearn(kind, value)
 
     async def delete_all(self, kind: kinds.Kind, namespace: str) -> None:
-        """Deletes everything of a kind in a namespace. Raises KubernetesError."""
+        """Delete everything of a kind in a namespace. Raises KubernetesError."""
         await self._send(kind, "DELETE", path(kind, namespace), {"kind": "DeleteOptions", "apiVersion": "v1"})
 
     async def read(self, kind: kinds.Kind, namespace: str, name: str) -> Value | None:
-        """An object as the API has it now; None if there is none. Raises KubernetesError."""
+        """Return an object as the API has it now; None if there is none. Raises KubernetesError."""
         try:
             answer: Value = json.loads(await kube.get(self.api, path(kind, namespace, name)))
         except kube.KubernetesError as error:
@@ -97,7 +99,9 @@ class Writer:
         await self.api.update_params_for_auth(headers, [], ["BearerToken"], where, method, None)
         url = f"{self.api.configuration.host}{where}"
         try:
-            reply = await self.api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=_LIMITS)
+            reply = await self.api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=_LIMITS
+            )
             response: aiohttp.ClientResponse = reply.response
             answer = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""An API server as the contract tests speak to it: a kubeconfig turned into plain HTTP, with nothing of a client library in between."""
+"""An API server as the contract tests speak to it: plain HTTP, with nothing of a client library in between."""
 
 import base64
 import contextlib
@@ -31,12 +31,12 @@ class Answer:
     body: Any
 
     def expect(self, code: int) -> Any:
-        """The body of an answer that must have this code."""
+        """Return the body of an answer that must have this code."""
         assert self.code == code, f"expected {code}, got {self.code}: {json.dumps(self.body)[:2000]}"
         return self.body
 
     def refused(self, code: int, reason: str) -> Value:
-        """The body of a refusal, whose form is checked."""
+        """Return the body of a refusal, whose form is checked."""
         body = self.expect(code)
         assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == ("Status", "v1", "Failure", code)
         assert body["reason"] == reason, body
@@ -76,7 +76,7 @@ class Cluster:
         return await self.call("DELETE", path, body, **query)
 
     async def events(self, path: str, *, seconds: int = 30, **query: Any) -> AsyncIterator[Value]:
-        """The events of a watch, until the server ends it."""
+        """Yield the events of a watch, until the server ends it."""
         query = {"watch": "true", "timeoutSeconds": seconds, **query}
         async with self.session.get(path, params=query) as answer:
             assert answer.status == 200, await answer.text()
@@ -87,7 +87,7 @@ class Cluster:
                     yield json.loads(line)
 
     async def until(self, path: str, holds: Any, **query: Any) -> Value:
-        """Waits, by a watch, for the first object of which something holds; fails after 30 s."""
+        """Wait, by a watch, for the first object of which something holds; fails after 30 s."""
         async with contextlib.aclosing(self.events(path, **query)) as events:
             async for event in events:
                 if event["type"] in {"ADDED", "MODIFIED"} and holds(event["object"]):
@@ -96,7 +96,7 @@ class Cluster:
         raise AssertionError(f"{path}: what was waited for has not come")
 
     async def until_gone(self, path: str, name: str) -> None:
-        """Waits, by a watch, until an object is gone; fails after 30 s."""
+        """Wait, by a watch, until an object is gone; fails after 30 s."""
         found = (await self.get(path)).expect(200)
         if name not in [item["metadata"]["name"] for item in found["items"]]:
             return
@@ -110,8 +110,8 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def connected(kubeconfig: pathlib.Path) -> AsyncIterator[Cluster]:
-    """The cluster that a kubeconfig's current context names. Tokens and client certificates."""
-    config = yaml.safe_load(kubeconfig.read_text())
+    """Yield the cluster that a kubeconfig's current context names. Tokens and client certificates."""
+    config = yaml.safe_load(kubeconfig.read_text())  # noqa: ASYNC240  # before anything else runs
     context = _named(config["contexts"], config["current-context"])["context"]
     where = _named(config["clusters"], context["cluster"])["cluster"]
     user = _named(config["users"], context["user"])["user"]
@@ -142,11 +142,11 @@ def _load(tls: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
 
 
 def pod(name: str = "p", **spec: Any) -> Value:
-    """A pod that needs nothing."""
+    """Return a pod that needs nothing."""
     container = {"name": "c", "image": "none:1"}
     return {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
 
 
 def config_map(name: str, data: dict[str, str] | None = None, **labels: str) -> Value:
-    """A ConfigMap: the object that nobody but the test touches."""
+    """Return a ConfigMap: the object that nobody but the test touches."""
     return {"metadata": {"name": name, "labels": labels}, "data": data or {}}

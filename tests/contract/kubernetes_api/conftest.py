@@ -10,7 +10,7 @@ from tests.contract.kubernetes_api import cluster, own
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option that turns the suite to another server."""
+    """Add the option that turns the suite to another server."""
     parser.addoption("--kubeconfig", default=None, help="run the contract tests against this cluster")
 
 
@@ -27,14 +27,14 @@ def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 async def api(kubeconfig: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
-    """The server under test."""
+    """Yield the server under test."""
     async with cluster.connected(kubeconfig) as found:
         yield found
 
 
 @pytest.fixture
 async def namespace(api: cluster.Cluster) -> AsyncIterator[str]:
-    """A namespace of the test's own, with its default service account."""
+    """Yield a namespace of the test's own, with its default service account."""
     name = f"contract-{uuid.uuid4().hex[:10]}"
     await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     await api.until(f"/api/v1/namespaces/{name}/serviceaccounts", lambda found: found["metadata"]["name"] == "default")
@@ -44,17 +44,17 @@ async def namespace(api: cluster.Cluster) -> AsyncIterator[str]:
 
 @pytest.fixture
 def maps(namespace: str) -> str:
-    """The path of the namespace's ConfigMaps."""
+    """Return the path of the namespace's ConfigMaps."""
     return f"/api/v1/namespaces/{namespace}/configmaps"
 
 
 @pytest.fixture
 def pods(namespace: str) -> str:
-    """The path of the namespace's pods."""
+    """Return the path of the namespace's pods."""
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
 @pytest.fixture
 def deployments(namespace: str) -> str:
-    """The path of the namespace's Deployments."""
+    """Return the path of the namespace's Deployments."""
     return f"/apis/apps/v1/namespaces/{namespace}/deployments"

@@ -13,8 +13,17 @@ READY = "serving on"
 
 @contextlib.contextmanager
 def served(state: pathlib.Path, *arguments: str) -> Iterator[pathlib.Path]:
-    """A running server; yields its kubeconfig. Stopped in order afterwards, so that a next one goes on from its state."""
-    command = [sys.executable, "-m", "comparisons.lab.api", "--state", str(state), "--listen", "127.0.0.1:0", *arguments]
+    """Run a server meanwhile; yield its kubeconfig. Stopped in order, so that a next one goes on from its state."""
+    command = [
+        sys.executable,
+        "-m",
+        "comparisons.lab.api",
+        "--state",
+        str(state),
+        "--listen",
+        "127.0.0.1:0",
+        *arguments,
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     said: list[str] = []
     try:

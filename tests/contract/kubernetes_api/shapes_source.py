@@ -1,8 +1,9 @@
-"""Writes ``comparisons/lab/api/shapes.json``: the fields and types of the kinds, as the official client's models state them.
+"""Writes ``comparisons/lab/api/shapes.json``: the kinds' fields and types, as the official client's models have them.
 
-Why here: the models are the one machine-readable copy of the API's shapes that is on everybody's machine. Run it when the
-client is upgraded: ``python -m tests.contract.kubernetes_api.shapes_source``; ``test_shapes.py`` says when it is due.
-Leaves out descriptions and merge keys: the models do not have the latter (``comparisons/lab/api/shapes.py`` does).
+Why here: the models are the one machine-readable copy of the API's shapes that is on everybody's machine. Run it when
+the client is upgraded: ``python -m tests.contract.kubernetes_api.shapes_source``; ``test_shapes.py`` says when it is
+due. Leaves out descriptions and merge keys: the models do not have the latter (``comparisons/lab/api/shapes.py``
+does).
 """
 
 import json
@@ -21,7 +22,16 @@ ROOTS = (
     *("CoreV1Event", "V1Deployment", "V1ReplicaSet", "V1Job", "V1DaemonSet", "V1Lease"),
     *("V1DeleteOptions", "V1Eviction", "V1Binding", "V1Scale"),
 )
-SCALARS = {"str": "string", "int": "int", "bool": "bool", "float": "number", "datetime": "time", "object": "any", "Any": "any", "bytes": "string"}
+SCALARS = {
+    "str": "string",
+    "int": "int",
+    "bool": "bool",
+    "float": "number",
+    "datetime": "time",
+    "object": "any",
+    "Any": "any",
+    "bytes": "string",
+}
 TARGET = pathlib.Path(api.__file__).with_name("shapes.json")
 
 
@@ -66,7 +76,7 @@ def _union(members: set[str]) -> str:
 
 
 def text() -> str:
-    """The file's text: one type a line, so that an upgrade of the client reads well as a diff."""
+    """Return the file's text: one type a line, so that an upgrade of the client reads well as a diff."""
     lines = (f" {json.dumps(name)}: {json.dumps(fields)}" for name, fields in shapes().items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -14,7 +14,7 @@ from tests.contract.kubernetes_api import cluster
 
 @pytest.fixture
 async def connection(kubeconfig: pathlib.Path) -> AsyncIterator[client.ApiClient]:
-    """A client out of the kubeconfig."""
+    """Return a client out of the kubeconfig."""
     settings = client.Configuration()
     await config.load_kube_config(str(kubeconfig), client_configuration=settings, persist_config=False)
     async with client.ApiClient(settings) as made:
@@ -43,6 +43,8 @@ async def test_its_watch(connection: client.ApiClient, namespace: str, api: clus
     await api.create(f"/api/v1/namespaces/{namespace}/configmaps", cluster.config_map("a"))
     async with watch.Watch() as following:
         version = listed.metadata.resource_version
-        async for event in following.stream(core.list_namespaced_config_map, namespace, resource_version=version, timeout_seconds=30):
+        async for event in following.stream(
+            core.list_namespaced_config_map, namespace, resource_version=version, timeout_seconds=30
+        ):
             assert (event["type"], event["object"].metadata.name) == ("ADDED", "a")
             following.stop()

@@ -1,4 +1,4 @@
-"""Workloads become pods and follow their changes: Deployments, Jobs, DaemonSets, EndpointSlices, garbage collection, namespaces.
+"""Workloads become pods and follow their changes; what belongs to them comes and goes with them.
 
 On a node without containers, so that only API and controllers are at work. Their arithmetic is in tests/unit/lab.
 """
@@ -17,21 +17,24 @@ from tests.fakes import lab_node
 
 @pytest.fixture
 async def node(api: cluster.Cluster) -> AsyncIterator[lab_node.FakeNode]:
-    """A node on which pods run at once."""
+    """Yield a node on which pods run at once."""
     async with lab_node.running(api, f"contract-{uuid.uuid4().hex[:8]}") as made:
         yield made
 
 
 def template(node: lab_node.FakeNode, image: str = "x:1", **labels: str) -> dict[str, Any]:
-    """A pod template for the node."""
+    """Return a pod template for the node."""
     ports = [{"name": "http", "containerPort": 8080}]
     spec = {"containers": [{"name": "c", "image": image, "ports": ports}], "nodeSelector": node.hostname}
     return {"metadata": {"labels": labels or {"app": "d"}}, "spec": spec}
 
 
 def workload(node: lab_node.FakeNode, **spec: Any) -> dict[str, Any]:
-    """A Deployment, ReplicaSet or DaemonSet."""
-    return {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": template(node), **spec}}
+    """Return a Deployment, ReplicaSet or DaemonSet."""
+    return {
+        "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": template(node), **spec},
+    }
 
 
 def names(found: dict[str, Any]) -> set[str]:
@@ -95,11 +98,13 @@ async def test_recreate(api: cluster.Cluster, deployments: str, pods: str, node:
                 break
 
 
-async def test_a_lost_pod_is_replaced(api: cluster.Cluster, deployments: str, pods: str, node: lab_node.FakeNode) -> None:
+async def test_a_lost_pod_is_replaced(
+    api: cluster.Cluster, deployments: str, pods: str, node: lab_node.FakeNode
+) -> None:
     """The ReplicaSet keeps its number."""
     await api.create(deployments, workload(node, replicas=2))
     await api.until(deployments, rolled_out(2))
-    lost = sorted(names((await api.get(pods)).expect(200)))[0]
+    lost = min(names((await api.get(pods)).expect(200)))
     (await api.delete(f"{pods}/{lost}")).expect(200)
     await api.until_gone(pods, lost)
     await api.until(deployments, rolled_out(2))
@@ -207,10 +212,15 @@ def _daemons_updated(found: dict[str, Any]) -> bool:
     return current and status.get("updatedNumberScheduled") == 2 == status["numberReady"]
 
 
-async def test_endpoint_slices(api: cluster.Cluster, namespace: str, deployments: str, pods: str, node: lab_node.FakeNode) -> None:
+async def test_endpoint_slices(
+    api: cluster.Cluster, namespace: str, deployments: str, pods: str, node: lab_node.FakeNode
+) -> None:
     """Name the ready pods of a Service with the port that each gave the name to; go with the Service."""
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-    service = {"metadata": {"name": "web"}, "spec": {"selector": {"app": "d"}, "ports": [{"port": 80, "targetPort": "http"}]}}
+    service = {
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "d"}, "ports": [{"port": 80, "targetPort": "http"}]},
+    }
     await api.create(f"/api/v1/namespaces/{namespace}/services", service)
     await api.create(deployments, workload(node, replicas=2))
 
@@ -221,7 +231,9 @@ async def test_endpoint_slices(api: cluster.Cluster, namespace: str, deployments
     assert found["metadata"]["labels"]["kubernetes.io/service-name"] == "web"
     assert found["ports"] == [{"name": "", "protocol": "TCP", "port": 8080}]
     by_name = {each["targetRef"]["name"]: each["addresses"] for each in found["endpoints"]}
-    assert by_name == {pod["metadata"]["name"]: [pod["status"]["podIP"]] for pod in (await api.get(pods)).expect(200)["items"]}
+    assert by_name == {
+        pod["metadata"]["name"]: [pod["status"]["podIP"]] for pod in (await api.get(pods)).expect(200)["items"]
+    }
     assert {each["nodeName"] for each in found["endpoints"]} == {node.name}
     (await api.delete(f"/api/v1/namespaces/{namespace}/services/web")).expect(200)
     await api.until_gone(slices, found["metadata"]["name"])
@@ -239,7 +251,9 @@ async def test_a_namespace_takes_everything_along(api: cluster.Cluster, node: la
     await api.until(f"/apis/apps/v1/namespaces/{name}/deployments", rolled_out(3))
     marked = (await api.delete(f"/api/v1/namespaces/{name}")).expect(200)
     assert marked["status"]["phase"] == "Terminating"
-    body = (await api.call("POST", f"/api/v1/namespaces/{name}/configmaps", cluster.config_map("late"))).refused(403, "Forbidden")
+    body = (await api.call("POST", f"/api/v1/namespaces/{name}/configmaps", cluster.config_map("late"))).refused(
+        403, "Forbidden"
+    )
     assert "because it is being terminated" in body["message"]
     let_go = {"metadata": {"finalizers": None}}
     (await api.patch(f"/api/v1/namespaces/{name}/configmaps/held", let_go)).expect(200)

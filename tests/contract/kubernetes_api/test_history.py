@@ -1,6 +1,7 @@
 """The past that is no longer known: 410, as an HTTP status for a list and inside a 200 for a watch.
 
-On a server of the lab's own with a history of ten events, since no other server can be told to forget. Also: what an orderly restart keeps.
+On a server of the lab's own with a history of ten events, since no other server can be told to forget. Also: what an
+orderly restart keeps.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 @pytest.fixture
 async def forgetful(tmp_path: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
-    """A server that remembers ten events of each kind."""
+    """Yield a server that remembers ten events of each kind."""
     with own.served(tmp_path / "api", "--history", "10", "--no-controllers") as kubeconfig:
         async with cluster.connected(kubeconfig) as api:
             yield api

@@ -1,6 +1,7 @@
 """The real ``kubectl`` at work: what people type, and what they see.
 
-Against any cluster; the lab's own is the default. Leaves out exec, attach, port-forward, explain and auth, which a lab does not serve.
+Against any cluster; the lab's own is the default. Leaves out exec, attach, port-forward, explain and auth, which a
+lab does not serve.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ import shutil
 import sysconfig
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
 
 import pytest
 
@@ -31,11 +31,15 @@ def program() -> str:
 
 @pytest.fixture
 def kubectl(program: str, kubeconfig: pathlib.Path, namespace: str, tmp_path: pathlib.Path) -> Kubectl:
-    """Runs kubectl in the test's namespace; gives what it printed. ``code`` is the exit code that it must have."""
+    """Run kubectl in the test's namespace; gives what it printed. ``code`` is the exit code that it must have."""
     base = [program, f"--kubeconfig={kubeconfig}", f"--cache-dir={tmp_path}", f"--namespace={namespace}"]
 
     async def run(*arguments: str, stdin: str = "", code: int = 0) -> str:
-        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        pipes = {
+            "stdin": asyncio.subprocess.PIPE,
+            "stdout": asyncio.subprocess.PIPE,
+            "stderr": asyncio.subprocess.STDOUT,
+        }
         process = await asyncio.create_subprocess_exec(*base, *arguments, **pipes)
         out, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
         assert process.returncode == code, f"kubectl {' '.join(arguments)}: exit {process.returncode}\n{out.decode()}"
@@ -46,20 +50,25 @@ def kubectl(program: str, kubeconfig: pathlib.Path, namespace: str, tmp_path: pa
 
 @pytest.fixture
 async def node(api: cluster.Cluster) -> AsyncIterator[lab_node.FakeNode]:
-    """A node on which pods run at once."""
+    """Yield a node on which pods run at once."""
     async with lab_node.running(api, f"contract-{uuid.uuid4().hex[:8]}") as made:
         yield made
 
 
 def manifest(node: lab_node.FakeNode, image: str = "x:1", replicas: int = 2) -> str:
-    """A Deployment and its Service, as JSON that is YAML."""
+    """Return a Deployment and its Service, as JSON that is YAML."""
     labels = {"app": "web"}
     containers = [{"name": "c", "image": image, "ports": [{"name": "http", "containerPort": 8080}]}]
     template = {"metadata": {"labels": labels}, "spec": {"containers": containers, "nodeSelector": node.hostname}}
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
     ports = [{"port": 80, "targetPort": "http"}]
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": labels, "ports": ports}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": labels, "ports": ports},
+    }
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": [deployment, service]})
 
 
@@ -115,7 +124,9 @@ async def test_tables(kubectl: Kubectl, node: lab_node.FakeNode) -> None:
     assert re.search(r"web\s+2/2\s+2\s+2\s+\d+s", await kubectl("get", "deploy"))
     assert node.name in await kubectl("get", "pods", "-o", "wide")
     everything = await kubectl("get", "all")
-    assert {"pod/", "service/", "deployment.apps/", "replicaset.apps/"} <= set(re.findall(r"^\S+?/", everything, re.MULTILINE))
+    assert {"pod/", "service/", "deployment.apps/", "replicaset.apps/"} <= set(
+        re.findall(r"^\S+?/", everything, re.MULTILINE)
+    )
 
 
 async def test_create_speaks_protobuf(kubectl: Kubectl, api: cluster.Cluster, namespace: str) -> None:

@@ -12,7 +12,17 @@ from tests.contract.kubernetes_api import cluster
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"text"', b"null", b"\xff\xfe", b'{"metadata": "x"}', b'{"metadata": {"name": 7}}', b'{"data": {"k": 1}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"\xff\xfe",
+        b'{"metadata": "x"}',
+        b'{"metadata": {"name": 7}}',
+        b'{"data": {"k": 1}}',
+    ],
 )
 async def test_a_body_that_is_no_object(api: cluster.Cluster, maps: str, body: bytes) -> None:
     """400 BadRequest, also for a field of the wrong type."""
@@ -66,7 +76,9 @@ async def test_unknown_fields(api: cluster.Cluster, maps: str) -> None:
     assert "dada" not in silent.expect(201)
 
 
-@pytest.mark.parametrize("path", ["/api/v2/pods", "/api/v1/nopes", "/apis/nope/v1/things", "/nope", "/api/v1/namespaces/default/pods/a/b/c"])
+@pytest.mark.parametrize(
+    "path", ["/api/v2/pods", "/api/v1/nopes", "/apis/nope/v1/things", "/nope", "/api/v1/namespaces/default/pods/a/b/c"]
+)
 async def test_paths_that_are_not_there(api: cluster.Cluster, path: str) -> None:
     """404."""
     assert (await api.get(path)).code == 404

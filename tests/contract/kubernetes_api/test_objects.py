@@ -70,7 +70,10 @@ async def test_an_update_that_changes_nothing_keeps_the_version(api: cluster.Clu
 async def test_update_of_another_object_of_that_name(api: cluster.Cluster, maps: str) -> None:
     """A uid in the body is a precondition."""
     made = await api.create(maps, cluster.config_map("a"))
-    other = {**made, "metadata": {**made["metadata"], "uid": "11111111-2222-3333-4444-555555555555", "resourceVersion": ""}}
+    other = {
+        **made,
+        "metadata": {**made["metadata"], "uid": "11111111-2222-3333-4444-555555555555", "resourceVersion": ""},
+    }
     (await api.call("PUT", f"{maps}/a", other)).refused(409, "Conflict")
 
 
@@ -173,7 +176,12 @@ async def test_the_selector_must_admit_the_template(api: cluster.Cluster, deploy
 async def test_the_selector_is_immutable(api: cluster.Cluster, deployments: str) -> None:
     """A change of it is a 422."""
     await api.create(deployments, deployment("d", replicas=0))
-    change = {"spec": {"selector": {"matchLabels": {"app": "d", "more": "x"}}, "template": {"metadata": {"labels": {"more": "x"}}}}}
+    change = {
+        "spec": {
+            "selector": {"matchLabels": {"app": "d", "more": "x"}},
+            "template": {"metadata": {"labels": {"more": "x"}}},
+        }
+    }
     body = (await api.patch(f"{deployments}/d", change)).refused(422, "Invalid")
     assert "field is immutable" in body["message"]
 
@@ -190,7 +198,9 @@ async def test_service_addresses(api: cluster.Cluster, namespace: str) -> None:
     assert (await api.call("PUT", f"{path}/a", bare)).expect(200)["spec"]["clusterIP"] == spec["clusterIP"]
     taken = {"metadata": {"name": "b"}, "spec": {"ports": [{"port": 80}], "clusterIP": spec["clusterIP"]}}
     assert "already allocated" in (await api.call("POST", path, taken)).refused(422, "Invalid")["message"]
-    headless = await api.create(path, {"metadata": {"name": "c"}, "spec": {"ports": [{"port": 80}], "clusterIP": "None"}})
+    headless = await api.create(
+        path, {"metadata": {"name": "c"}, "spec": {"ports": [{"port": 80}], "clusterIP": "None"}}
+    )
     assert headless["spec"]["clusterIPs"] == ["None"]
 
 
@@ -213,7 +223,7 @@ async def test_scale(api: cluster.Cluster, deployments: str) -> None:
 
 
 def deployment(name: str, **spec: object) -> dict[str, dict[str, object]]:
-    """A small Deployment whose pods no scheduler takes."""
+    """Return a small Deployment whose pods no scheduler takes."""
     labels = {"app": name}
     template = {
         "metadata": {"labels": labels},

@@ -1,4 +1,7 @@
-"""JSON patch, merge patch and strategic merge patch, on a stored object. The algorithm's corners are in tests/unit/lab."""
+"""JSON patch, merge patch and strategic merge patch, on a stored object.
+
+Leaves out the algorithm's corners: tests/unit/lab has them.
+"""
 
 from tests.contract.kubernetes_api import cluster
 
@@ -77,7 +80,7 @@ async def test_conditions_merge_by_type(api: cluster.Cluster, pods: str) -> None
 
 
 def two_containers() -> dict[str, object]:
-    """A Deployment without replicas whose template has containers a and b."""
+    """Return a Deployment without replicas whose template has containers a and b."""
     labels = {"app": "d"}
     variables = [{"name": "X", "value": "1"}, {"name": "Y", "value": "1"}]
     containers = [
@@ -85,7 +88,10 @@ def two_containers() -> dict[str, object]:
         {"name": "b", "image": "old:1", "env": variables, "ports": [{"containerPort": 80}]},
     ]
     template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
-    return {"metadata": {"name": "d"}, "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}}
+    return {
+        "metadata": {"name": "d"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+    }
 
 
 def images(found: dict[str, object]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tests.fakes import lab_node
 
 @pytest.fixture
 async def node(api: cluster.Cluster) -> AsyncIterator[lab_node.FakeNode]:
-    """A node on which pods run at once."""
+    """Yield a node on which pods run at once."""
     async with lab_node.running(api, f"contract-{uuid.uuid4().hex[:8]}") as made:
         yield made
 
@@ -27,7 +27,10 @@ async def test_defaults(api: cluster.Cluster, pods: str) -> None:
     wanted |= {"serviceAccountName": "default", "enableServiceLinks": True, "securityContext": {}}
     assert wanted.items() <= spec.items()
     container = spec["containers"][0]
-    assert (container["imagePullPolicy"], container["terminationMessagePath"]) == ("IfNotPresent", "/dev/termination-log")
+    assert (container["imagePullPolicy"], container["terminationMessagePath"]) == (
+        "IfNotPresent",
+        "/dev/termination-log",
+    )
     assert (made["status"]["phase"], made["status"]["qosClass"]) == ("Pending", "BestEffort")
 
 
@@ -43,7 +46,9 @@ async def test_limits_are_requests(api: cluster.Cluster, pods: str) -> None:
 async def test_a_service_account_is_needed(api: cluster.Cluster, pods: str, namespace: str) -> None:
     """403, as the admission of the real server words it."""
     body = (await api.call("POST", pods, cluster.pod(serviceAccountName="nobody"))).refused(403, "Forbidden")
-    wanted = f'pods "p" is forbidden: error looking up service account {namespace}/nobody: serviceaccount "nobody" not found'
+    wanted = (
+        f'pods "p" is forbidden: error looking up service account {namespace}/nobody: serviceaccount "nobody" not found'
+    )
     assert body["message"] == wanted
 
 
@@ -55,7 +60,10 @@ async def test_a_service_account_is_needed(api: cluster.Cluster, pods: str, name
         ({"containers": [{"name": "c", "image": "x"}, {"name": "c", "image": "x"}]}, "spec.containers[1].name"),
         ({"containers": [{"name": "C_", "image": "x"}]}, "spec.containers[0].name"),
         ({"containers": [{"name": "c"}]}, "spec.containers[0].image"),
-        ({"containers": [{"name": "c", "image": "x", "ports": [{"containerPort": 70000}]}]}, "spec.containers[0].ports[0].containerPort"),
+        (
+            {"containers": [{"name": "c", "image": "x", "ports": [{"containerPort": 70000}]}]},
+            "spec.containers[0].ports[0].containerPort",
+        ),
         (
             {"containers": [{"name": "c", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]},
             "spec.containers[0].volumeMounts[0].name",
@@ -133,7 +141,12 @@ async def test_the_last_event_says_how_it_was(api: cluster.Cluster, pods: str) -
 async def test_eviction(api: cluster.Cluster, pods: str) -> None:
     """Is a deletion by another name."""
     await api.create(pods, cluster.pod(nodeName="node-7"))
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}, "deleteOptions": {"gracePeriodSeconds": 7}}
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": "p"},
+        "deleteOptions": {"gracePeriodSeconds": 7},
+    }
     assert (await api.create(f"{pods}/p/eviction", body))["status"] == "Success"
     assert (await api.get(f"{pods}/p")).expect(200)["metadata"]["deletionGracePeriodSeconds"] == 7
 

@@ -13,7 +13,14 @@ from tests.contract.kubernetes_api import cluster
 from tests.fakes import recordings
 
 DEFAULTED = {
-    *("restartPolicy", "terminationGracePeriodSeconds", "dnsPolicy", "securityContext", "schedulerName", "enableServiceLinks"),
+    *(
+        "restartPolicy",
+        "terminationGracePeriodSeconds",
+        "dnsPolicy",
+        "securityContext",
+        "schedulerName",
+        "enableServiceLinks",
+    ),
     *("serviceAccount", "priority", "preemptionPolicy", "terminationMessagePath", "terminationMessagePolicy"),
     *("imagePullPolicy", "successThreshold", "scheme", "defaultMode", "protocol"),
 }
@@ -22,8 +29,10 @@ KEPT = {("restartPolicy", "Never"), ("imagePullPolicy", "Never"), ("securityCont
 
 
 def recorded_pods() -> list[Any]:
-    """The pods of the recorded list, each with what was injected taken away."""
-    return [pytest.param(_without_injected(pod), id=pod["metadata"]["name"]) for pod in recordings.load("pod-list")["items"]]
+    """Return the pods of the recorded list, each with what was injected taken away."""
+    return [
+        pytest.param(_without_injected(pod), id=pod["metadata"]["name"]) for pod in recordings.load("pod-list")["items"]
+    ]
 
 
 def _without_injected(pod: dict[str, Any]) -> dict[str, Any]:
@@ -32,25 +41,30 @@ def _without_injected(pod: dict[str, Any]) -> dict[str, Any]:
     spec.pop("tolerations")
     spec["volumes"] = [each for each in spec["volumes"] if not each["name"].startswith("kube-api-access")]
     for container in [*spec["containers"], *spec.get("initContainers", ())]:
-        mounts = [each for each in container["volumeMounts"] if not each["name"].startswith("kube-api-access")]
-        container.pop("volumeMounts")
-        container |= {"volumeMounts": mounts} if mounts else {}
+        mounts = [each for each in container.pop("volumeMounts") if not each["name"].startswith("kube-api-access")]
+        container.update({"volumeMounts": mounts} if mounts else {})
     if not spec["volumes"]:
         spec.pop("volumes")
     return pod
 
 
 def bare(value: Any) -> Any:
-    """A manifest as a person would write it: without the defaults."""
+    """Return a manifest as a person would write it: without the defaults."""
     if isinstance(value, list):
         return [bare(each) for each in value]
     if not isinstance(value, dict):
         return value
-    return {k: bare(v) for k, v in value.items() if k not in DEFAULTED or (k, v if isinstance(v, str) else "") in KEPT or v == {"privileged": True}}
+    return {
+        k: bare(v)
+        for k, v in value.items()
+        if k not in DEFAULTED or (k, v if isinstance(v, str) else "") in KEPT or v == {"privileged": True}
+    }
 
 
 @pytest.mark.parametrize("recorded", recorded_pods())
-async def test_a_pod_gets_the_recorded_defaults(api: cluster.Cluster, pods: str, namespace: str, recorded: dict[str, Any]) -> None:
+async def test_a_pod_gets_the_recorded_defaults(
+    api: cluster.Cluster, pods: str, namespace: str, recorded: dict[str, Any]
+) -> None:
     """A manifest without them comes back exactly as the real server's."""
     account = recorded["spec"]["serviceAccountName"]
     if account != "default":
@@ -62,14 +76,16 @@ async def test_a_pod_gets_the_recorded_defaults(api: cluster.Cluster, pods: str,
 
 
 async def test_the_fields_that_a_recorded_writer_owns(api: cluster.Cluster, pods: str, namespace: str) -> None:
-    """Every leaf that the real server gave to the creator is the creator's here; here also maps and lists are not members as such."""
+    """Every leaf that the real server gave to the creator is the creator's here, too."""
     recorded = next(pod for pod in recordings.load("pod-list")["items"] if pod["metadata"]["name"] == "bare")
     entry = next(each for each in recorded["metadata"]["managedFields"] if each["manager"] == "unknown")
     await api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "app"}})
     spec = bare(_without_injected(recorded)["spec"])
     spec.pop("nodeName")
     labels = recorded["metadata"]["labels"]
-    made = await api.create(pods, {"metadata": {"name": "p", "labels": labels}, "spec": {**spec, "schedulerName": "nobody"}})
+    made = await api.create(
+        pods, {"metadata": {"name": "p", "labels": labels}, "spec": {**spec, "schedulerName": "nobody"}}
+    )
     mine = made["metadata"]["managedFields"][0]
     assert _leaves(entry["fieldsV1"]) <= _leaves(mine["fieldsV1"])
 
@@ -102,13 +118,20 @@ async def test_unauthorized(api: cluster.Cluster, pods: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("watch-pod-sendinitialevents", "api/v1/{}/pods"), ("watch-endpointslice-sendinitialevents", "apis/discovery.k8s.io/v1/{}/endpointslices")],
+    [
+        ("watch-pod-sendinitialevents", "api/v1/{}/pods"),
+        ("watch-endpointslice-sendinitialevents", "apis/discovery.k8s.io/v1/{}/endpointslices"),
+    ],
 )
 async def test_the_first_bookmark(api: cluster.Cluster, namespace: str, name: str, path: str) -> None:
     """Equal to the recorded one but for the version: with Go's zero values for fields that are never left out."""
-    wanted = next(event for line in recordings.lines(name) if (event := recordings.json.loads(line))["type"] == "BOOKMARK")
+    wanted = next(
+        event for line in recordings.lines(name) if (event := recordings.json.loads(line))["type"] == "BOOKMARK"
+    )
     query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-    async with contextlib.aclosing(api.events("/" + path.format(f"namespaces/{namespace}"), seconds=3, **query)) as events:
+    async with contextlib.aclosing(
+        api.events("/" + path.format(f"namespaces/{namespace}"), seconds=3, **query)
+    ) as events:
         async for event in events:
             event["object"]["metadata"]["resourceVersion"] = wanted["object"]["metadata"]["resourceVersion"]
             assert event == wanted

@@ -44,7 +44,7 @@ def test_the_merge_keys_are_kubectls(program: pathlib.Path) -> None:
 
 
 APPLY_ONLY = {("ResourceRequirements", "claims"), ("Endpoint", "addresses")}
-"""Lists whose items have owners of their own, though a strategic patch replaces them: they have a ``listType`` alone."""
+"""Lists whose items have owners of their own, though a strategic patch replaces them: a ``listType`` alone."""
 
 
 def test_the_strategies_are_kubectls(program: pathlib.Path) -> None:
@@ -55,6 +55,13 @@ def test_the_strategies_are_kubectls(program: pathlib.Path) -> None:
 
 def test_every_named_place_exists() -> None:
     """No row of the tables is about a field that is no more."""
-    places = {*shapes.KEYS, *shapes.SETS, *shapes.RETAIN_KEYS, *shapes.ATOMIC_MAPS, *shapes.QUANTITIES, *shapes.PATCH_ONLY}
+    places = {
+        *shapes.KEYS,
+        *shapes.SETS,
+        *shapes.RETAIN_KEYS,
+        *shapes.ATOMIC_MAPS,
+        *shapes.QUANTITIES,
+        *shapes.PATCH_ONLY,
+    }
     assert [place for place in places if place[1] not in shapes.fields(place[0])] == []
     assert [name for name in shapes.ATOMIC if not shapes.is_struct(name) and re.match("V1", name)] == []

@@ -1,8 +1,9 @@
-"""Writes ``comparisons/lab/api/wire.json``: the protobuf field numbers of the kinds, as ``kubectl`` itself carries them.
+"""Writes ``comparisons/lab/api/wire.json``: the kinds' protobuf field numbers, as ``kubectl`` carries them.
 
-Go keeps the tags of every struct field in its binaries (``json:"name" protobuf:"bytes,1,opt,name=name"``), and ``kubectl`` is on every
-machine that runs the lab. Run it when ``kubectl`` is upgraded: ``python -m tests.contract.kubernetes_api.wire_source $(which kubectl)``.
-Reads the layout of Go's ``internal/abi.Type`` in a little-endian 64-bit ELF file that is not position independent.
+Go keeps the tags of every struct field in its binaries (``json:"name" protobuf:"bytes,1,opt,name=name"``), and
+``kubectl`` is on every machine that runs the lab. Run it when ``kubectl`` is upgraded: ``python -m
+tests.contract.kubernetes_api.wire_source $(which kubectl)``. Reads the layout of Go's ``internal/abi.Type`` in a
+little-endian 64-bit ELF file that is not position independent.
 """
 
 import json
@@ -10,13 +11,17 @@ import pathlib
 import re
 import struct
 import sys
+from collections.abc import Iterator
 
 from comparisons.lab import api
 
 TARGET = pathlib.Path(api.__file__).with_name("wire.json")
 CORE, META = "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1"
 ROOTS = {
-    **{f"v1/{kind}": f"{CORE}.{kind}" for kind in ("Namespace", "Node", "Pod", "Service", "ServiceAccount", "ConfigMap", "Secret")},
+    **{
+        f"v1/{kind}": f"{CORE}.{kind}"
+        for kind in ("Namespace", "Node", "Pod", "Service", "ServiceAccount", "ConfigMap", "Secret")
+    },
     **{f"v1/{kind}": f"{CORE}.{kind}" for kind in ("Event", "Binding")},
     **{f"apps/v1/{kind}": f"k8s.io/api/apps/v1.{kind}" for kind in ("Deployment", "ReplicaSet", "DaemonSet")},
     "batch/v1/Job": "k8s.io/api/batch/v1.Job",
@@ -44,8 +49,8 @@ class Binary:
         self._sections = dict(self._read_sections())
         self._base = self._sections[".rodata"][0]
 
-    def _read_sections(self):
-        offset, = struct.unpack_from("<Q", self._data, 0x28)
+    def _read_sections(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
+        (offset,) = struct.unpack_from("<Q", self._data, 0x28)
         size, count, names_index = struct.unpack_from("<HHH", self._data, 0x3A)
         headers = [struct.unpack_from("<IIQQQQ", self._data, offset + index * size) for index in range(count)]
         names = headers[names_index][4]
@@ -60,7 +65,7 @@ class Binary:
         raise ValueError(f"no section holds address {address:#x}")
 
     def number(self, address: int, form: str = "<Q") -> int:
-        """A number at an address."""
+        """Return a number at an address."""
         return struct.unpack_from(form, self._data, self._at(address))[0]
 
     def kind(self, address: int) -> int:
@@ -68,7 +73,7 @@ class Binary:
         return self.number(address + 23, "<B") & 31
 
     def name(self, address: int) -> str:
-        """The type's name with its package's path; "" for one without."""
+        """Return the type's name with its package's path; "" for one without."""
         flags = self.number(address + 20, "<B")
         text, _ = self.text(self._base + self.number(address + 40, "<i"))
         if not flags & 1:  # no UncommonType behind it
@@ -78,7 +83,7 @@ class Binary:
         return package + "." + text.lstrip("*").rpartition(".")[2]
 
     def text(self, address: int) -> tuple[str, str]:
-        """A name and its tag: ``internal/abi.Name``."""
+        """Return a name and its tag: ``internal/abi.Name``."""
         place = self._at(address)
         flags, (name, place) = self._data[place], self._counted(place + 1)
         tag = self._counted(place)[0] if flags & 2 else ""
@@ -92,7 +97,7 @@ class Binary:
             if byte < 128:
                 return self._data[place : place + length].decode(), place + length
 
-    def fields(self, address: int):
+    def fields(self, address: int) -> Iterator[tuple[str, str, int]]:
         """(name, tag, type) of a struct's fields."""
         first, count = self.number(address + 56), self.number(address + 64)
         for index in range(count):
@@ -124,14 +129,14 @@ def wire(binary: Binary) -> dict[str, dict[str, object]]:
     return {"roots": {said: short[name] for said, name in ROOTS.items()}, **dict(sorted(rows.items()))}
 
 
-def _message(binary: Binary, address: int):
-    for _name, tag, type_ in binary.fields(address):
+def _message(binary: Binary, address: int) -> Iterator[tuple[str, list[str]]]:
+    for _name, tag, declared in binary.fields(address):
         protobuf, json_tag = (re.search(rf'{key}:"([^"]*)"', tag) for key in ("protobuf", "json"))
         if protobuf is None or json_tag is None:
             continue
         name, *options = json_tag[1].split(",")
-        pointer = binary.kind(type_) == POINTER
-        type_ = binary.number(type_ + 48) if pointer else type_
+        pointer = binary.kind(declared) == POINTER
+        type_ = binary.number(declared + 48) if pointer else declared
         form, how = _form(binary, type_)
         marks = [how] if how else []
         if "omitempty" in options and not pointer and not how:
@@ -140,7 +145,7 @@ def _message(binary: Binary, address: int):
 
 
 def _form(binary: Binary, type_: int) -> tuple[str, str]:
-    """The type of one value, and whether it is a list or a map of them."""
+    """Return the type of one value, and whether it is a list or a map of them."""
     kind = binary.kind(type_)
     if kind == SLICE and binary.kind(binary.number(type_ + 48)) != UINT8:
         return _form(binary, binary.number(type_ + 48))[0], "list"
@@ -161,7 +166,7 @@ def _scalar(binary: Binary, type_: int, kind: int) -> str:
 
 
 def patch_tags(program: pathlib.Path) -> dict[tuple[str, str], tuple[str, str | None]]:
-    """(type, field) -> (patchStrategy, patchMergeKey) of every reachable type; embedded types under the one that has them."""
+    """Return (type, field) -> (patchStrategy, patchMergeKey); embedded types are under the one that has them."""
     binary, found = Binary(program), {}
     structs = binary.structs()
     todo = [(name, name.rpartition(".")[2]) for name in ROOTS.values()]
@@ -169,7 +174,10 @@ def patch_tags(program: pathlib.Path) -> dict[tuple[str, str], tuple[str, str | 
     while todo:
         name, known_as = todo.pop()
         for _name, tag, type_ in binary.fields(structs[name]):
-            said = {key: (re.search(rf'{key}:"([^",]*)', tag) or [None, ""])[1] for key in ("json", "patchMergeKey", "protobuf")}
+            said = {
+                key: (re.search(rf'{key}:"([^",]*)', tag) or [None, ""])[1]
+                for key in ("json", "patchMergeKey", "protobuf")
+            }
             strategy = re.search(r'patchStrategy:"([^"]*)"', tag)
             if strategy:
                 found[known_as, said["json"]] = (strategy[1], said["patchMergeKey"] or None)
@@ -182,7 +190,7 @@ def patch_tags(program: pathlib.Path) -> dict[tuple[str, str], tuple[str, str | 
 
 
 def text(binary: pathlib.Path) -> str:
-    """The file's text: one message a line."""
+    """Return the file's text: one message a line."""
     lines = (f" {json.dumps(name)}: {json.dumps(fields)}" for name, fields in wire(Binary(binary)).items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
