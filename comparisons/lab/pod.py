@@ -124,7 +124,7 @@ class Worker:
     async def _build(self) -> None:
         if not self._sandbox.ips:
             try:
-                await self._sandbox.build(lambda error: self._say("FailedCreatePodSandBox", str(error), True))  # noqa: FBT003
+                await self._sandbox.build(self._cannot_build)
             except BaseException:
                 await self._sandbox.destroy()
                 raise
@@ -209,6 +209,9 @@ class Worker:
     def _changed(self) -> None:
         self._publisher.changed()
         self._wake.set()
+
+    def _cannot_build(self, error: Exception) -> None:
+        self._say("FailedCreatePodSandBox", str(error), warning=True)
 
     def _say(self, reason: str, message: str, warning: bool) -> None:  # noqa: FBT001  # the type of an Event
         self._host.cluster.event(self.pod, reason, message, warning=warning)
