@@ -25,6 +25,8 @@ from comparisons.lab.api import (
 
 Value = dict[str, Any]
 TERMINAL = ("Succeeded", "Failed")
+IMMORTAL = ("default", "kube-system", "kube-public")
+"""Namespaces that the real server's NamespaceLifecycle admission keeps."""
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 GENERATED_NAME_TRIES = 8
 """k8s.io/apiserver/pkg/registry/generic/registry: maxNameGenerationCreateAttempts."""
@@ -143,6 +145,8 @@ class Registry:
     def delete(self, kind: kinds.Kind, key: store.Key, removal: Removal, write: change.Change) -> Removed:
         """Remove an object, or starts its graceful end; raises Refused."""
         old = self.get(kind, key)
+        if kind is kinds.NAMESPACE and key[1] in IMMORTAL:
+            raise status.forbidden("", "namespaces", key[1], "this namespace may not be deleted")
         self._check_preconditions(kind, key, old, removal)
         meta = old["metadata"]
         finalizers = _finalizers(meta.get("finalizers") or [], removal.propagation)

@@ -82,8 +82,11 @@ def _connect(known: cache.Cache, controller: Controller) -> workqueue.Queue:
     queue = workqueue.Queue()
 
     def handle(kind: kinds.Kind, value: cache.Value, gone: bool) -> None:  # noqa: FBT001  # cache.Handler
-        for key in controller.keys(kind, value, gone=gone):
-            queue.add(key)
+        try:
+            for key in controller.keys(kind, value, gone=gone):
+                queue.add(key)
+        except Exception:  # the edge: an odd object must not end the watch that all controllers live on
+            LOG.exception("controller cannot read an object", controller=controller.name, name=cache.key_of(value))
 
     known.on_change(handle)
     return queue

@@ -1,0 +1,1 @@
+"""The lab's API server and controllers, file by file, without HTTP."""
