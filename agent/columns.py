@@ -34,7 +34,9 @@ def _evidence(end: flowjson.Endpoint) -> table.Cell:
 
 
 def _name(name: graph.Name, end: flowjson.Endpoint) -> table.Cell:
-    return table.Cell(str(name), table.Colour.DIM if end.kind is model.Kind.UNKNOWN else table.Colour.NONE)
+    """Say who; a Service says so, since a workload may have the same name."""
+    text = f"{name} (service)" if end.kind is model.Kind.SERVICE else str(name)
+    return table.Cell(text, table.Colour.DIM if end.kind is model.Kind.UNKNOWN else table.Colour.NONE)
 
 
 def _port(row: graph.Row) -> table.Cell:
