@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
-import logging
 import pathlib
 import signal
+import sys
 
+import structlog
+
+from comparisons.lab import errors
 from comparisons.lab.api import app
 
 
@@ -40,5 +43,9 @@ async def _main(options: app.Options) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    asyncio.run(_main(_options()))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        asyncio.run(_main(_options()))
+    except errors.LabError as error:
+        sys.stderr.write(f"comparisons.lab.api: error: {error}\nhint: {error.hint}\n")
+        sys.exit(2)

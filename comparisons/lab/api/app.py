@@ -9,14 +9,14 @@ import base64
 import contextlib
 import dataclasses
 import json
-import logging
 import pathlib
 from collections.abc import AsyncIterator, Coroutine
 
 import aiohttp
+import structlog
 from aiohttp import web
 
-from comparisons.lab import clock, controllers
+from comparisons.lab import clock, controllers, errors
 from comparisons.lab.api import (
     addresses,
     change,
@@ -31,7 +31,7 @@ from comparisons.lab.api import (
     trust,
 )
 
-LOG = logging.getLogger(__name__)
+LOG = structlog.get_logger("lab.api")
 
 SHUTDOWN_S = 0.5
 """How long open watches get to notice the end."""
@@ -67,8 +67,7 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
     keys = trust.prepare(options.state, options.host, clock.wall_ns())
     objects = store.Store(history=options.history)
     snapshot = options.state / "objects.json"
-    if snapshot.exists():
-        objects.load(json.loads(snapshot.read_text()))
+    _resume(objects, snapshot)
     rules = registry.Registry(objects, addresses.Ranges())
     _found(rules)
     async with (
@@ -79,7 +78,7 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
         kubeconfig = options.state / "kubeconfig"
         authority = base64.b64encode(keys.ca.read_bytes()).decode()
         trust.write_private(kubeconfig, trust.kubeconfig(keys, url, authority))
-        LOG.info("serving on %s, kubeconfig %s", url, kubeconfig)
+        LOG.info("serving", url=url, kubeconfig=str(kubeconfig))
         yield kubeconfig
     trust.write_private(snapshot, json.dumps(objects.dump()))
 
@@ -98,11 +97,34 @@ async def _listening(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=keys.tls()).start()
+        await _listen(runner, options, keys)
         host, port = runner.addresses[0][:2]
         yield f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, options: Options, keys: trust.Trust) -> None:
+    try:
+        await web.TCPSite(runner, options.host, options.port, ssl_context=keys.tls()).start()
+    except OSError as error:
+        raise errors.LabError(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror}",
+            hint="give another --listen ADDRESS:PORT",
+        ) from error
+
+
+def _resume(objects: store.Store, snapshot: pathlib.Path) -> None:
+    """Go on from what an orderly stop has left; once: a server that is killed later must not fall back to it."""
+    if not snapshot.exists():
+        return
+    try:
+        objects.load(json.loads(snapshot.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.LabError(
+            f"cannot read the saved objects in {snapshot}: {error!r}", hint="remove the file to start without them"
+        ) from error
+    snapshot.unlink()
 
 
 @contextlib.asynccontextmanager

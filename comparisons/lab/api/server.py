@@ -5,13 +5,13 @@ Leaves out what the verbs mean (``resources``, ``subresources``) and where the s
 
 import dataclasses
 import hmac
-import logging
 
+import structlog
 from aiohttp import web
 
 from comparisons.lab.api import answers, asking, discovery, openapi, resources, status, subresources
 
-LOG = logging.getLogger(__name__)
+LOG = structlog.get_logger("lab.api")
 
 BODY_LIMIT = 3 * 1024 * 1024
 """k8s.io/apiserver/pkg/server: MaxRequestBodyBytes."""
@@ -46,7 +46,7 @@ class Server:
         except ConnectionError:
             raise
         except Exception:  # the edge: whatever is wrong with one request must not be the next one's trouble
-            LOG.exception("%s %s failed", request.method, request.path_qs)
+            LOG.exception("request failed", method=request.method, path=request.path_qs)
             return answers.refusal(status.internal())
 
     def _authenticate(self, request: web.Request) -> None:

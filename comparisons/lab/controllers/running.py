@@ -18,6 +18,8 @@ from ipseity import kube
 LOG = structlog.get_logger("lab.controllers")
 
 RESTART_S = 1.0
+TERMINATING = "because it is being terminated"
+"""What a namespace on its way out says to every creation."""
 SWEEP_S = 5.0
 
 
@@ -108,6 +110,9 @@ async def _work(known: cache.Cache, controller: Controller, queue: workqueue.Que
         try:
             again_s = await controller.reconcile(key)
         except kube.KubernetesError as error:
+            if TERMINATING in str(error):  # nothing more is to be made there
+                queue.succeeded(key)
+                continue
             delay_s = queue.failed(key)
             LOG.info("will try again", controller=controller.name, key=key, in_s=delay_s, error=str(error))
         except BaseException:

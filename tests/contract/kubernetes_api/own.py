@@ -8,7 +8,16 @@ import threading
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[3]
-READY = "serving on"
+READY = "serving"
+
+
+def failed_start(state: pathlib.Path, listen: str) -> str:
+    """Start a server that cannot start; return what it says."""
+    command = [sys.executable, "-m", "comparisons.lab.api", "--state", str(state), "--listen", listen]
+    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ orderly restart keeps.
 
 import contextlib
 import pathlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -48,6 +49,16 @@ async def test_a_list_says_410(forgetful: cluster.Cluster) -> None:
     (await forgetful.get(MAPS, resourceVersion="2", resourceVersionMatch="Exact")).refused(410, "Expired")
     body = (await forgetful.get(MAPS, limit=1, **{"continue": token})).refused(410, "Expired")
     assert body["message"].startswith("The provided continue parameter is too old")
+
+
+def test_a_start_that_fails_says_why(tmp_path: pathlib.Path) -> None:
+    """One line and a hint: for a port that is taken, and for a state that cannot be read."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = own.failed_start(tmp_path, f"127.0.0.1:{taken.getsockname()[1]}")
+    assert "cannot listen on 127.0.0.1:" in words
+    assert "hint: give another --listen" in words
+    (tmp_path / "objects.json").write_text("{")
+    assert "hint: remove the file" in own.failed_start(tmp_path, "127.0.0.1:0")
 
 
 async def test_an_orderly_restart_keeps_everything(tmp_path: pathlib.Path) -> None:
