@@ -83,11 +83,13 @@ def load(line: str) -> Tallies:
 
 def differences(seen: Tallies, expected: Tallies, side: str) -> list[str]:
     """Say in words where two sets of tallies differ."""
-    return [
-        f"{side}: {'/'.join(map(str, edge))}: counted {seen.get(edge)}, was {expected.get(edge)}"
-        for edge in sorted(seen.keys() | expected.keys())
-        if seen.get(edge) != expected.get(edge)
-    ]
+    found = []
+    for edge in sorted(seen.keys() | expected.keys()):
+        counted, true = (dataclasses.asdict(tallies.get(edge, Tally())) for tallies in (seen, expected))
+        wrong = [f"{name} {counted[name]}, was {true[name]}" for name in true if counted[name] != true[name]]
+        if wrong or edge not in expected:
+            found.append(f"{side}: {' '.join(map(str, edge))}: {'; '.join(wrong) or 'an edge that was not'}")
+    return found
 
 
 def failure(error: OSError) -> Tally:
