@@ -19,7 +19,7 @@ _SYSCALL_BPF: Final = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 _SYSCALL_PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}[os.uname().machine]
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _OBJ_PIN, _OBJ_GET = 1, 2, 3, 6, 7
+_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _OBJ_PIN, _OBJ_GET = 1, 2, 3, 4, 6, 7
 _GET_INFO, _MAP_LOOKUP_AND_DELETE, _MAP_LOOKUP_BATCH, _MAP_DELETE_BATCH, _LINK_CREATE = 15, 21, 24, 27, 28
 
 PERF_EVENT: Final = 41
@@ -87,6 +87,26 @@ def update(fd: int, key: bytes, value: bytes) -> None:
     """Write one entry."""
     k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
     _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, _address(k), _address(v), 0))
+
+
+def delete(fd: int, key: bytes) -> None:
+    """Remove one entry. Raises ``FileNotFoundError`` if there is none."""
+    k = ctypes.create_string_buffer(key, len(key))
+    _bpf(_MAP_DELETE, struct.pack("=IIQQQ", fd, 0, _address(k), 0, 0))
+
+
+def keys(fd: int, key_size: int) -> list[bytes]:
+    """List the keys of a small map that nobody else writes meanwhile."""
+    found: list[bytes] = []
+    following = ctypes.create_string_buffer(key_size)
+    cursor = None
+    while True:
+        try:
+            _bpf(_MAP_NEXT_KEY, struct.pack("=IIQQQ", fd, 0, _address(cursor) if cursor else 0, _address(following), 0))
+        except FileNotFoundError:
+            return found
+        found.append(following.raw)
+        cursor = ctypes.create_string_buffer(following.raw, key_size)
 
 
 def lookup(fd: int, key: bytes, value_size: int) -> bytes:

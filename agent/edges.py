@@ -8,7 +8,6 @@ Leaves out names (``attribution``).
 """
 
 import dataclasses
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -254,7 +253,7 @@ class Prefixes:
     def __init__(self, kept: Sequence[model.IpNetwork], collapsed: Sequence[model.IpNetwork]) -> None:
         """Let the longest prefix decide; an address in none of them collapses to everything of its family."""
         rules = [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]
-        rules += [(ipaddress.ip_network(text), False) for text in ("0.0.0.0/0", "::/0")]
+        rules += [(prefix, False) for prefix in wire.EVERYTHING]
         self.rules = sorted(rules, key=lambda rule: rule[0].prefixlen, reverse=True)
 
     def bits(self, address: model.IpAddress) -> int:

@@ -102,9 +102,17 @@ class Kernel:
     def settle(
         self, *, records: bool, private: bool, kept: Iterable[model.IpNetwork], collapsed: Iterable[model.IpNetwork]
     ) -> None:
-        """Write what the programs read: whether to write records, and which remote addresses stay exact."""
-        for prefix, keep in [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]:
-            bpfcall.update(self._fds["prefixes"], *wire.prefix_entry(prefix, keep=keep))
+        """Write what the programs read: whether to write records, and which remote addresses stay exact.
+
+        What a former agent had written otherwise goes.
+        """
+        rules = [(prefix, False) for prefix in wire.EVERYTHING]  # first: a setting may say otherwise
+        rules += [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]
+        entries = dict(wire.prefix_entry(prefix, keep=keep) for prefix, keep in rules)
+        for former in set(bpfcall.keys(self._fds["prefixes"], wire.PREFIX_KEY.itemsize)) - entries.keys():
+            bpfcall.delete(self._fds["prefixes"], former)
+        for key, value in entries.items():
+            bpfcall.update(self._fds["prefixes"], key, value)
         bpfcall.update(
             self._fds["kernel_settings"], bytes(4), np.array([(records, private)], wire.KERNEL_SETTINGS).tobytes()
         )

@@ -123,6 +123,9 @@ STRUCTS: Final = {
 }
 """C struct name -> its mirror."""
 
+EVERYTHING: Final = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
+"""What an address collapses to that no setting speaks of: told to the kernel too, since the trie knows no families."""
+
 _MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 _MAPPED_BITS: Final = 96
 

@@ -3,13 +3,14 @@
 Left out: that no byte is missing over a kill (tests/prove/restart.py; tests/sim/test_told_once.py has the arithmetic).
 """
 
+import ipaddress
 import pathlib
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from agent import attach, bpfcall, kernel, pins
+from agent import attach, bpfcall, kernel, pins, wire
 from tests.scene import room
 
 BPFFS = pathlib.Path("/sys/fs/bpf")
@@ -91,6 +92,20 @@ def test_cleanup_removes_ours_and_nothing_else(options: attach.Options) -> None:
     finally:
         foreign.unlink(missing_ok=True)
         attach.cleanup(BPFFS, "adoption-other")
+
+
+def test_prefixes_of_the_former_agent_go(options: attach.Options) -> None:
+    """The table is adopted, what the settings say is not: only the new ones collapse and stay exact."""
+    one, other = ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("2001:db8::/32")
+    for kept, collapsed in (([one], []), ([], [other])):
+        held = kernel.Kernel(options)
+        try:
+            held.settle(records=False, private=True, kept=kept, collapsed=collapsed)
+            written = set(bpfcall.keys(held._fds["prefixes"], wire.PREFIX_KEY.itemsize))
+        finally:
+            held.close()
+    assert held.adopted
+    assert {wire.prefix_entry(prefix, keep=False)[0] for prefix in (*wire.EVERYTHING, other)} == written
 
 
 def test_forgotten_edges_come_once_more_with_their_last_values(options: attach.Options) -> None:
