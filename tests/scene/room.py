@@ -74,6 +74,18 @@ def pair(tag: str = "") -> Iterator[tuple[Room, Room]]:
         yield rooms[0], rooms[1]
 
 
+@contextlib.contextmanager
+def talking(where: Room, code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run Python in a room until it says its first line; it runs on, and is ended afterwards."""
+    with where.start("python3", "-c", code, *arguments) as process:
+        try:
+            if process.stdout is None or not process.stdout.readline().strip():
+                raise RuntimeError(f"a program in {where.name} ended before it said anything")
+            yield process
+        finally:
+            process.kill()
+
+
 def cgroup_root() -> pathlib.Path:
     """Find where cgroup2 is mounted: in another place on a hybrid host."""
     for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():

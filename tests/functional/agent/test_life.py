@@ -4,9 +4,7 @@ Left out: names from an API server (the lab's tests), restarts (tests/prove/rest
 (tests/prove/exact_counts.py).
 """
 
-import contextlib
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -46,18 +44,6 @@ with socket.create_connection((sys.argv[1], {PORT})) as client:
 DOWNLOADED = 7_000_003
 
 
-@contextlib.contextmanager
-def talking(where: room.Room, code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run Python in a room until it says its first line; it runs on, and is ended afterwards."""
-    with where.start("python3", "-c", code, *arguments) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().strip()
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.fixture
 def rooms() -> Iterator[tuple[room.Room, room.Room]]:
     """Two namespaces on one wire."""
@@ -81,8 +67,8 @@ def test_a_connection_older_than_the_agent_is_told_as_partial(rooms: tuple[room.
     """Within 15 s, from both ends, as the side that each is; nobody claims to have seen it open."""
     caller, callee = rooms
     with (
-        talking(callee, STEADY),
-        talking(caller, TAKE, callee.address4),
+        room.talking(callee, STEADY),
+        room.talking(caller, TAKE, callee.address4),
         agent.running("life-older", "--cgroup-root", caller.cgroup.parent) as watched,
     ):
         for direction in ("EGRESS", "INGRESS"):
@@ -101,8 +87,8 @@ def test_a_download_shows_before_it_ends(rooms: tuple[room.Room, room.Room]) -> 
     caller, callee = rooms
     with (
         agent.running("life-open", "--cgroup-root", caller.cgroup.parent, "--max-interval-s", "1") as watched,
-        talking(callee, LISTEN, str(DOWNLOADED)),
-        talking(caller, TAKE, callee.address4),
+        room.talking(callee, LISTEN, str(DOWNLOADED)),
+        room.talking(caller, TAKE, callee.address4),
     ):
 
         def told() -> tuple[int, int]:
@@ -121,8 +107,8 @@ def test_sigterm_ends_it_in_time_with_a_reader_at_the_api(rooms: tuple[room.Room
     """Within 5 s, with status 0, although somebody follows and a connection is open; the checkpoint is written."""
     caller, callee = rooms
     with (
-        talking(callee, STEADY),
-        talking(caller, TAKE, callee.address4),
+        room.talking(callee, STEADY),
+        room.talking(caller, TAKE, callee.address4),
         agent.running("life-term", "--cgroup-root", caller.cgroup.parent) as watched,
         socket.socket(socket.AF_UNIX) as reader,
     ):
@@ -153,7 +139,7 @@ def test_two_agents_of_two_instances_count_the_same(rooms: tuple[room.Room, room
     )
     flags = ("--cgroup-root", caller.cgroup.parent, "--max-interval-s", "1")
     with agent.running("life-one", *flags) as one, agent.running("life-two", *flags) as two:
-        with talking(callee, serve):
+        with room.talking(callee, serve):
             caller.run("python3", "-c", call, callee.address4)
         for watched in (one, two):
             agent.wait_until(

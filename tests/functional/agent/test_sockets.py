@@ -3,7 +3,6 @@
 Left out: what is made of it (tests/unit/agent/test_live.py) and rights that are missing (test_bad_input).
 """
 
-import contextlib
 import ipaddress
 import pathlib
 import threading
@@ -41,24 +40,12 @@ held[0].recv(1)
 """
 
 
-@contextlib.contextmanager
-def talking(where: room.Room, code: str, *arguments: str) -> Iterator[None]:
-    """Run Python in a room until it says its first line; it runs on, and is ended afterwards."""
-    with where.start("python3", "-c", code, *arguments) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().strip()
-            yield
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def rooms() -> Iterator[tuple[room.Room, room.Room]]:
     """Two namespaces; the callee has five connections, three of them IPv4."""
     with room.pair("sweep") as (caller, callee):
         addresses = [callee.address4, callee.address6, callee.address4, callee.address6, callee.address4]
-        with talking(callee, SERVE), talking(caller, CALL, *addresses):
+        with room.talking(callee, SERVE), room.talking(caller, CALL, *addresses):
             yield caller, callee
 
 
