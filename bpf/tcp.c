@@ -68,15 +68,15 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct connect
 }
 
 /* Payload bytes: the kernel's counters include a SYN or FIN that took a sequence number, which is not payload. */
-static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct connection *c, u32 state)
+static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct connection *c, u32 state, u8 cause)
 {
 	u64 acked = ctx->bytes_acked;
 	u32 una = ctx->snd_una, next = ctx->snd_nxt;
 	u64 extra = c->direction == EGRESS && c->established;
 	if (state == BPF_TCP_FIN_WAIT2)
 		extra += 1;
-	else if ((state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING) && una == next)
-		extra += 1;
+	else if ((state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING) && una == next && cause == FAIL_CAUSES)
+		extra += 1; /* an acknowledged FIN ends it in order; in one that broke it may still wait behind a closed window */
 	return acked > extra ? acked - extra : 0;
 }
 
@@ -179,7 +179,7 @@ static __always_inline void ended(struct bpf_sock_ops *ctx, struct connection *c
 	struct totals t = {};
 	u8 cause = cause_of(ctx, c, m);
 	fill_key(ctx, c, &key);
-	t.sent_bytes = payload_sent(ctx, c, state);
+	t.sent_bytes = payload_sent(ctx, c, state, cause);
 	t.received_bytes = payload_received(ctx, c, state, cause);
 	t.sent_segments = ctx->segs_out;
 	t.received_segments = ctx->segs_in;
@@ -226,7 +226,7 @@ static __always_inline u64 cgroup_of_listener(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
-static __always_inline void begun(struct bpf_sock_ops *ctx, bool active)
+static __always_inline void begun(struct bpf_sock_ops *ctx, u8 direction)
 {
 	u64 cookie = bpf_get_socket_cookie(ctx), now = bpf_ktime_get_boot_ns();
 	struct connection *c = new_connection(cookie);
@@ -236,9 +236,9 @@ static __always_inline void begun(struct bpf_sock_ops *ctx, bool active)
 	}
 	c->opened_boot_ns = now;
 	c->netns = NETNS(ctx);
-	c->direction = active ? EGRESS : INGRESS;
-	c->cgroup = active ? CURRENT_CGROUP() : cgroup_of_listener(ctx);
-	if (!active)
+	c->direction = direction;
+	c->cgroup = direction == EGRESS ? CURRENT_CGROUP() : cgroup_of_listener(ctx);
+	if (direction == INGRESS)
 		established(ctx, c, now);
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
@@ -253,6 +253,15 @@ static __always_inline void answered(struct bpf_sock_ops *ctx)
 	established(ctx, c, now);
 }
 
+/*
+ * A simultaneous open (a socket connected to itself is one) is established as if it were passive, by the socket that called. Ours
+ * has its flag, which an accepted socket has not; the slot tells where somebody else set that flag on the listener.
+ */
+static __always_inline bool called_both_ways(struct bpf_sock_ops *ctx)
+{
+	return ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG && connection(bpf_get_socket_cookie(ctx));
+}
+
 int tcp_ops(struct bpf_sock_ops *ctx)
 {
 	u32 op = ctx->op;
@@ -260,10 +269,15 @@ int tcp_ops(struct bpf_sock_ops *ctx)
 		u32 to = ctx->args[1];
 		if (to == BPF_TCP_CLOSE || to == BPF_TCP_FIN_WAIT2)
 			state_changed(ctx, ctx->args[0], to);
-	} else if (op == BPF_SOCK_OPS_TCP_CONNECT_CB || op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		begun(ctx, op == BPF_SOCK_OPS_TCP_CONNECT_CB);
+	} else if (op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+		begun(ctx, EGRESS);
 	} else if (op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		answered(ctx);
+	} else if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		if (called_both_ways(ctx))
+			answered(ctx);
+		else
+			begun(ctx, INGRESS);
 	}
 	return 1;
 }

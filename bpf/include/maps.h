@@ -70,26 +70,36 @@ static __always_inline struct connection *connection(u64 cookie)
 	return overflow.lookup(&cookie);
 }
 
-/*
- * Take a slot. Two CPUs may take the same free one in the same nanoseconds: the cookie written last wins, the other connection is
- * not found again and is counted lost by its close (LOSS_SOCKETS_FULL), never mixed up.
- */
+/* Two CPUs may want the same free slot in the same nanoseconds: one of them gets it. Before 5.12 no instruction can tell. */
+static __always_inline bool take_slot(struct connection *c, u64 cookie)
+{
+	if (!c || c->cookie)
+		return 0;
+#if KERNEL >= KERNEL_VERSION(5, 12, 0)
+	return __sync_val_compare_and_swap(&c->cookie, 0, cookie) == 0;
+#else
+	c->cookie = cookie;
+	return 1;
+#endif
+}
+
+/* Make one with nothing but its cookie set. Its owner alone writes to it until end_connection. */
 static __always_inline struct connection *new_connection(u64 cookie)
 {
 	u32 slot = first_slot(cookie);
 	struct connection *c = connections.lookup(&slot);
-	if (c && c->cookie) {
+	if (!take_slot(c, cookie)) {
 		slot = second_slot(cookie);
 		c = connections.lookup(&slot);
+		if (!take_slot(c, cookie)) {
+			struct connection fresh = {.cookie = cookie};
+			overflow.update(&cookie, &fresh);
+			return overflow.lookup(&cookie);
+		}
 	}
-	if (c && !c->cookie) {
-		__builtin_memset(c, 0, sizeof(*c));
-		c->cookie = cookie;
-		return c;
-	}
-	struct connection fresh = {.cookie = cookie};
-	overflow.update(&cookie, &fresh);
-	return overflow.lookup(&cookie);
+	c->connect_us = c->fin_wait2_received = 0;
+	c->established = c->counted = 0;
+	return c;
 }
 
 static __always_inline void end_connection(struct connection *c, u64 cookie)
