@@ -20,7 +20,7 @@ def key(cgroup: int, *, local: str, remote: str, port: int, direction: int = 0, 
     return made
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Connection:
     """An open connection: its bytes are known to its socket only."""
 
