@@ -197,7 +197,9 @@ def _answer(report: Report) -> web.StreamResponse:
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value, enc_hook=str) + b"\n", content_type="application/json", status=status)
+    return web.Response(
+        body=msgspec.json.encode(value, enc_hook=str) + b"\n", content_type="application/json", status=status
+    )
 
 
 def _time(request: web.Request, name: str) -> int | None:

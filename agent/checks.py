@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from agent import apiaddress, cgroups, client, config, errors, pins, requirements, screen, table
-from ipseity import kube
+from agent import apiaddress, cgroups, client, config, errors, pins, requirements
+from ipseity import kube, screen, table
 
 HOLDS: Final = 0
 DOES_NOT_HOLD: Final = 1

@@ -127,7 +127,8 @@ def observe(**given: Any) -> int:
 
     Values of one filter are alternatives; different filters must all hold.
     """
-    from agent import flags, screen
+    from agent import flags
+    from ipseity import screen
     from agent import observe as observing
 
     page = screen.Page.of(sys.stdout, os.environ)
@@ -144,7 +145,8 @@ def who_owned(server: tuple[str, ...], output: str, question: str) -> int:
 
     Exit code 0 if exactly one owner is known, else 1.
     """
-    from agent import flags, owners, screen
+    from agent import flags, owners
+    from ipseity import screen
 
     try:
         asked = owners.parse(question, time.time_ns())
@@ -163,7 +165,8 @@ def check(output: str, **given: object) -> int:
 
     Takes the agent's own flags and variables. Exit code 1 if something that it needs is missing.
     """
-    from agent import checks, screen
+    from agent import checks
+    from ipseity import screen
 
     loaded = settings.load(config.Config, given, os.environ)
     return checks.run(loaded, screen.Page.of(sys.stdout, os.environ), as_json=output == "json")

@@ -7,7 +7,8 @@ collected (``graph``) and how it is laid out (``table``). Leaves out where it is
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from agent import flowjson, graph, model, selection, table, walltime
+from agent import flowjson, graph, model, selection, walltime
+from ipseity import table
 
 _COLOURS: Final = {
     model.Evidence.KERNEL: table.Colour.GREEN,

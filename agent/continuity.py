@@ -8,7 +8,7 @@ import pathlib
 
 import structlog
 
-from agent import checkpoint, drops, metrics, ownership, pipeline, remembered
+from agent import checkpoint, drops, edges, metrics, ownership, pipeline, remembered
 
 log = structlog.get_logger("agent")
 
@@ -28,17 +28,18 @@ class Continuity:
             if why != checkpoint.NONE_YET:
                 self._unreadable(why)
             return 0
-        owners = ownership.Ownership(history_s=line.owners.history_s)
-        try:
+        owners, table = ownership.Ownership(history_s=line.owners.history_s), edges.Table()
+        try:  # before anything is taken over: totals without what was told of each edge would count twice
             remembered.load(state.owners, owners)
-            totals.load(state.metrics)
-            # Not adopted: the kernel counts from zero. Totals that do not fit (other labels): begin with what the kernel
-            # has counted so far, rather than with nothing.
-            if adopted and not totals.unreadable:
-                line.table.load(state.edges)
+            table.load(state.edges)
         except (ValueError, KeyError, TypeError) as error:
             self._unreadable(str(error))
             return 0
+        totals.load(state.metrics)
+        # Not adopted: the kernel counts from zero. Totals that do not fit (other labels): begin with what the kernel has
+        # counted so far, rather than with nothing.
+        if adopted and not totals.unreadable:
+            line.table = table
         line.take_over(owners)
         return state.written_boot_ns
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
-from agent import apiaddress, columns, errors, flowjson, gather, graph, rowjson, screen, selection, walltime
+from agent import apiaddress, columns, errors, flowjson, gather, graph, rowjson, selection, walltime
+from ipseity import screen
 
 _EDGES: Final = ("edge",)
 _REDRAW_S: Final = 0.5

@@ -11,7 +11,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agent import apiaddress, client, errors, flowjson, model, screen, table, walltime
+from agent import apiaddress, client, errors, flowjson, model, walltime
+from ipseity import screen, table
 
 HOLDS: Final = 0
 DOES_NOT_HOLD: Final = 1

@@ -6,21 +6,20 @@ Here because a newcomer has no cluster. Prints, and decides nothing: ``lab.lab``
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from typing import Any
 
 import click
-import rich.box
-import rich.console
-import rich.table
 
 from comparisons.lab import cgroups, containers, errors, layout, plan
 from comparisons.lab import lab as labs
+from ipseity import screen, table
 
 NAME = click.option("--name", default="lab", show_default=True, help="Which lab; several may be up at a time.")
-WIDTH = 100
-_COLOURS = {labs.Health.RUNNING: "green", labs.Health.DEAD: "red"}
+_COLOURS = {labs.Health.RUNNING: table.Colour.GREEN, labs.Health.DEAD: table.Colour.RED}
+_COLUMNS = tuple(table.Column(title=title) for title in ("NODE", "STATE", "ADDRESS", "PODS", "CGROUP"))
 
 
 @click.group()
@@ -133,23 +132,22 @@ def _get(names: layout.Lab, path: str) -> dict[str, Any]:
 
 
 def _show(state: labs.State) -> None:
+    page = screen.Page.of(sys.stdout, os.environ)
     up = set(state.health.values()) == {labs.Health.RUNNING}
     api = "its own API" if not state.plan.kubeconfig else f"the API of {state.plan.kubeconfig}"
-    console = rich.console.Console(width=WIDTH if not sys.stdout.isatty() else None, highlight=False)
-    console.print(f"lab {state.plan.name} {'is up' if up else 'is broken'}: {len(state.plan.nodes)} nodes, {api}")
-    table = rich.table.Table(box=None, pad_edge=False, header_style="")
-    for column in ("NODE", "STATE", "ADDRESS", "PODS", "CGROUP"):
-        table.add_column(column, no_wrap=True)
-    for node in state.plan.nodes:
-        health, names = state.health[node.name], state.names.node(node.name)
-        root = _cgroup_root(names)
-        table.add_row(node.name, f"[{_COLOURS[health]}]{health}[/]", node.ips[0], node.pod_cidrs[0], root)
-    console.print(table)
+    rows = [_row(state, node) for node in state.plan.nodes]
+    page.print([f"lab {state.plan.name} {'is up' if up else 'is broken'}: {len(state.plan.nodes)} nodes, {api}"])
+    page.print(table.lines(_COLUMNS, rows, width=None, colour=page.colour))
     if not up:
         dead = ", ".join(name for name, health in state.health.items() if health is labs.Health.DEAD)
-        console.print(
-            f"not running: {dead}; see {state.names.log('*').parent}\nnext: ipseity lab up --name {state.plan.name}"
-        )
+        page.print([f"not running: {dead}; see {state.names.log('*').parent}"])
+        page.print([f"next: ipseity lab up --name {state.plan.name}"])
+
+
+def _row(state: labs.State, node: plan.NodePlan) -> list[table.Cell]:
+    health, names = state.health[node.name], state.names.node(node.name)
+    plain = [node.ips[0], node.pod_cidrs[0], _cgroup_root(names)]
+    return [table.Cell(node.name), table.Cell(health, _COLOURS[health]), *map(table.Cell, plain)]
 
 
 def _cgroup_root(names: layout.Node) -> str:

@@ -8,7 +8,7 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from agent import edges, model
+from agent import edges, model, wire
 from tests.fakes import kernel
 
 KEYS = [kernel.key(7, local="10.7.0.2", remote=f"10.7.0.{number}", port=8080) for number in range(3, 6)]
@@ -29,8 +29,8 @@ class World(stateful.RuleBasedStateMachine):
         self.truth_sent = self.truth_received = self.opened = self.closed = 0
 
     @stateful.rule(key=st.sampled_from(KEYS))
-    def connect(self, key: object) -> None:
-        self.kernel.establish(key, self.now)  # type: ignore[arg-type]
+    def connect(self, key: wire.Array) -> None:
+        self.kernel.establish(key, self.now)
         self.opened += 1
 
     @stateful.precondition(lambda self: self.kernel.open)
@@ -71,7 +71,8 @@ class World(stateful.RuleBasedStateMachine):
         """Add to the totals; nothing told is ever negative."""
         news = (counters.sent_bytes, counters.received_bytes, counters.opened, counters.closed)
         assert min(news) >= 0
-        self.told = tuple(a + b for a, b in zip(self.told, news, strict=True))  # type: ignore[assignment]
+        sent, received, opened, closed = (a + b for a, b in zip(self.told, news, strict=True))
+        self.told = (sent, received, opened, closed)
 
     @stateful.rule()
     def killed_and_restarted(self) -> None:

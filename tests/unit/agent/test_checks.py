@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import api, checks, config, requirements, screen
-from ipseity import cli
+from agent import api, checks, config, requirements
+from ipseity import cli, screen
 from tests.fakes import agent_api
 
 OK, WARN, FAIL = requirements.Status.OK, requirements.Status.WARN, requirements.Status.FAIL

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-from agent import table
+from ipseity import table
 
 _ENTER: Final = "\x1b[?1049h\x1b[?25l"  # second screen, no cursor
 _LEAVE: Final = "\x1b[?25h\x1b[?1049l"

@@ -1,4 +1,4 @@
-"""agent/table and agent/screen: layout and looks. Left out: which columns there are (test_observe.py)."""
+"""ipseity/table and ipseity/screen: layout and looks. Left out: which columns there are (test_observe.py)."""
 
 import io
 import os
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import screen, table
+from ipseity import screen, table
 
 NAME = table.Column(title="NAME", shrinks=True)
 BYTES = table.Column(title="BYTES", right=True)
