@@ -1,15 +1,16 @@
 """What a lab is made of. Leaves out building it."""
 
 import json
+from typing import Any
 
 import pytest
 
 from comparisons.lab import errors, plan
 
 
-def make(name: str = "lab", **changes: object) -> plan.LabPlan:
+def make(name: str = "lab", **changes: Any) -> plan.LabPlan:
     """Make a plan with the defaults of ``lab up``."""
-    return plan.make(**{"name": name, "nodes": 2, "pod_cidr": "", "kubeconfig": "", "others": (), **changes})  # type: ignore[arg-type]
+    return plan.make(**{"name": name, "nodes": 2, "pod_cidr": "", "kubeconfig": "", "others": (), **changes})
 
 
 def test_two_labs_share_nothing() -> None:

@@ -29,7 +29,7 @@ def facts(*states: lifecycle.State, **changes: Any) -> status.Facts:
         "qos": "BestEffort",
         "started_wall_ns": SECOND_NS,
     }
-    return dataclasses.replace(status.Facts(pod=POD, containers=containers, **ips), **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(status.Facts(pod=POD, containers=containers, **ips), **changes)
 
 
 def conditions(found: dict[str, Any]) -> dict[str, str]:
