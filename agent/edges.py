@@ -68,6 +68,9 @@ class Difference:
     added_wide: Wide
     """What is to be told, for the rows of ``changed``."""
     added_narrow: Narrow
+    touched: npt.NDArray[np.intp]
+    """Rows that were looked at; ``read`` is what they held."""
+    read: npt.NDArray[np.uint64]
 
 
 class Table:
@@ -105,7 +108,6 @@ class Table:
         self._line_up(keys, ids)
         words = values.view(np.uint64).reshape(len(values), _WORDS)
         touched = (words != self._read).any(axis=1)
-        self._read[touched] = words[touched]
         moved = self._rows_of(pending)
         touched[list(moved)] = True
         rows = np.flatnonzero(touched)
@@ -128,11 +130,14 @@ class Table:
             idle=self._idle(values, changed, idle_before_boot_ns),
             added_wide=wide,
             added_narrow=narrow,
+            touched=rows,
+            read=words[rows],
         )
 
     def commit(self, found: Difference, *, held_back: Collection[int] = ()) -> None:
         """Take ``found`` as told, but for the edges (ids) that are held back: they come again with the next reading."""
         rows, wide, narrow = found.changed, found.added_wide, found.added_narrow
+        self._read[found.touched] = found.read
         if held_back:
             held = np.isin(found.ids[rows], np.fromiter(held_back, np.uint64))
             self._read[rows[held]] = 0
@@ -252,7 +257,7 @@ class Prefixes:
 
     def __init__(self, kept: Sequence[model.IpNetwork], collapsed: Sequence[model.IpNetwork]) -> None:
         """Let the longest prefix decide; an address in none of them collapses to everything of its family."""
-        rules = [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]
+        rules = [*((prefix, False) for prefix in collapsed), *((prefix, True) for prefix in kept)]  # as Kernel.settle
         rules += [(prefix, False) for prefix in wire.EVERYTHING]
         self.rules = sorted(rules, key=lambda rule: rule[0].prefixlen, reverse=True)
 

@@ -251,7 +251,7 @@ class Node(stateful.RuleBasedStateMachine):
             assert flow.remote.reason in {model.Reason.NO_OWNER, model.Reason.AMBIGUOUS}
 
     def is_of_its_time(self, flow: model.Flow) -> None:
-        """An ended connection names who had the address when it was opened, or nobody."""
+        """Hold an ended connection to who had the address when it was opened, or nobody."""
         opened_ns = flow.start_wall_ns
         then = {
             pod.uid
@@ -263,7 +263,7 @@ class Node(stateful.RuleBasedStateMachine):
         assert flow.remote.pod_uid in {"", *then}
 
     def is_patient(self) -> None:
-        """What had been read and was old enough is told, with a name or without."""
+        """See that what was read and is old enough is told, with a name or without."""
         while self.readings and self.now - self.readings[0][0] >= pipeline.PATIENCE_NS:
             _, read = self.readings.popleft()
             assert all(self.told[name] >= count for name, count in read.items())
@@ -278,7 +278,7 @@ class Node(stateful.RuleBasedStateMachine):
         assert max(len(self.line._waiting), len(self.line._names._known), len(self.line._join)) <= there
 
     def state(self) -> Any:
-        """What a checkpoint has, through the file's own encoding."""
+        """Give what a checkpoint has, and the totals that go with it."""
         plain = checkpoint.State(edges=self.line.table.dump(), owners=remembered.dump(self.line.owners))
         return plain, self.told.copy()
 

@@ -1,0 +1,103 @@
+"""Bytes of the kernel as values, good ones and bad ones. Left out: layouts (tests/contract/agent/test_abi.py)."""
+
+import ipaddress
+import struct
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from agent import model, wire
+from tests.fakes import kernel
+
+ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6).filter(lambda ip: ip.ipv4_mapped is None))
+
+
+def cgroup_record(path: bytes, *, gone: int = 0, length: int | None = None) -> bytes:
+    length = len(path) + 1 if length is None else length
+    return struct.pack("<QQII", 4528, 10**15, gone, length) + path.ljust(wire.CGROUP_PATH, b"\0")
+
+
+@hypothesis.given(ADDRESSES)
+def test_addresses_come_back(value: model.IpAddress) -> None:
+    """Both families share 16 bytes."""
+    assert value == wire.address(wire.packed(value))
+    assert 16 == len(wire.packed(value))
+
+
+def test_an_ipv4_mapped_address_is_ipv4() -> None:
+    """Whoever wrote it."""
+    assert ipaddress.ip_address("10.7.0.2") == wire.address(ipaddress.ip_address("::ffff:10.7.0.2").packed)
+
+
+@hypothesis.given(ADDRESSES, st.integers(0, 128), st.booleans())
+def test_a_prefix_comes_back_from_what_the_kernel_keeps(value: model.IpAddress, length: int, keep: bool) -> None:  # noqa: FBT001
+    """The trie's entry, applied to an address as bpf/include/maps.h does, reads as the prefix."""
+    width = 32 if value.version == 4 else 128
+    prefix = ipaddress.ip_network((value, length * width // 128), strict=False)
+    key, found = wire.prefix_entry(prefix, keep=keep)
+    [bits] = struct.unpack("<I", found)
+    kept = int.from_bytes(wire.packed(value), "big") & (((1 << bits) - 1) << (128 - bits))
+    read = wire.network(kept.to_bytes(16, "big"), bits)
+    whole = prefix.prefixlen == width
+    assert (value if keep or whole else prefix) == read
+    assert wire.packed(prefix.network_address) == key[4:]
+
+
+def test_a_key_is_written_as_it_is_read() -> None:
+    """``pack_key`` and numpy agree on every column, and so does the reader."""
+    array = kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=8080, direction=1, protocol=17)
+    [key] = wire.edge_keys(array)
+    assert (7, kernel.NETNS, 8080, 1, 17, 128) == (
+        key.cgroup, key.netns, key.port, key.direction, key.protocol, key.remote_prefix,
+    )  # fmt: skip
+    columns = {name: getattr(key, name) for name in ("cgroup", "netns", "local", "remote", "port", "direction")}
+    assert array.tobytes() == key.raw == wire.pack_key(**columns, protocol=17, remote_prefix=128)
+
+
+def test_a_cgroup_record_is_an_event() -> None:
+    """Its path ends at the first NUL."""
+    event = model.CgroupEvent(cgroup=model.CgroupId(4528), path="/kubepods/pod1", boot_ns=10**15)
+    assert event == wire.cgroup_event(cgroup_record(b"/kubepods/pod1"))
+    gone = wire.cgroup_event(cgroup_record(b"/x", gone=1))
+    assert isinstance(gone, model.CgroupEvent)
+    assert gone.gone
+
+
+def test_a_path_may_hold_any_byte() -> None:
+    """It is a file name: not always UTF-8."""
+    event = wire.cgroup_event(cgroup_record(b"/a\xff"))
+    assert isinstance(event, model.CgroupEvent)
+    assert "/a\\xff" == event.path
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"", "cgroup_record_size"),
+        (cgroup_record(b"/x") + b"\0", "cgroup_record_size"),
+        (cgroup_record(b"x"), "cgroup_path"),
+        (cgroup_record(b""), "cgroup_path"),
+        (cgroup_record(b"/" * (wire.CGROUP_PATH - 1)), "cgroup_path"),
+        (cgroup_record(b"/x", length=2**32 - 1), "cgroup_path"),
+    ],
+)
+def test_a_bad_cgroup_record_is_a_value_with_a_name(raw: bytes, what: str) -> None:
+    """Short, long, relative, empty, cut: counted by the caller."""
+    assert wire.Malformed(what=what) == wire.cgroup_event(raw)
+
+
+@hypothesis.given(st.lists(st.binary(max_size=300) | st.just(bytes(wire.CONNECTION_RECORD.itemsize))))
+def test_whatever_the_ring_holds_is_read_or_counted(raw: list[bytes]) -> None:
+    """No bytes raise."""
+    array, malformed = wire.connection_records(raw)
+    assert len(raw) == len(array) + malformed
+    for piece in raw:
+        wire.cgroup_event(piece)
+
+
+def test_bounds_double_from_64_us() -> None:
+    """One fewer than buckets: the last has no bound."""
+    assert (64, 1_048_576, wire.HISTOGRAM_BUCKETS - 1) == (
+        wire.RTT_BOUNDS_US[0], wire.RTT_BOUNDS_US[-1], len(wire.RTT_BOUNDS_US),
+    )  # fmt: skip
