@@ -102,9 +102,14 @@ def meeting(  # noqa: PLR0913  # the columns of the kernel's edge key
     protocol: model.Protocol,
     direction: model.Direction,
     netns: model.NetnsCookie,
-) -> Meeting:
-    """Make the key of an edge; ``netns`` is kept only where the addresses are private to it."""
+) -> Meeting | None:
+    """Make the key of an edge; ``netns`` is kept only where the addresses are private to it.
+
+    None where they are, and which namespace it was is not known (UDP; TCP before 5.15): every pod has a 127.0.0.1.
+    """
     private = local.is_loopback or local.is_link_local
+    if private and not netns:
+        return None
     return Meeting(local, remote, port, protocol, direction, netns if private else model.NetnsCookie(0))
 
 

@@ -35,7 +35,11 @@ class Named(NamedTuple):
         """
         if self.local.reason in _UNRESOLVED:
             return False
-        return self.remote.reason not in _UNRESOLVED or self.remote.address in {"127.0.0.1", "::1"}
+        return (
+            self.remote.reason not in _UNRESOLVED
+            or self.remote.address.startswith("127.")
+            or self.remote.address == "::1"
+        )
 
 
 class _Known(NamedTuple):

@@ -20,7 +20,7 @@ def end(name: str, container: str = "c1", evidence: model.Evidence = model.Evide
 
 
 def egress(local: model.IpAddress = A, remote: model.IpAddress = B, netns: int = 1) -> join.Meeting:
-    return join.meeting(
+    made = join.meeting(
         local=local,
         remote=remote,
         port=8080,
@@ -28,6 +28,8 @@ def egress(local: model.IpAddress = A, remote: model.IpAddress = B, netns: int =
         direction=model.Direction.EGRESS,
         netns=model.NetnsCookie(netns),
     )
+    assert made is not None
+    return made
 
 
 def ingress(local: model.IpAddress = B, remote: model.IpAddress = A, netns: int = 2) -> join.Meeting:
@@ -63,6 +65,21 @@ def test_an_earlier_bearer_of_the_address_is_not_the_answer(joined: join.Join) -
     joined.put("s", ingress(), end("old"), first_boot_ns=0, last_boot_ns=100)
     assert end("old") == joined.find(egress(), start_boot_ns=100 * MS, end_boot_ns=200 * MS)
     assert joined.find(egress(), start_boot_ns=101 * MS, end_boot_ns=200 * MS) is None
+
+
+def test_loopback_in_a_namespace_that_is_not_known_is_no_meeting() -> None:
+    """UDP has no namespace: another pod's server on the same port of its own loopback is not whom this one called."""
+    assert (
+        join.meeting(
+            local=LOOPBACK,
+            remote=LOOPBACK,
+            port=8125,
+            protocol=model.Protocol.UDP,
+            direction=model.Direction.EGRESS,
+            netns=model.NetnsCookie(0),
+        )
+        is None
+    )
 
 
 def test_two_candidates_are_none(joined: join.Join) -> None:
