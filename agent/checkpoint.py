@@ -8,13 +8,15 @@ reboot it means nothing, and the boot id says so. Leaves out what the values are
 import contextlib
 import os
 import pathlib
-import tempfile
 from typing import Any, Final
 
 import msgspec
 
 _BOOT_ID: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 _VERSION: Final = 1
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE: Final = 0o600
+"""It tells who talks to whom."""
 NONE_YET: Final = "none yet"
 """Why there is no state at the first start."""
 
@@ -38,14 +40,16 @@ def boot_id() -> str:
 def save(path: pathlib.Path, state: State) -> None:
     """Replace the file in one step; a crash leaves the old one or the new one. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Always the same name, so that killed agents do not leave one each; always a new file, never somebody's link.
+    fresh = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(handle, "wb") as file:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, _FLAGS, _MODE), "wb") as file:
             file.write(msgspec.msgpack.encode(state))
-        pathlib.Path(name).replace(path)
+        fresh.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            pathlib.Path(name).unlink()
+            fresh.unlink()
         raise
 
 

@@ -36,8 +36,8 @@ class Continuity:
             self._unreadable(str(error))
             return 0
         totals.load(state.metrics)
-        # Not adopted: the kernel counts from zero. Totals that do not fit (other labels): begin with what the kernel has
-        # counted so far, rather than with nothing.
+        # Not adopted: the kernel counts from zero. Totals that do not fit (other labels): begin with what the kernel
+        # has counted so far, rather than with nothing.
         if adopted and not totals.unreadable:
             line.table = table
         line.take_over(owners)
