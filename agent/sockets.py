@@ -70,16 +70,26 @@ def sweep(cgroup_root: pathlib.Path) -> Sweep:
     try:
         for namespace in _namespaces(cgroup_root):
             try:
-                with contextlib.closing(_diag_socket(namespace, own)) as channel:
-                    _ask(channel, samples, listeners)
-                asked += 1
-            except FileNotFoundError:
+                channel = _diag_socket(namespace, own)
+            except (FileNotFoundError, ProcessLookupError):
                 continue  # its last process ended meanwhile, and its connections with it
             except OSError:
                 refused += 1
+                continue
+            with contextlib.closing(channel):
+                try:
+                    _ask(channel, samples, listeners)
+                    asked += 1
+                except OSError:  # ENOENT too: a kernel without tcp_diag
+                    refused += 1
     finally:
         os.close(own)
-    return Sweep(sockets=samples, listeners=listeners, namespaces=asked, refused=refused)
+    return Sweep(sockets=_once(samples), listeners=listeners, namespaces=asked, refused=refused)
+
+
+def _once(samples: list[model.OpenSocket]) -> list[model.OpenSocket]:
+    """Drop what a dump told twice: a socket that comes into a bucket between two pieces of it pushes the others on."""
+    return list({each.cookie: each for each in samples}.values())
 
 
 def _namespaces(cgroup_root: pathlib.Path) -> list[str]:
