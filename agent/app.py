@@ -51,7 +51,6 @@ _SHARE: Final = 0.01
 """Of one processor: how much drains may take before they come less often."""
 _JITTER: Final = 0.1
 _RETRY_S: Final = 1.0
-_PRIVATE: Final = frozenset(config.Config().cluster_prefixes)
 
 log = structlog.get_logger("agent")
 
@@ -133,6 +132,7 @@ class Agent:
             await self._tick()
         except Exception:  # an always-on process must outlive whatever one reading holds
             self.drops.count("tick_failed")
+            self.reader.scan_again()
             log.exception("tick failed")
         return clock.cpu_s() - before_s
 
@@ -182,7 +182,9 @@ class Agent:
         # What was told of an edge must be in the file before the kernel forgets the edge.
         if len(told.idle) or boot_ns >= self._checkpoint_due_ns:
             self._checkpoint_due_ns = boot_ns + _CHECKPOINT_NS
-            if self.continuity.save(self.metrics, self.pipeline, boot_ns):
+            saved = self.continuity.save(self.metrics, self.pipeline, boot_ns)
+            # Without a file a restart will miss what was told of them; a table that fills up misses new ones now.
+            if saved or len(self.pipeline.table) > self.config.max_edges // 2:
                 self.kernel.forget(told.idle)
         flows = [*told.edges, *told.connections]
         self.feed.publish(flows)
@@ -283,11 +285,12 @@ def _open_kernel(settings: config.Config, root: pathlib.Path) -> kernel.Kernel:
             tracefs=settings.tracefs,
             instance=settings.instance,
             max_edges=settings.max_edges,
+            max_prefixes=max(1024, len(settings.cluster_prefixes) + len(settings.external_prefixes) + 2),
         )
     )
     held.settle(
         records=bool(settings.flow_log) and settings.records,
-        private=set(settings.cluster_prefixes) >= _PRIVATE,
+        private=settings.keeps_private(),
         kept=settings.cluster_prefixes,
         collapsed=settings.external_prefixes,
     )

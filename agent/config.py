@@ -110,6 +110,17 @@ class Config:
                 "IPSEITY_INSTANCE", self.instance, "use letters, digits, '-' and '_'", reason="cannot name a directory"
             )
 
+    def keeps_private(self) -> bool:
+        """Whether all private addresses stay exact, so that the kernel need not look for their prefixes."""
+        split = any(
+            outside.version == inside.version
+            and outside.network_address in inside
+            and outside.prefixlen >= inside.prefixlen
+            for outside in self.external_prefixes
+            for inside in _CLUSTER_PREFIXES
+        )
+        return not split and set(self.cluster_prefixes) >= set(_CLUSTER_PREFIXES)
+
     def node(self) -> str:
         """Name of this node: as configured, else the host's, which is the kubelet's own default."""
         return self.node_name or os.uname().nodename.lower()

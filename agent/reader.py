@@ -41,6 +41,7 @@ class Reader:
         self._sweep_s = sweep_s
         self._sweep_due_ns = 0
         self._rescan_due_ns = 0
+        self._cgroups_lost = 0
 
     def cgroup_events(self, alive: Collection[model.CgroupId], boot_ns: int) -> list[model.CgroupEvent]:
         """Take what the tracepoints told; scan the tree where that may not be all."""
@@ -49,14 +50,22 @@ class Reader:
             event = wire.cgroup_event(raw)
             if isinstance(event, wire.Malformed):
                 self._drops.count(event.what)
-                self._rescan_due_ns = 0
+                self.scan_again()
             else:
                 events.append(event)
+        lost = self._kernel.losses()["cgroup_ring_full"]
+        if lost != self._cgroups_lost:
+            self._cgroups_lost = lost
+            self.scan_again()
         if boot_ns >= self._rescan_due_ns or "cgroup_mkdir" in self._kernel.missing:
             self._rescan_due_ns = boot_ns + _RESCAN_NS
             told = {event.cgroup for event in events}
             events += [event for event in self.tree.changes(alive, boot_ns) if event.cgroup not in told]
         return events
+
+    def scan_again(self) -> None:
+        """Let the next reading look at the whole tree: something that was told of it is lost."""
+        self._rescan_due_ns = 0
 
     def ended(self) -> list[records.Connection]:
         """Take the records of ended connections."""

@@ -43,6 +43,15 @@ def test_what_cannot_work_is_refused_by_name(variable: str, value: str, message:
     assert raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("external", "kept"),
+    [("", True), ("203.0.113.0/24", True), ("0.0.0.0/0", True), ("10.99.0.0/16", False), ("fd00::/16", False)],
+)
+def test_an_external_prefix_among_private_addresses_is_looked_for(external: str, *, kept: bool) -> None:
+    """The kernel's short cut past its prefixes is only for settings that it cannot contradict."""
+    assert kept is load(IPSEITY_EXTERNAL_PREFIXES=external).keeps_private()
+
+
 def test_every_setting_says_what_it_is() -> None:
     """--help and docs/cli.md are made from this."""
     for field in dataclasses.fields(config.Config):
