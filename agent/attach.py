@@ -9,6 +9,7 @@ answers poorer: ``Attached.missing``.
 import dataclasses
 import errno
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -143,8 +144,8 @@ def plan(options: Options, release: str) -> Plan:
         "MAX_CONNECTIONS": options.max_connections,
         "MAX_OVERFLOW": options.max_connections // 4,
         "MAX_PREFIXES": options.max_prefixes,
-        "RECORD_RING_PAGES": options.record_ring_bytes // 4096,
-        "CGROUP_RING_PAGES": options.cgroup_ring_bytes // 4096,
+        "RECORD_RING_PAGES": max(1, options.record_ring_bytes // mmap.PAGESIZE),
+        "CGROUP_RING_PAGES": max(1, options.cgroup_ring_bytes // mmap.PAGESIZE),
         # Offsets of what is missing here stand for programs that are compiled but not loaded.
         "RESET_COOKIE_OFFSET": 0,
         "CGROUP_ROOT_OFFSET": 0,

@@ -43,8 +43,8 @@ class Kernel:
             np.zeros(options.max_connections // 4, np.uint64),
             np.zeros(options.max_connections // 4, wire.CONNECTION),
         )
-        self._records = ring.Ring(descriptors["records"], options.record_ring_bytes)
-        self._cgroups = ring.Ring(descriptors["cgroups"], options.cgroup_ring_bytes)
+        self._records = ring.Ring(descriptors["records"], bpfcall.map_capacity(descriptors["records"]))
+        self._cgroups = ring.Ring(descriptors["cgroups"], bpfcall.map_capacity(descriptors["cgroups"]))
         self._possible = _possible_cpus()
 
     def edges(self) -> tuple[wire.Array, wire.Array]:
