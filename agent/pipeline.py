@@ -60,10 +60,10 @@ class Pipeline:
         self._join = join.Join(limit=2 * max_edges)
         self._names = naming.Names(owners, self._join)
         self._read_ns = 0
-        self._waiting: dict[int, tuple[int, int]] = {}
+        self._waiting: dict[int, tuple[int | None, int]] = {}
         """Edge -> (start of the interval that waits, when waiting began).
 
-        Stays after patience ran out: no second wait.
+        Stays after patience ran out, with no interval: no second wait.
         """
         self._connections: list[records.Connection] = []
         self._live_ids: frozenset[int] = frozenset()
@@ -87,7 +87,8 @@ class Pipeline:
         self._names.begin(inputs.boot_ns)
         flows, held = self._edges(found.changes, inputs)
         flows += [
-            self._flow(change, self._name(change, inputs.boot_ns), inputs, partial=True) for change in inputs.older
+            self._flow(change, self._name(change, inputs.boot_ns), self._read_ns, inputs, partial=True)
+            for change in inputs.older
         ]
         connections = self._ended(inputs)
         self.table.commit(found, held_back=held)
@@ -107,25 +108,27 @@ class Pipeline:
         flows: list[model.Flow] = []
         held: set[int] = set()
         for change in changes:
-            named = known[change.edge.id] or self._both(change, local[change.edge.id])
-            if self._waits(change.edge, named, inputs.boot_ns):
+            start = self._start_ns(change.edge)
+            named = known[change.edge.id] or self._both(change, local[change.edge.id], start)
+            if self._waits(change.edge, named, start, inputs.boot_ns):
                 held.add(change.edge.id)
             else:
-                flows.append(self._flow(change, named, inputs))
+                flows.append(self._flow(change, named, start, inputs))
         return flows, held
 
-    def _both(self, change: edges.Change, local: model.End) -> naming.Named:
+    def _start_ns(self, edge: edges.Edge) -> int:
+        """Since when what is told now has happened."""
+        held_from, _ = self._waiting.get(edge.id, (None, 0))
+        return max(edge.first_boot_ns, self._read_ns if held_from is None else held_from)
+
+    def _both(self, change: edges.Change, local: model.End, start: int) -> naming.Named:
         edge = change.edge
-        waits_since_ns, _ = self._waiting.get(edge.id, (self._read_ns, 0))
-        start = max(edge.first_boot_ns, waits_since_ns)
         last = self._names.last(edge)
         if last is not None and last.settled and not change.counters.opened and edge.protocol is model.Protocol.TCP:
             # Only ends of connections that were opened before: who was called then is the answer, not who has the
-            # address now.
-            remote = last.remote
-        else:
-            remote = self._names.remote(edge, start, max(change.last_boot_ns, start))
-        named = naming.Named(local, remote)
+            # address now. Not kept: the next connection is to whoever has it then.
+            return naming.Named(local, last.remote)
+        named = naming.Named(local, self._names.remote(edge, start, max(change.last_boot_ns, start)))
         self._names.keep(edge, named, start)
         return named
 
@@ -133,21 +136,23 @@ class Pipeline:
         local = self._names.local(change.edge, now_boot_ns)
         return naming.Named(local, self._names.remote(change.edge, self._read_ns or now_boot_ns, now_boot_ns))
 
-    def _waits(self, edge: edges.Edge, named: naming.Named, now_boot_ns: int) -> bool:
+    def _waits(self, edge: edges.Edge, named: naming.Named, start: int, now_boot_ns: int) -> bool:
         if named.settled:
             self._waiting.pop(edge.id, None)
             return False
-        _, since = self._waiting.setdefault(edge.id, (max(edge.first_boot_ns, self._read_ns), now_boot_ns))
+        _, since = self._waiting.setdefault(edge.id, (start, now_boot_ns))
         if now_boot_ns - since < self._patience_ns:
             return True
-        self._waiting[edge.id] = (now_boot_ns, since)
+        self._waiting[edge.id] = (None, since)
         return False
 
-    def _flow(self, change: edges.Change, named: naming.Named, inputs: Inputs, *, partial: bool = False) -> model.Flow:
+    def _flow(
+        self, change: edges.Change, named: naming.Named, start: int, inputs: Inputs, *, partial: bool = False
+    ) -> model.Flow:
         edge = change.edge
         return model.Flow(
-            start_wall_ns=inputs.wall_of(max(edge.first_boot_ns, self._read_ns)),
-            end_wall_ns=inputs.wall_of(max(change.last_boot_ns, edge.first_boot_ns, self._read_ns)),
+            start_wall_ns=inputs.wall_of(start),
+            end_wall_ns=inputs.wall_of(max(change.last_boot_ns, start)),
             local=named.local,
             remote=named.remote,
             direction=edge.direction,

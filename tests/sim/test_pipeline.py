@@ -53,6 +53,9 @@ class TruePod:
     def cgroup(self) -> int:
         return 1000 + self.number
 
+    def was_there(self, start_ns: int, end_ns: int) -> bool:
+        return self.born_ns <= end_ns and (self.ended_ns is None or start_ns <= self.ended_ns)
+
     def value(self) -> model.Pod:
         return model.Pod(
             uid=self.uid,
@@ -82,6 +85,8 @@ class Node(stateful.RuleBasedStateMachine):
         self.readings: collections.deque[tuple[int, collections.Counter[str]]] = collections.deque()
         """When was read what had happened; of those whose patience is not over."""
         self.saved, self.saved_ns = self.state(), 0
+        self.restarted_ns = 0
+        """What pods did that came and went while no agent heard of them may be told under a later owner."""
 
     def living(self) -> list[TruePod]:
         return [pod for pod in self.pods if pod.ended_ns is None]
@@ -245,20 +250,20 @@ class Node(stateful.RuleBasedStateMachine):
         else:
             assert model.Reason.UNKNOWN_CGROUP is flow.local.reason
         if flow.remote.kind is model.Kind.POD:
-            born = [pod for pod in self.pods if pod.born_ns <= flow.end_wall_ns]
-            assert (flow.remote.address, flow.remote.pod_uid) in {(pod.address, pod.uid) for pod in born}
+            opened = flow.counters.opened and flow.start_wall_ns > self.restarted_ns
+            began_ns, end_ns = (flow.start_wall_ns, flow.end_wall_ns) if opened else (0, self.now)
+            there = [pod for pod in self.pods if pod.was_there(began_ns, end_ns)]
+            assert (flow.remote.address, flow.remote.pod_uid) in {(pod.address, pod.uid) for pod in there}
         else:
             assert flow.remote.reason in {model.Reason.NO_OWNER, model.Reason.AMBIGUOUS}
 
     def is_of_its_time(self, flow: model.Flow) -> None:
         """Hold an ended connection to who had the address when it was opened, or nobody."""
         opened_ns = flow.start_wall_ns
+        if opened_ns <= self.restarted_ns:
+            return
         then = {
-            pod.uid
-            for pod in self.pods
-            if pod.address == flow.remote.address
-            and pod.born_ns <= opened_ns
-            and (pod.ended_ns is None or opened_ns <= pod.ended_ns)
+            pod.uid for pod in self.pods if pod.address == flow.remote.address and pod.was_there(opened_ns, opened_ns)
         }
         assert flow.remote.pod_uid in {"", *then}
 
@@ -292,6 +297,7 @@ class Node(stateful.RuleBasedStateMachine):
         self.line.table.load(plain.edges)
         self.told = told.copy()
         self.readings.clear()
+        self.restarted_ns = self.now
         self.relist()
 
     def relist(self) -> None:

@@ -1,0 +1,188 @@
+"""Steps that are told by hand: what waits, for how long, and under which name. Left out: random ones (tests/sim)."""
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+from agent import edges, model, ownership, pipeline, records
+from tests.fakes import kernel
+
+T = 10**15
+MS = 10**6
+POD_UID = "0000000a-0000-4000-8000-000000000000"
+CGROUP = 7
+KEY = kernel.key(CGROUP, local="10.7.0.2", remote="10.7.0.3", port=8080)
+
+
+def pod(uid: str = POD_UID, name: str = "client", address: str = "10.7.0.2") -> model.Pod:
+    ips = (ipaddress.ip_address(address),)
+    return model.Pod(uid=model.PodUid(uid), namespace="shop", name=name, node="node-a", ips=ips)
+
+
+def seen(thing: model.Pod, at: int, change: model.Change = model.Change.SEEN) -> model.ObjectEvent:
+    return model.ObjectEvent(change=change, object=thing, boot_ns=at, since_boot_ns=at)
+
+
+SERVER = pod("0000000b-0000-4000-8000-000000000000", "server", "10.7.0.3")
+PLACE = model.CgroupEvent(cgroup=model.CgroupId(CGROUP), path=f"/kubepods/pod{POD_UID}/c1", boot_ns=T)
+
+
+class Line:
+    """A kernel and a pipeline; ``step`` reads the one into the other."""
+
+    def __init__(self) -> None:
+        self.kernel = kernel.Kernel()
+        self.pipeline = pipeline.Pipeline(ownership.Ownership(history_s=600), max_edges=64)
+
+    def step(self, at: int, **inputs: Any) -> pipeline.Outputs:
+        keys, values = self.kernel.edges()
+        return self.pipeline.step(
+            pipeline.Inputs(boot_ns=at, wall_of=lambda ns: ns + 1, keys=keys, values=values, **inputs)
+        )
+
+
+def ended(at: int, opened_at: int) -> records.Connection:
+    edge = edges.read_key(0, next(edges.wire.edge_keys(KEY)))
+    return records.Connection(
+        edge=edge, local_port=40001, remote_port=8080, opened_boot_ns=opened_at, ended_boot_ns=at,
+        end_reason="closed", counters=model.Counters(opened=1, closed=1),
+    )  # fmt: skip
+
+
+def test_what_is_known_is_told_at_once() -> None:
+    """Names, times on the wall's clock, and what happened."""
+    line = Line()
+    line.kernel.establish(KEY, T + 10)
+    told = line.step(T + 20, cgroup_events=[PLACE], object_events=[seen(pod(), T), seen(SERVER, T)])
+    [flow] = told.edges
+    assert ("client", "server", 0) == (flow.local.name, flow.remote.name, told.held_back)
+    assert (T + 11, T + 11) == (flow.start_wall_ns, flow.end_wall_ns)
+    assert model.Counters(opened=1) == flow.counters
+    assert [] == line.step(T + 30).edges
+
+
+def test_a_late_name_is_waited_for_and_then_told_once() -> None:
+    """The kernel is ahead of the API: the flow comes with the name, whole, and begins when it began."""
+    line = Line()
+    line.kernel.establish(KEY, T + 10)
+    told = line.step(T + 20, cgroup_events=[PLACE], object_events=[seen(SERVER, T)])
+    assert ([], 1) == (told.edges, told.held_back)
+    line.kernel.establish(KEY, T + 100 * MS)
+    [flow] = line.step(T + 200 * MS, object_events=[seen(pod(), T + 150 * MS)]).edges
+    assert ("client", 2, T + 11) == (flow.local.name, flow.counters.opened, flow.start_wall_ns)
+
+
+def test_patience_ends_and_what_is_missing_is_said() -> None:
+    """After two seconds it is told without the name; what happens on it later does not wait a second time."""
+    line = Line()
+    line.kernel.establish(KEY, T + 10)
+    assert [] == line.step(T + 20, cgroup_events=[PLACE]).edges
+    assert [] == line.step(T + 20 + pipeline.PATIENCE_NS - 1).edges
+    [flow] = line.step(T + 20 + pipeline.PATIENCE_NS).edges
+    assert (model.Reason.POD_NOT_IN_API, POD_UID) == (flow.local.reason, flow.local.pod_uid)
+    line.kernel.establish(KEY, T + 3 * pipeline.PATIENCE_NS)
+    assert [1] == [each.counters.opened for each in line.step(T + 3 * pipeline.PATIENCE_NS + 1).edges]
+
+
+def test_ends_alone_keep_the_name_of_the_beginning() -> None:
+    """The address has another owner when the connection ends: it was not his connection."""
+    line = Line()
+    one = line.kernel.establish(KEY, T + 10)
+    line.step(T + 20, cgroup_events=[PLACE], object_events=[seen(pod(), T), seen(SERVER, T)])
+    other = pod("0000000c-0000-4000-8000-000000000000", "other", "10.7.0.3")
+    at = T + 60_000 * MS
+    events = [seen(SERVER, at, model.Change.GONE), seen(other, at + 1)]
+    line.step(at + 2, object_events=events)
+    line.kernel.end(one, at + 10_000 * MS)
+    [flow] = line.step(at + 10_001 * MS).edges
+    assert ("server", 1, 0) == (flow.remote.name, flow.counters.closed, flow.counters.opened)
+    line.kernel.establish(KEY, at + 20_000 * MS)
+    [flow] = line.step(at + 20_001 * MS).edges
+    assert ("other", 1) == (flow.remote.name, flow.counters.opened)
+
+
+def test_an_ended_connection_is_named_as_of_its_opening() -> None:
+    """Not as of its end, and not as of now."""
+    line = Line()
+    line.step(T + 1, cgroup_events=[PLACE], object_events=[seen(pod(), T), seen(SERVER, T)])
+    other = pod("0000000c-0000-4000-8000-000000000000", "other", "10.7.0.3")
+    at = T + 60_000 * MS
+    told = line.step(
+        at + 10_000 * MS,
+        object_events=[seen(SERVER, at, model.Change.GONE), seen(other, at + 1)],
+        connections=[ended(at + 9_000 * MS, T + 5_000 * MS)],
+    )
+    assert [("client", "server", "closed")] == [
+        (flow.local.name, flow.remote.name, flow.end_reason) for flow in told.connections
+    ]
+
+
+def test_ended_connections_wait_each_with_its_own_patience() -> None:
+    """Told once, in order, with a name or without."""
+    line = Line()
+    told = line.step(T + 20, cgroup_events=[PLACE], connections=[ended(T + 10, T + 5)])
+    assert ([], 1) == (told.connections, told.held_back)
+    later = T + pipeline.PATIENCE_NS
+    told = line.step(later + 11, connections=[ended(later, T + 5)])
+    assert (1, 1) == (len(told.connections), told.held_back)
+    told = line.step(later + 20, object_events=[seen(pod(), T), seen(SERVER, T)])
+    assert (["server"], 0) == ([flow.remote.name for flow in told.connections], told.held_back)
+
+
+def test_older_connections_are_partial_and_never_wait() -> None:
+    """Their differences come from a sweep: there is nothing to hold back to."""
+    line = Line()
+    edge = edges.read_key(0, next(edges.wire.edge_keys(KEY)))
+    change = edges.Change(edge, model.Counters(sent_bytes=1009), T + 10)
+    [flow] = line.step(T + 20, older=[change]).edges
+    assert (True, model.Reason.UNKNOWN_CGROUP, 1009) == (flow.partial, flow.local.reason, flow.counters.sent_bytes)
+
+
+def test_an_idle_edge_may_be_forgotten_and_a_waiting_one_not() -> None:
+    """What is held back is in the kernel's table and nowhere else."""
+    line = Line()
+    line.kernel.end(line.kernel.establish(KEY, T + 10), T + 11)
+    at = T + pipeline.IDLE_NS + pipeline.PATIENCE_NS
+    told = line.step(at, cgroup_events=[PLACE])
+    assert (1, 0) == (told.held_back, len(told.idle))
+    told = line.step(at + MS, object_events=[seen(pod(), at), seen(SERVER, at)])
+    told = line.step(at + 2 * pipeline.PATIENCE_NS)
+    told = line.step(at + 2 * pipeline.PATIENCE_NS + MS)
+    assert [KEY.tobytes()] == [key.tobytes() for key in told.idle]
+    line.kernel.forget(told.idle)
+    line.step(at + 2 * pipeline.PATIENCE_NS + 2 * MS)
+    assert [0, 0, 0] == [len(line.pipeline.table), len(line.pipeline._waiting), len(line.pipeline._names._known)]
+
+
+def test_a_step_that_fails_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever broke in it: the next one tells what it would have told."""
+    line = Line()
+    line.kernel.establish(KEY, T + 10)
+    with monkeypatch.context() as broken:
+        broken.setattr(line.pipeline, "_flow", None)
+        with pytest.raises(TypeError):
+            line.step(T + 20, cgroup_events=[PLACE], object_events=[seen(pod(), T), seen(SERVER, T)])
+    assert [1] == [flow.counters.opened for flow in line.step(T + 30).edges]
+
+
+def test_gone_pods_are_forgotten_after_the_history() -> None:
+    """The pipeline lets time pass for what it knows."""
+    line = Line()
+    line.step(T, object_events=[seen(pod(), T), seen(pod(), T + 1, model.Change.GONE)])
+    line.step(T + 599 * 10**9)
+    assert line.pipeline.owners.pod(POD_UID) is not None
+    line.step(T + 610 * 10**9)
+    assert line.pipeline.owners.pod(POD_UID) is None
+
+
+def test_taking_over_answers_with_what_a_former_agent_knew() -> None:
+    """Names too, not only the memory itself."""
+    line = Line()
+    owners = ownership.Ownership(history_s=600)
+    owners.apply_cgroup(PLACE)
+    for each in (pod(), SERVER):
+        owners.apply_object(seen(each, T))
+    line.pipeline.take_over(owners)
+    line.kernel.establish(KEY, T + 10)
+    assert [("client", "server")] == [(flow.local.name, flow.remote.name) for flow in line.step(T + 20).edges]
