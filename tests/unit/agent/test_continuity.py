@@ -3,19 +3,30 @@
 Left out: that nothing is missing over a real kill (tests/prove/restart.py), what the parts save (their own tests).
 """
 
+import ipaddress
 import pathlib
 
 import msgspec
+import pytest
 
-from agent import continuity, drops, metrics, ownership, pipeline, wire
-from tests.fakes import flows
+from agent import continuity, drops, metrics, model, ownership, pipeline, wire
+from tests.fakes import flows, kernel
 
 NOW_NS = 10**12
+SECOND_NS = 10**9
+KEY = kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=8080)
+POD = model.Pod(
+    uid=model.PodUid("0000000a-0000-4000-8000-000000000000"),
+    namespace="shop",
+    name="web",
+    node="node-a",
+    ips=(ipaddress.ip_address("10.7.0.3"),),
+)
 
 
-def parts() -> tuple[metrics.FlowMetrics, pipeline.Pipeline]:
+def parts(*, pod_labels: bool = False) -> tuple[metrics.FlowMetrics, pipeline.Pipeline]:
     """Make totals and a pipeline with nothing in them."""
-    totals = metrics.FlowMetrics(max_series=7, grace_s=60, pod_labels=False, bounds_us=wire.RTT_BOUNDS_US)
+    totals = metrics.FlowMetrics(max_series=7, grace_s=60, pod_labels=pod_labels, bounds_us=wire.RTT_BOUNDS_US)
     return totals, pipeline.Pipeline(ownership.Ownership(history_s=60), max_edges=64)
 
 
@@ -62,3 +73,72 @@ def test_a_link_is_not_written_through(tmp_path: pathlib.Path) -> None:
     saved(tmp_path / "state")
     assert b"mine" == (tmp_path / "other").read_bytes()
     assert not (tmp_path / "state").is_symlink()
+
+
+def told(of: pipeline.Pipeline, world: kernel.Kernel) -> int:
+    """Step until patience is over; returns how many connections were told as opened."""
+    keys, values = world.edges()
+    count = 0
+    for at in (NOW_NS, NOW_NS + 3 * SECOND_NS):
+        inputs = pipeline.Inputs(boot_ns=at, wall_of=lambda ns: ns, keys=keys, values=values)
+        count += sum(flow.counters.opened for flow in of.step(inputs).edges)
+    return count
+
+
+@pytest.fixture
+def stepped(tmp_path: pathlib.Path) -> tuple[pathlib.Path, kernel.Kernel]:
+    """Save after one connection was told, with a pod and a total."""
+    world, first, sums = kernel.Kernel(), parts()[1], parts()[0]
+    world.establish(KEY, NOW_NS - 1)
+    first.owners.apply_object(model.ObjectEvent(change=model.Change.SEEN, object=POD, boot_ns=NOW_NS))
+    assert 1 == told(first, world)
+    sums.add(flows.edge(), NOW_NS)
+    assert continuity.Continuity(tmp_path / "state", drops.Drops()).save(sums, first, NOW_NS + 7)
+    return tmp_path / "state", world
+
+
+def test_an_adopted_kernel_is_gone_on_with(stepped: tuple[pathlib.Path, kernel.Kernel]) -> None:
+    """Totals, names, and what was told: nothing of it is told again."""
+    path, world = stepped
+    again, sums = parts()[1], parts()[0]
+    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(sums, again, adopted=True)
+    assert POD == again.owners.pod(POD.uid)
+    assert parts()[0].dump() != sums.dump()
+    assert 0 == told(again, world)
+    world.establish(KEY, NOW_NS + 1)
+    assert 1 == told(again, world)
+
+
+def test_a_kernel_that_counts_from_zero_is_told_from_zero(stepped: tuple[pathlib.Path, kernel.Kernel]) -> None:
+    """Programs loaded anew: what was told of the former table is taken off nothing; totals and names stay."""
+    path, world = stepped
+    again = parts()[1]
+    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(parts()[0], again, adopted=False)
+    assert 1 == told(again, world)
+    assert POD == again.owners.pod(POD.uid)
+
+
+def test_totals_with_other_labels_begin_with_what_the_kernel_has(
+    stepped: tuple[pathlib.Path, kernel.Kernel],
+) -> None:
+    """They cannot be read; the kernel's table still holds what its edges did, and it is told anew."""
+    path, world = stepped
+    again, sums = parts()[1], parts(pod_labels=True)[0]
+    continuity.Continuity(path, drops.Drops()).resume(sums, again, adopted=True)
+    assert 1 == told(again, world)
+
+
+def test_the_first_start_is_silent(tmp_path: pathlib.Path) -> None:
+    """No file is no loss."""
+    lost = drops.Drops()
+    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], parts()[1], adopted=False)
+    assert {} == lost.by_stage
+
+
+def test_a_disk_that_refuses_is_counted_every_time(tmp_path: pathlib.Path) -> None:
+    """And the agent goes on."""
+    lost = drops.Drops()
+    (tmp_path / "file").write_text("")
+    keeper = continuity.Continuity(tmp_path / "file" / "state", lost)
+    assert [False, False, False] == [keeper.save(parts()[0], parts()[1], NOW_NS) for _ in range(3)]
+    assert {"checkpoint_failed": 3} == lost.by_stage

@@ -1,0 +1,163 @@
+"""The order of one tick's reading, and what is counted on the way.
+
+Left out: the sweep itself (tests/functional/agent/test_sockets.py) and its arithmetic (test_live).
+"""
+
+import pathlib
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent import drops, edges, model, reader, sockets, wire
+from tests.unit.agent import test_live, test_wire
+
+NOW = 10**15
+SECOND_NS = 10**9
+PREFIXES = edges.Prefixes(wire.EVERYTHING, [])
+
+
+class FakeKernel:
+    """Rings and slots with what a test puts in."""
+
+    def __init__(self) -> None:
+        self.missing: tuple[str, ...] = ()
+        self.cgroups: list[bytes] = []
+        self.ended: list[bytes] = []
+        self.slots = np.zeros(0, wire.CONNECTION)
+        self.cgroups_lost = 0
+
+    def losses(self) -> dict[str, int]:
+        return {"cgroup_ring_full": self.cgroups_lost}
+
+    def cgroup_records(self) -> list[bytes]:
+        taken, self.cgroups = self.cgroups, []
+        return taken
+
+    def records(self) -> list[bytes]:
+        return self.ended
+
+    def connections(self) -> wire.Array:
+        return self.slots
+
+
+class FakeTree:
+    """Counts scans; finds one directory."""
+
+    def __init__(self) -> None:
+        self.scans = 0
+
+    def changes(self, alive: Any, now_boot_ns: int) -> list[model.CgroupEvent]:
+        self.scans += 1
+        return [model.CgroupEvent(cgroup=model.CgroupId(4528), path="/found", boot_ns=now_boot_ns)]
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """Give a reader of a fake kernel and a fake tree."""
+    held, tree, lost = FakeKernel(), FakeTree(), drops.Drops()
+    monkeypatch.setattr(reader.cgroups, "Tree", lambda root: tree)
+    made = reader.Reader(held, pathlib.Path("/x"), PREFIXES, lost, sweep_s=(1.0, 10.0))  # type: ignore[arg-type]
+    return types.SimpleNamespace(reader=made, kernel=held, tree=tree, drops=lost.by_stage)
+
+
+def test_the_tree_is_scanned_first_and_then_once_a_minute(parts: types.SimpleNamespace) -> None:
+    """The ring tells the rest."""
+    found = [len(parts.reader.cgroup_events((), NOW + second * SECOND_NS)) for second in (0, 1, 59, 60, 61)]
+    assert ([1, 0, 0, 1, 0], 2) == (found, parts.tree.scans)
+
+
+def test_without_the_tracepoint_every_reading_scans(parts: types.SimpleNamespace) -> None:
+    """Else a cgroup would be unknown for a minute."""
+    parts.kernel.missing = ("cgroup_mkdir",)
+    for second in range(7):
+        parts.reader.cgroup_events((), NOW + second * SECOND_NS)
+    assert 7 == parts.tree.scans
+
+
+def test_a_bad_record_is_counted_and_the_tree_scanned(parts: types.SimpleNamespace) -> None:
+    """What it may have told is found on disk, in the same reading."""
+    parts.reader.cgroup_events((), NOW)
+    parts.kernel.cgroups = [b"short"]
+    assert ["/found"] == [event.path for event in parts.reader.cgroup_events((), NOW + 1)]
+    assert {"cgroup_record_size": 1} == parts.drops
+
+
+def test_events_that_the_ring_lost_are_looked_for_at_once(parts: types.SimpleNamespace) -> None:
+    """Each loss brings one scan; a loss that is known brings none."""
+    parts.reader.cgroup_events((), NOW)
+    for lost, scans in ((3, 2), (3, 2), (5, 3)):
+        parts.kernel.cgroups_lost = lost
+        parts.reader.cgroup_events((), NOW + 1)
+        assert scans == parts.tree.scans
+
+
+def test_what_the_ring_told_is_not_told_again_by_a_scan(parts: types.SimpleNamespace) -> None:
+    """The ring knows when; the scan only knows that."""
+    parts.kernel.cgroups = [test_wire.cgroup_record(b"/told")]
+    assert ["/told"] == [event.path for event in parts.reader.cgroup_events((), NOW)]
+
+
+def test_bad_connection_records_are_counted(parts: types.SimpleNamespace) -> None:
+    """Those of a wrong length and those with impossible values; the stage is listed at zero too."""
+    assert [] == parts.reader.ended()
+    assert {"record_malformed": 0} == parts.drops
+    impossible = bytearray(wire.CONNECTION_RECORD.itemsize)
+    parts.kernel.ended = [b"short", bytes(impossible)]
+    assert [] == parts.reader.ended()
+    assert {"record_malformed": 2} == parts.drops
+
+
+def swept(monkeypatch: pytest.MonkeyPatch, took_s: float, *found: model.OpenSocket, refused: int = 0) -> list[int]:
+    """Have sweeps find these sockets in this time; returns a list that grows with each."""
+    calls: list[int] = []
+
+    def sweep(root: pathlib.Path) -> tuple[float, sockets.Sweep]:
+        calls.append(1)
+        return took_s, sockets.Sweep(sockets=list(found), listeners=[], refused=refused)
+
+    monkeypatch.setattr(reader, "_timed_sweep", sweep)
+    return calls
+
+
+@pytest.mark.parametrize(("took_s", "due_s"), [(0.001, 1), (0.05, 5), (3.0, 10)])
+async def test_a_dear_sweep_comes_less_often(
+    parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, took_s: float, due_s: int
+) -> None:
+    """A hundredth of a processor, within the bounds; one that is almost due comes with this tick."""
+    calls = swept(monkeypatch, took_s)
+    await parts.reader.open_connections((), NOW)
+    due_ns = int(due_s * 0.9 * SECOND_NS)
+    await parts.reader.open_connections((), NOW + due_ns - 1)
+    assert 1 == len(calls)
+    await parts.reader.open_connections((), NOW + due_ns)
+    assert 2 == len(calls)
+
+
+async def test_sockets_of_others_are_left_out(parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A namespace may be shared: only cgroups below our root count, and what the programs follow."""
+    parts.kernel.slots = np.array([(2, 7, 4026, 0, 0, 0, 0, 1, 1, 0)], _flat(wire.CONNECTION))
+    found = [test_live.opened(cookie, sent=10)._replace(cgroup=model.CgroupId(cookie)) for cookie in (1, 2, 3)]
+    swept(monkeypatch, 0.0, *found)
+    pending, older = await parts.reader.open_connections({3}, NOW)
+    assert ([9], []) == ([moved.sent_bytes for moved in pending.values()], older)
+    swept(monkeypatch, 0.0, *(each._replace(moved=each.moved._replace(sent_bytes=17)) for each in found))
+    _, older = await parts.reader.open_connections({3}, NOW + 100 * SECOND_NS)
+    assert [(3, 7)] == [(change.edge.cgroup, change.counters.sent_bytes) for change in older]
+
+
+def _flat(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Take the padding as one field, to be written as one number."""
+    fields = [(name, dtype[name]) for name in dtype.names or () if name != "pad"]
+    return np.dtype([*fields, ("pad", "S5")])
+
+
+async def test_refused_namespaces_are_counted(parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time; listed at zero too."""
+    swept(monkeypatch, 0.0, refused=0)
+    await parts.reader.open_connections((), NOW)
+    assert {"sweep_namespace_refused": 0} == parts.drops
+    swept(monkeypatch, 0.0, refused=3)
+    await parts.reader.open_connections((), NOW + 100 * SECOND_NS)
+    assert {"sweep_namespace_refused": 3} == parts.drops
