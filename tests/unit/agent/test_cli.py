@@ -195,7 +195,7 @@ def test_a_command_imports_what_it_needs() -> None:
     """Help costs no aiohttp, no numpy, no Kubernetes; the agent's parts cost no tables and no terminal."""
     heavy = {"aiohttp", "numpy", "kubernetes", "bcc", "rich", "prometheus_client", "pyroute2"}
     assert set() == heavy & loaded_by("import agent.cli")
-    assert set() == heavy & loaded_by("import agent.cli, agent.observe, agent.owners, agent.flags, agent.screen")
+    assert set() == heavy & loaded_by("import agent.cli, agent.observe, agent.owners, agent.flags, ipseity.screen")
     ours = {"agent.table", "agent.observe", "agent.screen", "agent.client", "agent.graph", "agent.checks"}
     edges = "import agent.api, agent.feed, agent.flowlog, agent.metrics, agent.health, agent.exposition"
     assert set() == (ours | {"rich", "bcc", "numpy", "kubernetes"}) & loaded_by(edges)

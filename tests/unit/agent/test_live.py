@@ -48,7 +48,7 @@ def opened(
         (CLOSING, False, (1009, 2002)),
     ],
 )
-def test_syn_and_fin_are_no_payload(state: int, active: bool, expected: tuple[int, int]) -> None:  # noqa: FBT001
+def test_syn_and_fin_are_no_payload(state: int, *, active: bool, expected: tuple[int, int]) -> None:
     """Each takes a sequence number, and the kernel counts it once it is acknowledged or received."""
     moved = live.payload(model.Moved(1009, 2003, 0, 0, 0), state, active=active)
     assert expected == moved[:2]
