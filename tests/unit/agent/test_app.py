@@ -1,0 +1,50 @@
+"""How often the agent drains. Left out: the rest of the wiring, which only runs whole (tests/functional/agent)."""
+
+import collections
+import types
+
+import pytest
+
+from agent import app, config
+
+
+def pauses(*spent_s: float, **settings: float) -> list[float]:
+    """Give the pause after each drain, as an agent with these settings would make it."""
+    agent = types.SimpleNamespace(
+        config=config.Config(**settings),  # type: ignore[arg-type]
+        _spent_s=collections.deque(maxlen=9),
+    )
+    return [app.Agent._pause_s(agent, each) for each in spent_s]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spent_s", "wanted_s"),
+    [(0.0, 1.0), (0.005, 1.0), (0.03, 3.0), (0.1, 10.0), (0.15, 15.0), (7.0, 15.0)],
+)
+def test_drains_take_a_hundredth_of_a_processor(spent_s: float, wanted_s: float) -> None:
+    """Within the bounds of the settings, and a little early so that nodes do not drain in step."""
+    found = pauses(*[spent_s] * 7)[-1]
+    assert 0.9 * wanted_s <= found <= wanted_s
+
+
+def test_one_slow_drain_says_little() -> None:
+    """The first, with everything to learn, and one burst later: the usual one decides."""
+    assert max(pauses(5.0, 0.001, 0.001, 0.001, 9.0, 0.001)) <= 1.0
+
+
+def test_a_node_that_grew_is_drained_less_often_and_back() -> None:
+    """Nine drains are remembered."""
+    found = pauses(*[0.001] * 9, *[0.05] * 9, *[0.001] * 9)
+    assert max(found[8], found[-1]) <= 1.0
+    assert 4.5 <= found[17] <= 5.0
+
+
+def test_the_settings_are_the_bounds() -> None:
+    """Both of them."""
+    assert 2.7 <= pauses(*[0.0] * 3, min_interval_s=3.0)[-1] <= 3.0
+    assert 4.5 <= pauses(*[9.0] * 3, max_interval_s=5.0)[-1] <= 5.0
+
+
+def test_pauses_differ() -> None:
+    """Nodes that were started together drift apart."""
+    assert len(set(pauses(*[0.001] * 23))) > 1
