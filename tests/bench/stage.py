@@ -1,4 +1,4 @@
-"""Two rooms with a server that is waiting, and the compiled load between them."""
+"""Two rooms on a bridge, as two pods of a node are, a server that is waiting, and the compiled load between them."""
 
 import contextlib
 import dataclasses
@@ -42,7 +42,10 @@ class Stage:
 @contextlib.contextmanager
 def ready() -> Iterator[Stage]:
     """Compile the load, make the rooms, start the server."""
-    with tempfile.TemporaryDirectory(prefix="ipseity-bench-") as folder, room.pair("bench") as (caller, callee):
+    with (
+        tempfile.TemporaryDirectory(prefix="ipseity-bench-") as folder,
+        room.pair("bench", bridged=True) as (caller, callee),
+    ):
         program = pathlib.Path(folder) / "load"
         compiler = shutil.which("gcc") or "gcc"
         subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, SOURCE], check=True)

@@ -13,7 +13,7 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tests.scene import clone
 
@@ -54,8 +54,11 @@ class Room:
 
 
 @contextlib.contextmanager
-def pair(tag: str = "") -> Iterator[tuple[Room, Room]]:
-    """Make caller and callee, and leave nothing behind. ``tag`` tells pairs of one process apart."""
+def pair(tag: str = "", *, bridged: bool = False) -> Iterator[tuple[Room, Room]]:
+    """Make caller and callee, and leave nothing behind. ``tag`` tells pairs of one process apart.
+
+    ``bridged``: with the bridge of a node between them, as pods have. On one wire the kernel has less to do of its own.
+    """
     tag = f"{tag or 'room'}-{os.getpid()}"
     base = cgroup_root() / f"ipseity-{tag}"
     names = (f"ipseity-{tag}-caller", f"ipseity-{tag}-callee")
@@ -70,7 +73,13 @@ def pair(tag: str = "") -> Iterator[tuple[Room, Room]]:
             cleanup.callback(leave, room)
             room.cgroup.mkdir()
             ip("netns", "add", room.name)
-        wire(*rooms)
+        if bridged:
+            cleanup.callback(ip, "netns", "delete", f"ipseity-{tag}-node")
+            bridge(f"ipseity-{tag}-node", rooms)
+        else:
+            near, far = (room.name for room in rooms)
+            ip("link", "add", "eth0", "netns", near, "type", "veth", "peer", "name", "eth0", "netns", far)
+        address(*rooms)
         yield rooms[0], rooms[1]
 
 
@@ -108,9 +117,19 @@ def leave(room: Room) -> None:
     subprocess.run(["ip", "netns", "delete", room.name], check=False, stderr=subprocess.DEVNULL)
 
 
-def wire(caller: Room, callee: Room) -> None:
-    """Join two rooms and teach the callee the addresses beyond it."""
-    ip("link", "add", "eth0", "netns", caller.name, "type", "veth", "peer", "name", "eth0", "netns", callee.name)
+def bridge(host: str, rooms: Iterable[Room]) -> None:
+    """Make a namespace with a bridge, and a port of it for each room."""
+    ip("netns", "add", host)
+    ip("-n", host, "link", "add", "pods", "type", "bridge")
+    ip("-n", host, "link", "set", "pods", "up")
+    for number, room in enumerate(rooms):
+        port = f"pod{number}"
+        ip("link", "add", port, "netns", host, "type", "veth", "peer", "name", "eth0", "netns", room.name)
+        ip("-n", host, "link", "set", port, "master", "pods", "up")
+
+
+def address(caller: Room, callee: Room) -> None:
+    """Give two rooms their addresses, and teach the callee those beyond it."""
     for room in (caller, callee):
         inside = ("-n", room.name)
         ip(*inside, "link", "set", "lo", "up")
