@@ -42,7 +42,7 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("ago_s", "alive"), [(0, True), (59, True), (60, False), (600, False)])
-def test_alive_is_who_drains(ago_s: int, alive: bool) -> None:  # noqa: FBT001
+def test_alive_is_who_drains(*, ago_s: int, alive: bool) -> None:
     """Within a minute."""
     report = made(ownership.Ownership(history_s=600), tick_ns=NOW.boot_ns - ago_s * SECOND_NS).health()
     assert (alive, float(ago_s)) == (report.ok, report.detail["last_drain_seconds_ago"])
@@ -55,7 +55,7 @@ def test_who_has_not_drained_yet_is_alive_and_not_ready() -> None:
 
 
 @pytest.mark.parametrize(("tick_ns", "synced", "ready"), [(7, True, True), (7, False, False), (0, True, False)])
-def test_ready_needs_both(tick_ns: int, synced: bool, ready: bool) -> None:  # noqa: FBT001
+def test_ready_needs_both(*, tick_ns: int, synced: bool, ready: bool) -> None:
     """A drain, and the API's lists."""
     assert ready is made(ownership.Ownership(history_s=600), tick_ns=tick_ns, synced=synced).readiness().ok
 

@@ -98,7 +98,7 @@ def test_without_tracefs_it_still_counts(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("release", "links"), [("5.10.0", False), ("5.14.21", False), ("5.15.0", True), ("6.1.0", True)]
 )
-def test_tracepoint_links_are_there_since_5_15(tracefs: pathlib.Path, release: str, links: bool) -> None:  # noqa: FBT001
+def test_tracepoint_links_are_there_since_5_15(tracefs: pathlib.Path, *, release: str, links: bool) -> None:
     """Before, the program is held by its event."""
     assert links is planned(tracefs, release).tracepoint_links
 

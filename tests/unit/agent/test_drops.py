@@ -16,7 +16,7 @@ def test_a_stage_is_listed_from_its_first_count() -> None:
 
 
 @pytest.mark.parametrize(("over", "expected"), [(False, 1), (True, 2)])
-def test_what_is_said_is_said_once_until_it_is_over(over: bool, expected: int) -> None:  # noqa: FBT001
+def test_what_is_said_is_said_once_until_it_is_over(*, over: bool, expected: int) -> None:
     """With its fields; each thing for itself."""
     lost = drops.Drops()
     with testing.capture_logs() as said:

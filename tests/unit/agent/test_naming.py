@@ -73,7 +73,8 @@ def test_what_can_still_improve_is_not_settled(
     local: model.Reason,
     remote: model.Reason,
     address: str,
-    settled: bool,  # noqa: FBT001
+    *,
+    settled: bool,
 ) -> None:
     """Both ends count; a loopback address has no owner to wait for."""
     assert settled is named(local, remote, address).settled

@@ -30,8 +30,8 @@ def test_an_ipv4_mapped_address_is_ipv4() -> None:
     assert ipaddress.ip_address("10.7.0.2") == wire.address(ipaddress.ip_address("::ffff:10.7.0.2").packed)
 
 
-@hypothesis.given(ADDRESSES, st.integers(0, 128), st.booleans())
-def test_a_prefix_comes_back_from_what_the_kernel_keeps(value: model.IpAddress, length: int, keep: bool) -> None:  # noqa: FBT001
+@hypothesis.given(value=ADDRESSES, length=st.integers(0, 128), keep=st.booleans())
+def test_a_prefix_comes_back_from_what_the_kernel_keeps(*, value: model.IpAddress, length: int, keep: bool) -> None:
     """The trie's entry, applied to an address as bpf/include/maps.h does, reads as the prefix."""
     width = 32 if value.version == 4 else 128
     prefix = ipaddress.ip_network((value, length * width // 128), strict=False)
