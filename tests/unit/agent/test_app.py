@@ -11,10 +11,10 @@ from agent import app, config
 def pauses(*spent_s: float, **settings: float) -> list[float]:
     """Give the pause after each drain, as an agent with these settings would make it."""
     agent = types.SimpleNamespace(
-        config=config.Config(**settings),  # type: ignore[arg-type]
+        config=config.Config(**settings),  # type: ignore[arg-type]  # what it needs of it
         _spent_s=collections.deque(maxlen=9),
     )
-    return [app.Agent._pause_s(agent, each) for each in spent_s]  # type: ignore[arg-type]
+    return [app.Agent._pause_s(agent, each) for each in spent_s]  # type: ignore[arg-type]  # what it needs of it
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ OTHER = kernel.key(7, local="10.7.0.2", remote="10.7.0.4", port=8080, direction=
 def read(table: edges.Table, world: kernel.Kernel, **changes: object) -> edges.Difference:
     """Compare what the kernel has now with what was told."""
     arguments = {"pending": {}, "idle_before_boot_ns": 0} | changes
-    return table.difference(*world.edges(), **arguments)  # type: ignore[arg-type]
+    return table.difference(*world.edges(), **arguments)  # type: ignore[arg-type]  # what it needs of it
 
 
 def moved(sent: int, received: int) -> model.Moved:

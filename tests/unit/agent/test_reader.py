@@ -58,7 +58,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """Give a reader of a fake kernel and a fake tree."""
     held, tree, lost = FakeKernel(), FakeTree(), drops.Drops()
     monkeypatch.setattr(reader.cgroups, "Tree", lambda root: tree)
-    made = reader.Reader(held, pathlib.Path("/x"), PREFIXES, lost, sweep_s=(1.0, 10.0))  # type: ignore[arg-type]
+    made = reader.Reader(held, pathlib.Path("/x"), PREFIXES, lost, sweep_s=(1.0, 10.0))  # type: ignore[arg-type]  # what it needs of it
     return types.SimpleNamespace(reader=made, kernel=held, tree=tree, drops=lost.by_stage)
 
 
