@@ -91,7 +91,7 @@ class Agent:
         self._events: list[model.ObjectEvent] = []
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
-        self._heard_ns = self.continuity.resume(self.metrics, self.pipeline, adopted=self.kernel.adopted)
+        self._heard_ns = self.continuity.resume(self.metrics, self.pipeline)
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status."""

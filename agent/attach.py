@@ -98,6 +98,10 @@ class Attached:
     missing: tuple[str, ...]
     adopted: bool
     """Whether a former agent had left it running."""
+    former_edges: tuple[int, ...]
+    """Tables of edges of versions that were replaced: to be read once and closed."""
+    lock: int
+    """Keeps other agents of this instance out, until it is closed."""
 
 
 def kernel_version(release: str) -> tuple[int, int, int]:
@@ -283,13 +287,25 @@ def attach(options: Options) -> Attached:
         root_id = options.cgroup_root.stat().st_ino
     except OSError as error:
         raise _refusal(error, f"open cgroup root {options.cgroup_root}") from error
-    descriptors = _adopted(folder, chosen, root_id)
-    adopted = descriptors is not None
-    if descriptors is None:
-        pins.remove(folder)
-        descriptors = _fresh(folder, chosen, options.cgroup_root)
-    pins.remove_instance(options.bpffs, options.instance, but=folder.name)
-    return Attached(descriptors=descriptors, programs=chosen.programs, missing=chosen.missing, adopted=adopted)
+    lock = pins.lock(base)
+    try:
+        descriptors = _adopted(folder, chosen, root_id)
+        former: list[int] = []
+        adopted = descriptors is not None
+        if descriptors is None:
+            descriptors, former = _fresh(folder, chosen, options.cgroup_root)
+        pins.remove_instance(options.bpffs, options.instance, but=folder.name)
+    except BaseException:
+        os.close(lock)
+        raise
+    return Attached(
+        descriptors=descriptors,
+        programs=chosen.programs,
+        missing=chosen.missing,
+        adopted=adopted,
+        former_edges=tuple(former),
+        lock=lock,
+    )
 
 
 def _adopted(folder: pathlib.Path, chosen: Plan, root_id: int) -> dict[str, int] | None:
@@ -315,8 +331,13 @@ def _held_again(chosen: Plan, descriptors: Mapping[str, int]) -> dict[str, int]:
     return held
 
 
-def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> dict[str, int]:
+def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> tuple[dict[str, int], list[int]]:
+    """Load, then detach what was there before, then attach: nothing is counted by both, and a refusal changes nothing.
+
+    Returns descriptors, and tables of edges that nobody adds to any more.
+    """
     descriptors = _load(chosen)
+    former = pins.retire(folder.parent, wire.ABI_VERSION)
     links = _attach(chosen, descriptors, cgroup)
     pinned = {**{name: descriptors[name] for name in loader.MAPS}, **links}
     if not chosen.tracepoint_links:
@@ -330,7 +351,7 @@ def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> dict[str
         raise _refusal(error, f"pin the maps in {folder}") from error
     for program in chosen.programs:
         os.close(descriptors.pop(program))
-    return {**descriptors, **links}
+    return {**descriptors, **links}, former
 
 
 def _ensure_tracefs(tracefs: pathlib.Path) -> None:
@@ -343,5 +364,15 @@ def _ensure_tracefs(tracefs: pathlib.Path) -> None:
 
 
 def cleanup(bpffs: pathlib.Path, instance: str) -> list[str]:
-    """Remove every pin of ``instance``: its programs are detached and its maps freed. Returns the paths removed."""
-    return pins.remove_instance(bpffs, instance)
+    """Remove every pin of ``instance``: its programs are detached and its maps freed. Returns the paths removed.
+
+    Raises errors.KernelRefused while an agent of it is running.
+    """
+    home = pins.home(bpffs, instance)
+    if not home.is_dir():
+        return []
+    lock = pins.lock(home)
+    try:
+        return pins.remove_instance(bpffs, instance)
+    finally:
+        os.close(lock)

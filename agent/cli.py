@@ -128,8 +128,8 @@ def observe(**given: Any) -> int:
     Values of one filter are alternatives; different filters must all hold.
     """
     from agent import flags
-    from ipseity import screen
     from agent import observe as observing
+    from ipseity import screen
 
     page = screen.Page.of(sys.stdout, os.environ)
     question = flags.question(given, now_wall_ns=time.time_ns(), terminal=page.terminal, environ=os.environ)

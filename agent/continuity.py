@@ -20,8 +20,10 @@ class Continuity:
         self._path = path
         self._drops = lost
         self._boot_id = checkpoint.boot_id()
+        self._owners: remembered.Plain | None = None
+        self._owners_version = -1
 
-    def resume(self, totals: metrics.FlowMetrics, line: pipeline.Pipeline, *, adopted: bool) -> int:
+    def resume(self, totals: metrics.FlowMetrics, line: pipeline.Pipeline) -> int:
         """Put back what was saved; returns the boot time when the API was last heard, 0 where nothing was put back."""
         state, why = checkpoint.load(self._path)
         if state is None:
@@ -36,9 +38,9 @@ class Continuity:
             self._unreadable(str(error))
             return 0
         totals.load(state.metrics)
-        # Not adopted: the kernel counts from zero. Totals that do not fit (other labels): begin with what the kernel
-        # has counted so far, rather than with nothing.
-        if adopted and not totals.unreadable:
+        # Totals that do not fit (other labels) begin with what the kernel has counted so far, rather than with nothing.
+        # What is told of edges that the kernel has no more matches none: their ids are never used again.
+        if not totals.unreadable:
             line.table = table
         line.take_over(owners)
         return state.written_boot_ns
@@ -50,7 +52,7 @@ class Continuity:
             written_boot_ns=boot_ns,
             edges=line.table.dump(),
             metrics=totals.dump(),
-            owners=remembered.dump(line.owners),
+            owners=self._dump(line.owners),
         )
         try:
             checkpoint.save(self._path, state)
@@ -60,6 +62,12 @@ class Continuity:
             return False
         self._drops.over("checkpoint")
         return True
+
+    def _dump(self, owners: ownership.Ownership) -> remembered.Plain:
+        """Dump who was who, again only when something has changed: 70 ms for 10,000 pods."""
+        if self._owners is None or owners.version != self._owners_version:
+            self._owners, self._owners_version = remembered.dump(owners), owners.version
+        return self._owners
 
     def _unreadable(self, why: str) -> None:
         self._drops.count("checkpoint_unreadable")

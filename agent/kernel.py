@@ -35,7 +35,8 @@ class Kernel:
         self._fds = dict(descriptors)
         self._keys = np.zeros(options.max_edges, wire.EDGE_KEY)
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
-        self._taken: list[tuple[bytes, bytes]] = []
+        self._lock = attached.lock
+        self._taken = [row for table in attached.former_edges for row in _last_edges(table)]
         self._connections = mmap.mmap(
             descriptors["connections"], options.max_connections * wire.CONNECTION.itemsize, prot=mmap.PROT_READ
         )
@@ -122,8 +123,17 @@ class Kernel:
         self._records.close()
         self._cgroups.close()
         self._connections.close()
-        for fd in self._fds.values():
+        for fd in (*self._fds.values(), self._lock):
             os.close(fd)
+
+
+def _last_edges(table: int) -> list[tuple[bytes, bytes]]:
+    """Read a table that nobody adds to any more, and let go of it."""
+    capacity = bpfcall.map_capacity(table)
+    keys, values = np.zeros(capacity, wire.EDGE_KEY), np.zeros(capacity, wire.EDGE_VALUE)
+    count = bpfcall.lookup_batch(table, keys, values)
+    os.close(table)
+    return [(key.tobytes(), value.tobytes()) for key, value in zip(keys[:count], values[:count], strict=True)]
 
 
 def _possible_cpus() -> int:

@@ -5,6 +5,7 @@ replaced, never read with new eyes. Leaves out making what is pinned (``kernel``
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -82,6 +83,38 @@ def remove(folder: pathlib.Path) -> list[str]:
     with contextlib.suppress(FileNotFoundError, OSError):
         folder.rmdir()
     return [str(pin) for pin in gone]
+
+
+def lock(folder: pathlib.Path) -> int:
+    """Take an instance's directory for this process alone, until the descriptor is closed. Raises errors.KernelRefused.
+
+    Two agents of one instance would read each other's rings empty and remove each other's programs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise errors.KernelRefused(
+            f"cannot take {folder}: an agent of instance {folder.name!r} is running",
+            hint="stop it first, or give this one another --instance",
+        ) from error
+    return held
+
+
+def retire(folder: pathlib.Path, abi: int) -> list[int]:
+    """Detach and remove all versions of an instance; returns the tables of edges that can still be read.
+
+    What they counted since it was last read would be lost otherwise. The caller closes them.
+    """
+    tables = []
+    for version in sorted(folder.iterdir()):
+        if version.name.startswith(f"{abi}-"):
+            with contextlib.suppress(OSError):
+                tables.append(bpfcall.unpinned(str(version / "edges")))
+        remove(version)
+    return tables
 
 
 def remove_instance(bpffs: pathlib.Path, instance: str, *, but: str = "") -> list[str]:

@@ -3,6 +3,7 @@
 Left out: that no byte is missing over a kill (tests/prove/restart.py; tests/sim/test_told_once.py has the arithmetic).
 """
 
+import dataclasses
 import ipaddress
 import pathlib
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import attach, bpfcall, kernel, pins, wire
+from agent import attach, bpfcall, errors, kernel, pins, wire
 from tests.scene import room
 
 BPFFS = pathlib.Path("/sys/fs/bpf")
@@ -51,6 +52,38 @@ def test_another_table_size_replaces_what_runs(options: attach.Options) -> None:
     assert not held.adopted
     assert len(versions()) == 1
     assert versions() != before
+
+
+def test_an_upgrade_tells_what_the_old_programs_counted(options: attach.Options) -> None:
+    """The table of the version that is replaced is read once more, and only once."""
+    kernel.Kernel(options).close()
+    (options.cgroup_root / "inside").mkdir()
+    try:
+        _connect_inside(options.cgroup_root / "inside")  # while no agent runs
+    finally:
+        (options.cgroup_root / "inside").rmdir()
+    held = kernel.Kernel(dataclasses.replace(options, max_edges=128))
+    try:
+        assert not held.adopted
+        assert [1, 1] == held.edges()[1]["closed"].tolist()
+        assert 0 == len(held.edges()[0])
+    finally:
+        held.close()
+
+
+def test_two_agents_of_one_instance_do_not_meet(options: attach.Options) -> None:
+    """The second one is refused, and so is cleanup, until the first has gone; nothing of the first is touched."""
+    held = kernel.Kernel(options)
+    before = versions()
+    other = dataclasses.replace(options, max_edges=128)
+    try:
+        with pytest.raises(errors.KernelRefused, match="'adoption' is running"):
+            kernel.Kernel(other)
+        with pytest.raises(errors.KernelRefused, match="'adoption' is running"):
+            attach.cleanup(BPFFS, "adoption")
+        assert before == versions()
+    finally:
+        held.close()
 
 
 def test_half_a_set_of_pins_is_not_adopted(options: attach.Options) -> None:

@@ -43,7 +43,7 @@ def test_totals_come_back(tmp_path: pathlib.Path) -> None:
     """And when the API was last heard."""
     lost = saved(tmp_path / "state")
     totals, line = parts()
-    assert NOW_NS == continuity.Continuity(tmp_path / "state", lost).resume(totals, line, adopted=True)
+    assert NOW_NS == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert (1, 0) == (len(totals), lost.by_stage["checkpoint_unreadable"])
 
 
@@ -54,7 +54,7 @@ def test_totals_without_their_edges_are_not_taken_over(tmp_path: pathlib.Path) -
     state["edges"]["wide"] = bytes(3)
     (tmp_path / "state").write_bytes(msgspec.msgpack.encode(state))
     totals, line = parts()
-    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(totals, line, adopted=True)
+    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert (0, 1) == (len(totals), lost.by_stage["checkpoint_unreadable"])
 
 
@@ -101,7 +101,7 @@ def test_an_adopted_kernel_is_gone_on_with(stepped: tuple[pathlib.Path, kernel.K
     """Totals, names, and what was told: nothing of it is told again."""
     path, world = stepped
     again, sums = parts()[1], parts()[0]
-    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(sums, again, adopted=True)
+    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(sums, again)
     assert POD == again.owners.pod(POD.uid)
     assert parts()[0].dump() != sums.dump()
     assert 0 == told(again, world)
@@ -109,12 +109,13 @@ def test_an_adopted_kernel_is_gone_on_with(stepped: tuple[pathlib.Path, kernel.K
     assert 1 == told(again, world)
 
 
-def test_a_kernel_that_counts_from_zero_is_told_from_zero(stepped: tuple[pathlib.Path, kernel.Kernel]) -> None:
-    """Programs loaded anew: what was told of the former table is taken off nothing; totals and names stay."""
-    path, world = stepped
-    again = parts()[1]
-    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(parts()[0], again, adopted=False)
-    assert 1 == told(again, world)
+def test_a_table_made_anew_is_told_from_zero(stepped: tuple[pathlib.Path, kernel.Kernel]) -> None:
+    """Its edges have other ids, also for the same keys: what was told of the former ones is taken off nothing."""
+    path, _ = stepped
+    again, anew = parts()[1], kernel.Kernel()
+    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(parts()[0], again)
+    anew.establish(KEY, NOW_NS + 3)
+    assert 1 == told(again, anew)
     assert POD == again.owners.pod(POD.uid)
 
 
@@ -124,14 +125,14 @@ def test_totals_with_other_labels_begin_with_what_the_kernel_has(
     """They cannot be read; the kernel's table still holds what its edges did, and it is told anew."""
     path, world = stepped
     again, sums = parts()[1], parts(pod_labels=True)[0]
-    continuity.Continuity(path, drops.Drops()).resume(sums, again, adopted=True)
+    continuity.Continuity(path, drops.Drops()).resume(sums, again)
     assert 1 == told(again, world)
 
 
 def test_the_first_start_is_silent(tmp_path: pathlib.Path) -> None:
     """No file is no loss."""
     lost = drops.Drops()
-    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], parts()[1], adopted=False)
+    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], parts()[1])
     assert {} == lost.by_stage
 
 
