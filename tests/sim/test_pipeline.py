@@ -111,11 +111,15 @@ class Node(stateful.RuleBasedStateMachine):
         taken = {pod.address for pod in self.pods if pod.ended_ns is None or self.now - pod.ended_ns < REUSE_NS}
         free = [address for address in ADDRESSES if address not in taken]
         hypothesis.assume(free)
+        self.begin(data.draw(st.sampled_from(free)))
+
+    def begin(self, address: str) -> TruePod:
         self.now += 1
-        pod = TruePod(len(self.pods) + 1, data.draw(st.sampled_from(free)), self.now)
+        pod = TruePod(len(self.pods) + 1, address, self.now)
         self.pods.append(pod)
         path = f"/kubepods/burstable/pod{pod.uid}/c{pod.number}"
         self.cgroup_events.append(model.CgroupEvent(cgroup=model.CgroupId(pod.cgroup), path=path, boot_ns=self.now))
+        return pod
 
     @stateful.precondition(lambda self: any(pod.told_ns is None for pod in self.living()))
     @stateful.rule(data=st.data())
@@ -135,7 +139,9 @@ class Node(stateful.RuleBasedStateMachine):
     @stateful.rule(data=st.data())
     def a_pod_ends(self, data: st.DataObject) -> None:
         """End its connections, its processes, its cgroup; the API tells some time after."""
-        pod = data.draw(st.sampled_from(self.living()))
+        self.end(data.draw(st.sampled_from(self.living())))
+
+    def end(self, pod: TruePod) -> None:
         for each in list(self.open):
             if each[1] is pod:
                 self.finish(*each)
@@ -148,11 +154,25 @@ class Node(stateful.RuleBasedStateMachine):
     @stateful.precondition(lambda self: any(pod.ended_ns and not pod.gone_told for pod in self.pods))
     @stateful.rule(data=st.data())
     def an_end_is_told(self, data: st.DataObject) -> None:
-        pod = data.draw(st.sampled_from([pod for pod in self.pods if pod.ended_ns and not pod.gone_told]))
+        self.tell_end(data.draw(st.sampled_from([pod for pod in self.pods if pod.ended_ns and not pod.gone_told])))
+
+    def tell_end(self, pod: TruePod) -> None:
         pod.gone_told = True
         pod.told_ns = pod.told_ns or self.now
         self.now += 1
         self.deliver(model.Change.GONE, pod)
+
+    @stateful.precondition(lambda self: self.living())
+    @stateful.rule(data=st.data())
+    def a_pod_is_replaced(self, data: st.DataObject) -> None:
+        """Give its address to a successor as soon as a CNI would; whoever called it has not noticed."""
+        pod = data.draw(st.sampled_from(self.living()))
+        self.tick(sweeps=False, saves=False)
+        self.end(pod)
+        self.tell_end(pod)
+        self.now += REUSE_NS
+        self.tell(self.begin(pod.address))
+        self.tick(sweeps=False, saves=False)
 
     @stateful.precondition(lambda self: self.living())
     @stateful.rule(data=st.data())
