@@ -24,6 +24,7 @@ _STALL_S: Final = 30.0
 _MAX_FOLLOWERS: Final = 32
 """Each may hold some 3 MB of lines."""
 _PIECE_LINES: Final = 200
+_MAX_DIGITS: Final = 18
 _SHUTDOWN_S: Final = 0.1
 """Readers that follow never finish by themselves, so there is nothing to wait for."""
 _NDJSON: Final = "application/x-ndjson"
@@ -215,7 +216,7 @@ def _count(request: web.Request, name: str) -> int | None:
     written = request.query.get(name)
     if not written:
         return None
-    if not written.isdecimal():
+    if not written.isdecimal() or len(written) > _MAX_DIGITS:
         raise _wrong(name, request, f"write ?{name}=20")
     return int(written)
 

@@ -250,7 +250,11 @@ class Agent:
 
     def _all_drops(self) -> dict[str, int]:
         found = {**self.drops.by_stage, **self.kernel.losses()}
-        found |= {"api_slow_reader": self.feed.lost, "cgroup_unreadable": self.reader.tree.unreadable}
+        found |= {
+            "join_full": self.pipeline.not_joined,
+            "api_slow_reader": self.feed.lost,
+            "cgroup_unreadable": self.reader.tree.unreadable,
+        }
         found |= {f"ownership_{kind}": count for kind, count in self.pipeline.owners.evicted.items()}
         if self.flowlog:
             found |= {f"flow_log_{cause.value}": count for cause, count in self.flowlog.drops.items()}

@@ -87,11 +87,6 @@ class Kernel:
         """Take the cgroup records that wait; ``wire.cgroup_event`` reads them."""
         return self._cgroups.read(_RECORDS_A_READ)
 
-    @property
-    def cgroup_ring_fd(self) -> int:
-        """A descriptor that becomes readable when cgroups come or go."""
-        return self._cgroups.fd
-
     def losses(self) -> dict[str, int]:
         """Read what the programs lost since they were loaded, by name."""
         totals = {}

@@ -69,6 +69,11 @@ class Pipeline:
         self._live_ids: frozenset[int] = frozenset()
         self._expired_ns = 0
 
+    @property
+    def not_joined(self) -> int:
+        """Edges whose other end was not looked for on this node, because too many are known already."""
+        return self._join.refused
+
     def take_over(self, owners: ownership.Ownership) -> None:
         """Go on with what a former agent knew; before the first step."""
         self.owners = owners
