@@ -6,7 +6,6 @@ of what is asked for. Leaves out watching (``informer``) and writing: the client
 
 import dataclasses
 import os
-import pathlib
 import typing
 import urllib.parse
 from collections.abc import Mapping
@@ -70,8 +69,10 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         else:
             config.load_incluster_config(client_configuration=settings)
     except Exception as error:  # the loader lets YAML's, base64's and its own slips through as they are
+        # One that is YAML but no mapping, such as /etc/passwd, trips the loader over its own types.
+        why = "not a kubeconfig" if isinstance(error, TypeError | AttributeError) else error
         raise KubernetesError(
-            f"cannot tell how to reach Kubernetes from {files or 'the environment'}: {error}",
+            f"cannot tell how to reach Kubernetes from {files or 'the environment'}: {why}",
             hint="give --kubeconfig FILE (and --context NAME), or run in a pod with a service account",
         ) from error
     return client.ApiClient(settings)
@@ -79,12 +80,12 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
 def _kubeconfig_files(given: str | None) -> str:
     """Colon-separated files, or empty for the pod's service account."""
-    if given and not pathlib.Path(given).is_file():
+    if given and not os.path.isfile(given):  # noqa: PTH113  # see below
         raise KubernetesError(f"kubeconfig {given!r}: no such file", hint="give the path of an existing kubeconfig")
     if given or os.environ.get("KUBECONFIG"):
         return given or os.environ["KUBECONFIG"]
-    default = pathlib.Path("~/.kube/config").expanduser()
-    return str(default) if default.is_file() and "KUBERNETES_SERVICE_HOST" not in os.environ else ""
+    default = os.path.expanduser("~/.kube/config")  # noqa: PTH111  # os.path says no where pathlib raises: no rights
+    return default if os.path.isfile(default) and "KUBERNETES_SERVICE_HOST" not in os.environ else ""  # noqa: PTH113  # see above
 
 
 async def get(

@@ -113,9 +113,12 @@ class Cache:
         """Forgets what was learned and never seen: it was gone before a list could tell."""
         now = time.monotonic()
         for uid in [uid for uid, until in self._learned.items() if until < now]:
-            kind = self.uids[uid]
-            value = next(each for each in self._objects[kind].values() if each["metadata"]["uid"] == uid)
-            self._apply(kind, value, gone=True)
+            del self._learned[uid]
+            kind = self.uids.get(uid)  # nothing: a later write has told that it is gone
+            shelf = self._objects[kind].values() if kind is not None else ()
+            value = next((each for each in shelf if each["metadata"]["uid"] == uid), None)
+            if kind is not None and value is not None:
+                self._apply(kind, value, gone=True)
 
     def _apply(self, kind: kinds.Kind, value: Value, *, gone: bool) -> None:
         value = {**value, "kind": kind.kind, "apiVersion": kind.api_version}
@@ -126,6 +129,7 @@ class Cache:
             return  # the watch is behind what a write has taught
         if known is not None and (same or not gone):
             self._disown(known)
+            self.uids.pop(known["metadata"]["uid"], None)
         if not gone:
             self._keep(kind, key, value)
         elif same:

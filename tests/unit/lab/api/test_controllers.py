@@ -230,3 +230,15 @@ def test_what_no_watch_confirms_is_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     known.learn(kinds.POD, known_pod(7))
     known.drop_doubtful()
     assert known.get(kinds.POD, ("n", "p")) is None
+
+
+def test_what_was_written_and_deleted_is_no_longer_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write made it and another one took it away, or one of its name took its place, before a watch told of it."""
+    known = cache.Cache(None, [kinds.POD])  # type: ignore[arg-type]  # nothing is asked of the connection
+    monkeypatch.setattr(cache, "BELIEVED_S", -1.0)
+    known.learn(kinds.POD, known_pod(7))
+    known.unlearn(kinds.POD, known_pod(7))
+    known.learn(kinds.POD, known_pod(8, uid="v"))
+    known._apply(kinds.POD, known_pod(9, uid="w"), gone=False)
+    known.drop_doubtful()
+    assert {"w"} == set(known.uids)
