@@ -108,7 +108,9 @@ def run(args: list[str] | None = None) -> int:
 def _explain(error: Exception) -> int:
     """Print what was wrong and what to do. An error of ours is known by its ``hint``; anything else is a defect."""
     hint = getattr(error, "hint", None)
-    if isinstance(error, click.ClickException):
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+    elif isinstance(error, click.ClickException):
         _complain(error.format_message(), _usage_hint(error))
     elif hint is not None:
         _complain(str(error), str(hint))

@@ -96,6 +96,12 @@ def test_wrong_use_is_2_and_says_what_would_be_right(args: list[str], capsys: py
     assert "--help\n" in shown
 
 
+def test_no_command_is_2_and_shows_the_help_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help is no error message."""
+    assert cli.run([]) == cli.CANNOT_RUN
+    assert capsys.readouterr().err.startswith("Usage: ipseity ")
+
+
 def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """In alphabetical order."""
     cli.run(["nonsense"])
