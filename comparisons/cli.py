@@ -111,9 +111,8 @@ def _running(state: labs.State, namespace: str, pod: str, container: str) -> tup
     for it in known:
         if "running" in (it.get("state") or {}) and container in ("", it["name"]):
             return found["spec"]["nodeName"], it["containerID"].partition("://")[2]
-    raise errors.LabError(
-        f"no container {container or 'of pod'} {pod!r} runs", hint=f"kubectl -n {namespace} describe pod {pod}"
-    )
+    which = f"container {container!r}" if container else "container"
+    raise errors.LabError(f"no {which} of pod {pod!r} runs", hint=f"kubectl -n {namespace} describe pod {pod}")
 
 
 def _get(names: layout.Lab, path: str) -> dict[str, Any]:
