@@ -30,6 +30,10 @@ def main() -> int:
         return 2
     try:
         return play()
+    except KeyboardInterrupt:
+        left = lab.left_behind(NAME)
+        print("\n".join(["demo: interrupted", *(f"left behind: {thing}" for thing in left)]), file=sys.stderr)
+        return 130
     except (RuntimeError, TimeoutError, OSError) as error:
         print(f"demo: error: {error}\nhint: .venv/bin/ipseity check says what this machine lacks", file=sys.stderr)
         return 2
