@@ -63,6 +63,8 @@ def report(found: Sequence[Finding], page: screen.Page) -> list[str]:
 def _verdict(found: Sequence[Finding]) -> str:
     names = {status: [each.name for each in found if each.status is status] for status in Status}
     if names[Status.FAIL]:
+        if names[Status.FAIL] == ["kubernetes"]:
+            return "the agent can run here, but without the API server it can name no pod: kubernetes"
         return f"the agent cannot run here: {', '.join(names[Status.FAIL])}"
     if names[Status.WARN]:
         return f"the agent can run here, with less: {', '.join(names[Status.WARN])}"
