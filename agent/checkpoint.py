@@ -59,7 +59,7 @@ def load(path: pathlib.Path) -> tuple[State | None, str]:
         state = msgspec.msgpack.decode(path.read_bytes(), type=State)
     except FileNotFoundError:
         return None, NONE_YET
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return None, f"unreadable: {error}"
     if state.version != _VERSION:
         return None, f"of version {state.version}, not {_VERSION}"

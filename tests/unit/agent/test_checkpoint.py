@@ -35,6 +35,8 @@ def test_no_file_is_no_fault(tmp_path: pathlib.Path) -> None:
         (b"", "unreadable"),
         (b"\xff\xff not it", "unreadable"),
         (msgspec.msgpack.encode(STATE)[:-3], "unreadable"),
+        (msgspec.msgpack.encode(STATE).replace(BOOT.encode(), b"\xff" * len(BOOT)), "unreadable"),
+        (b"\x81\xa7metrics" + b"\x91" * 100_000 + b"\xc0", "unreadable"),
         (msgspec.msgpack.encode({"version": "one"}), "unreadable"),
         (msgspec.msgpack.encode(msgspec.structs.replace(STATE, version=2)), "version 2, not 1"),
         (msgspec.msgpack.encode(msgspec.structs.replace(STATE, boot_id="another")), "earlier boot"),
