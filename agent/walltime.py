@@ -10,6 +10,8 @@ import re
 from typing import Final
 
 _NS_PER_S: Final = 1_000_000_000
+_YEARS_1_TO_9999_NS: Final = range(-62_135_596_800 * _NS_PER_S, 253_402_300_800 * _NS_PER_S)
+"""What ``text`` can spell."""
 _UNITS_NS: Final = {"ms": 10**6, "s": _NS_PER_S, "m": 60 * _NS_PER_S, "h": 3600 * _NS_PER_S, "d": 86400 * _NS_PER_S}
 _AGO: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _AGO_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -42,7 +44,11 @@ def parse_near(written: str, now_ns: int, zone: dt.tzinfo | None = None) -> int:
     A time without a zone is in ``zone``; None is the machine's own.
     """
     if _AGO.fullmatch(written):
-        return now_ns - sum(round(float(count) * _UNITS_NS[unit]) for count, unit in _AGO_PART.findall(written))
+        try:
+            ago_ns = sum(round(float(count) * _UNITS_NS[unit]) for count, unit in _AGO_PART.findall(written))
+        except OverflowError:
+            raise ValueError(f"{written!r} is longer ago than any time") from None
+        return _spellable(now_ns - ago_ns, written)
     if _CLOCK.fullmatch(written):
         return _time_of_day(written, now_ns, zone)
     try:
@@ -75,4 +81,10 @@ def _exact(moment: dt.datetime, written: str) -> int:
     """Give the nanoseconds, which ``datetime`` has no room for."""
     fraction = _FRACTION.search(written)
     rest = int(fraction[1][:9].ljust(9, "0")) if fraction else 0
-    return int(moment.replace(microsecond=0).timestamp()) * _NS_PER_S + rest
+    return _spellable(int(moment.replace(microsecond=0).timestamp()) * _NS_PER_S + rest, written)
+
+
+def _spellable(wall_ns: int, written: str) -> int:
+    if wall_ns not in _YEARS_1_TO_9999_NS:
+        raise ValueError(f"{written!r} is not in the years 1 to 9999")
+    return wall_ns

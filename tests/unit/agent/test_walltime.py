@@ -63,6 +63,15 @@ def test_what_a_person_types(written: str, expected: int) -> None:
     assert expected == walltime.parse_near(written, NOW, BERLIN)
 
 
+@pytest.mark.parametrize(
+    "written", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9" * 12 + "d", "9" * 400 + "d"]
+)
+def test_a_time_that_nobody_can_spell_is_refused(written: str) -> None:
+    """Before the year 1 or after 9999; also longer ago than a float can say."""
+    with pytest.raises(ValueError, match=r"not in the years 1 to 9999|longer ago than any time"):
+        walltime.parse_near(written, NOW, BERLIN)
+
+
 @pytest.mark.parametrize("written", ["", "5", "m", "25:00", "12:60", "yesterday", "-5m"])
 def test_what_is_no_time_says_how_to_write_one(written: str) -> None:
     """The message shows the forms."""
