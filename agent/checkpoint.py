@@ -56,6 +56,8 @@ def save(path: pathlib.Path, state: State) -> None:
 def load(path: pathlib.Path) -> tuple[State | None, str]:
     """Read the file; None and the reason if there is none of this boot and version."""
     try:
+        if path.exists() and not path.is_file():
+            return None, "unreadable: no regular file"  # a FIFO would be waited on for ever
         state = msgspec.msgpack.decode(path.read_bytes(), type=State)
     except FileNotFoundError:
         return None, NONE_YET

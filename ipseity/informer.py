@@ -12,7 +12,6 @@ import asyncio
 import dataclasses
 import enum
 import random
-import socket
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
@@ -20,7 +19,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from ipseity import kube
+from ipseity import kube, pulse
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
@@ -144,6 +143,7 @@ class Informer(typing.Generic[T]):
         self._blind_since_ns = 0
         self._heard_ns = heard_ns
         self._started_ns = clock()
+        self._pulse = pulse.Pulse(self._started_ns)
         self.synced = False
         """Whether a list has been read to its end."""
         self.malformed = 0
@@ -172,12 +172,21 @@ class Informer(typing.Generic[T]):
 
     async def events(self) -> AsyncGenerator[WatchEvent[T], None]:
         """Yield changes for ever. Never raises for what the API server does or fails to do."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            while True:
+                try:
+                    async for event in self._follow():
+                        yield event
+                except kube.KubernetesError as error:
+                    await asyncio.sleep(self._failed(error))
+        finally:
+            beating.cancel()
+
+    async def _beat(self) -> None:
         while True:
-            try:
-                async for event in self._follow():
-                    yield event
-            except kube.KubernetesError as error:
-                await asyncio.sleep(self._failed(error))
+            self._pulse.beat(self._clock())
+            await asyncio.sleep(pulse.BEAT_S)
 
     async def _follow(self) -> AsyncGenerator[WatchEvent[T], None]:
         """List where needed, then watch once."""
@@ -251,7 +260,7 @@ class Informer(typing.Generic[T]):
         limits = aiohttp.ClientTimeout(total=None, sock_connect=kube.CONNECT_S, sock_read=lifetime_s + _SILENCE_S)
         response = await kube.open_stream(self._api, self._resource.path, query, limits)
         try:
-            _keep_alive(response)
+            kube.keep_alive(response)
             self._opened()
             async for line in _lines(response.content):
                 event = self._read_line(line)
@@ -272,7 +281,7 @@ class Informer(typing.Generic[T]):
                 status = msgspec.json.decode(read.object, type=kube.Status)
                 raise kube.refused(status.code or 500, bytes(read.object))
             event = self._apply(read)
-        except (msgspec.MsgspecError, _Malformed) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _Malformed) as error:
             self._incomplete = True
             self._count_malformed(str(error), line)
             return None
@@ -299,7 +308,7 @@ class Informer(typing.Generic[T]):
     def _event(self, change: Change, uid: str, value: T) -> WatchEvent[T]:
         now_ns = self._clock()
         catching_up = now_ns - self._opened_ns < _CATCH_UP_S * 1e9
-        since_ns = self._blind_since_ns if catching_up else now_ns
+        since_ns = self._blind_since_ns if catching_up else self._pulse.since(now_ns)
         return WatchEvent(change=change, uid=uid, value=value, boot_ns=now_ns, since_ns=since_ns)
 
     def _decode(self, raw: msgspec.Raw) -> tuple[_Meta, T | None]:
@@ -308,7 +317,7 @@ class Informer(typing.Generic[T]):
             if not meta.uid:
                 raise _Malformed("object without metadata.uid")
             return meta, self._trim(msgspec.json.decode(raw, type=self._shape))
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _Malformed(f"{type(error).__name__}: {error}") from error
 
     async def _check_for_rollback(self) -> None:
@@ -382,14 +391,3 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield line
         if len(rest) > _MAX_LINE_BYTES:
             raise aiohttp.ClientPayloadError(f"a line of more than {_MAX_LINE_BYTES} bytes")
-
-
-def _keep_alive(response: aiohttp.ClientResponse) -> None:
-    """Notice within 30 s that the other end is no more, though nothing is sent: 15 s idle, then 3 probes."""
-    transport = response.connection.transport if response.connection else None
-    peer = transport.get_extra_info("socket") if transport else None
-    if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
