@@ -1,6 +1,7 @@
 """Who watches while the load runs. Each is gone before the next one comes: programs left attached would cost on."""
 
 import contextlib
+import pathlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -46,5 +47,8 @@ def attached(name: str, watching: subprocess.Popen[bytes]) -> bool:
     """Tell whether a tool has attached its programs: it holds perf events or links by then."""
     if watching.poll() is not None:
         raise RuntimeError(f"{name} ended with {watching.returncode} before it watched anything")
-    listing = subprocess.run(["ls", "-l", f"/proc/{watching.pid}/fd"], check=True, capture_output=True, text=True)
-    return "perf_event" in listing.stdout or "bpf_link" in listing.stdout or "bpf-link" in listing.stdout
+    kinds = []
+    for fd in pathlib.Path(f"/proc/{watching.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            kinds.append(str(fd.readlink()))
+    return any("perf_event" in kind or "bpf_link" in kind or "bpf-link" in kind for kind in kinds)
