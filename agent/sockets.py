@@ -4,9 +4,9 @@ Here because the programs charge an edge only when a connection ends: a long dow
 the only source for connections that are older than the programs. Leaves out differences (``edges``, ``older``) and
 whose they are.
 
-Own netlink reading instead of pyroute2's: measured once by hand on 8,000 sockets, 33 ms of processor time against 530 ms.
-Needs CAP_SYS_ADMIN to enter other namespaces;
-without it only the agent's own is asked, and ``Sweep.refused`` says how many were not.
+Own netlink reading instead of pyroute2's: measured once by hand on 8,000 sockets, 33 ms of processor time against 530.
+Needs CAP_SYS_ADMIN to enter other namespaces; without it only the agent's own is asked, and ``Sweep.refused`` says how
+many were not.
 """
 
 import contextlib
