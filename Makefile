@@ -60,8 +60,8 @@ static: $(READY)
 .PHONY: lock
 lock: $(READY) ## resolve the dependencies anew, with hashes
 	@$(BIN)/pip install --quiet uv==$(UV_VERSION)
-	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --extra lab --extra dev \
-	    --python-version 3.11 --python-platform linux --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --extra lab --extra proxy --extra dev \
+	    --python-version 3.11 --python-platform x86_64-manylinux_2_31 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 .PHONY: packages-check packages-test packages-demo packages-bench packages-kernels
 packages-check:

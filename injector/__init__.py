@@ -1,1 +1,1 @@
-"""The mesh control plane; see docs/architecture.md for what is planned here. Empty until then, on purpose."""
+"""The mesh control plane and the sidecar's own process; see docs/architecture.md for the rooms."""
