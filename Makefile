@@ -45,6 +45,10 @@ bench: packages-bench $(READY) ## what the agent costs, A B A B (root, a quiet m
 kernels: packages-kernels $(READY) ## the same programs on Debian's 5.10, 6.1 and 6.12, in emulation (root)
 	@$(BIN)/python -m tests.kernels
 
+.PHONY: proto
+proto: $(READY) ## generate the code of injector/proto/*.proto anew (a test holds it against what is committed)
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. injector/proto/*.proto
+
 .PHONY: clean
 clean: ## remove what the other targets made in this folder
 	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache htmlcov
