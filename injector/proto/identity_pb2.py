@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dinjector/proto/identity.proto\x12\x13ipseity.identity.v1\"0\n\x0e\x43\x65rtifyRequest\x12\x0f\n\x07\x63sr_der\x18\x01 \x01(\x0c\x12\r\n\x05token\x18\x02 \x01(\t\"l\n\x0f\x43\x65rtifyResponse\x12\x11\n\tchain_der\x18\x01 \x03(\x0c\x12\x19\n\x11not_before_unix_s\x18\x02 \x01(\x03\x12\x18\n\x10not_after_unix_s\x18\x03 \x01(\x03\x12\x11\n\tspiffe_id\x18\x04 \x01(\t2`\n\x08Identity\x12T\n\x07\x43\x65rtify\x12#.ipseity.identity.v1.CertifyRequest\x1a$.ipseity.identity.v1.CertifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dinjector/proto/identity.proto\x12\x13ipseity.identity.v1\"H\n\x0e\x43\x65rtifyRequest\x12\x0f\n\x07\x63sr_der\x18\x01 \x01(\x0c\x12\r\n\x05token\x18\x02 \x01(\t\x12\x16\n\x0etrusted_sha256\x18\x03 \x03(\x0c\"l\n\x0f\x43\x65rtifyResponse\x12\x11\n\tchain_der\x18\x01 \x03(\x0c\x12\x19\n\x11not_before_unix_s\x18\x02 \x01(\x03\x12\x18\n\x10not_after_unix_s\x18\x03 \x01(\x03\x12\x11\n\tspiffe_id\x18\x04 \x01(\t2`\n\x08Identity\x12T\n\x07\x43\x65rtify\x12#.ipseity.identity.v1.CertifyRequest\x1a$.ipseity.identity.v1.CertifyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,9 +32,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'injector.proto.identity_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CERTIFYREQUEST']._serialized_start=54
-  _globals['_CERTIFYREQUEST']._serialized_end=102
-  _globals['_CERTIFYRESPONSE']._serialized_start=104
-  _globals['_CERTIFYRESPONSE']._serialized_end=212
-  _globals['_IDENTITY']._serialized_start=214
-  _globals['_IDENTITY']._serialized_end=310
+  _globals['_CERTIFYREQUEST']._serialized_end=126
+  _globals['_CERTIFYRESPONSE']._serialized_start=128
+  _globals['_CERTIFYRESPONSE']._serialized_end=236
+  _globals['_IDENTITY']._serialized_start=238
+  _globals['_IDENTITY']._serialized_end=334
 # @@protoc_insertion_point(module_scope)

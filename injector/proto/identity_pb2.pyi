@@ -7,12 +7,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CertifyRequest(_message.Message):
-    __slots__ = ("csr_der", "token")
+    __slots__ = ("csr_der", "token", "trusted_sha256")
     CSR_DER_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TRUSTED_SHA256_FIELD_NUMBER: _ClassVar[int]
     csr_der: bytes
     token: str
-    def __init__(self, csr_der: _Optional[bytes] = ..., token: _Optional[str] = ...) -> None: ...
+    trusted_sha256: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, csr_der: _Optional[bytes] = ..., token: _Optional[str] = ..., trusted_sha256: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class CertifyResponse(_message.Message):
     __slots__ = ("chain_der", "not_before_unix_s", "not_after_unix_s", "spiffe_id")
