@@ -107,10 +107,10 @@ async def open_stream(
     api: "client.ApiClient", path: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
 ) -> aiohttp.ClientResponse:
     """GET a path whose body the caller reads, and closes. Raises KubernetesError for anything but 200."""
-    headers = await _headers(api, path)
+    sent = await headers(api, path)
     url = f"{api.configuration.host}{path}?{urllib.parse.urlencode(query)}"
     try:
-        reply = await api.rest_client.request("GET", url, headers=headers, _request_timeout=limits)
+        reply = await api.rest_client.request("GET", url, headers=sent, _request_timeout=limits)
         response = typing.cast("aiohttp.ClientResponse", reply.response)
         if response.status != 200:  # the only success a GET has
             body = await response.read()
@@ -121,14 +121,14 @@ async def open_stream(
     return response
 
 
-async def _headers(api: "client.ApiClient", path: str) -> dict[str, str]:
+async def headers(api: "client.ApiClient", path: str) -> dict[str, str]:
     """Make headers with the bearer token, which the client reads afresh from time to time."""
-    headers = {"Accept": "application/json", "User-Agent": "ipseity"}
+    made = {"Accept": "application/json", "User-Agent": "ipseity"}
     try:
-        await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+        await api.update_params_for_auth(made, [], ["BearerToken"], path, "GET", None)
     except Exception as error:  # a token file that cannot be read, in one of the client's many own errors
         raise KubernetesError(f"cannot read the credentials for {api.configuration.host}: {error}") from error
-    return headers
+    return made
 
 
 class Status(msgspec.Struct):
