@@ -13,6 +13,11 @@ CONFIG_PREFIX: Final = "config.ipseity.io/"
 """What may follow it: ``annotations``. On a pod or a namespace; the pod's own wins, key by key."""
 INJECTED: Final = "ipseity.io/injected"
 """Annotation on an injected pod: the version that did it."""
+ADDED: Final = "ipseity.io/added"
+"""Annotation on an injected pod: which others the webhook put there, so that they can be taken away again."""
+INJECTS: Final = "ipseity.io/injects"
+"""Label on a namespace that says ``INJECT: enabled``; the control plane's copy, since API servers select webhooks by
+labels only."""
 MESHED: Final = "ipseity.io/meshed"
 """Label on an injected pod: ``true``. An endpoint whose pod has it is spoken to by mTLS, or not at all."""
 

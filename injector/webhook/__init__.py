@@ -1,0 +1,1 @@
+"""Injection: an AdmissionReview becomes a JSON patch, a reason not to, or a refusal."""
