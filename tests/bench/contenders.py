@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from tests.bench import stage
-from tests.scene import agent
+from tests.bench import costs, stage
+from tests.scene import agent, metrics
 
 INSTANCE = "bench"
+SETTLED_DRAINS = 2
+"""After so many a start is over: what is measured is an agent that has been there, not one that arrives."""
 
 
 @contextlib.contextmanager
@@ -23,7 +25,19 @@ def nobody(where: stage.Stage) -> Iterator[None]:
 def ipseity(where: stage.Stage) -> Iterator[agent.Agent]:
     """Our agent, as it is by default: no flow log, so no records of single connections."""
     with agent.running(INSTANCE, "--cgroup-root", where.cgroup, "--flow-log", "") as watched:
+        agent.wait_until(lambda: _drains(watched) >= SETTLED_DRAINS, agent.START_LIMIT_S, "the agent has settled")
         yield watched
+
+
+def _drains(watched: agent.Agent) -> float:
+    return metrics.sums(watched).get("ipseity_drain_seconds_count", {}).get((), 0.0)
+
+
+@contextlib.contextmanager
+def hooks(where: stage.Stage) -> Iterator[None]:
+    """Attach programs that do nothing to the hooks that ours use: what no program there can be cheaper than."""
+    with costs.empty_programs(where.cgroup):
+        yield
 
 
 @contextlib.contextmanager

@@ -13,8 +13,12 @@ STATS = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
 PINS = pathlib.Path("/sys/fs/bpf/ipseity")
 _PROGRAM_LOAD = 5
 _PROGRAM_BY_ID = 13  # enum bpf_cmd: BPF_PROG_GET_FD_BY_ID
-_EMPTY = {"sock_ops": (13, bpfcall.CGROUP_SOCK_OPS), "cgroup_skb": (8, bpfcall.CGROUP_INET_INGRESS)}
-"""enum bpf_prog_type and bpf_attach_type."""
+_EMPTY = {
+    "sock_ops": (13, bpfcall.CGROUP_SOCK_OPS),
+    "cgroup_skb": (8, bpfcall.CGROUP_INET_INGRESS),
+    "cgroup_skb_egress": (8, bpfcall.CGROUP_INET_EGRESS),
+}
+"""enum bpf_prog_type and bpf_attach_type of each hook that our programs are attached to."""
 _RUN_TIME, _RUN_COUNT = "run_time_ns", "run_cnt"
 
 

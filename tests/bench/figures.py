@@ -17,7 +17,7 @@ CONNECTIONS = 15_000
 BULK_S = 1.0
 BUSY_EDGES = 1_000
 FULL_EDGES = 65_536
-WATCHERS = (contenders.nobody, contenders.ipseity, contenders.tcplife)
+WATCHERS = (contenders.nobody, contenders.ipseity, contenders.hooks, contenders.tcplife)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,8 @@ def rates(where: stage.Stage) -> Iterator[Figure]:
         ("connections/s", short, 0.97, "/s", RATE_ROUNDS),
         ("bulk throughput", bulk, 0.99, "B/s", BULK_ROUNDS),
     ):
-        detail = f"{rate['nobody']:.4g} {unit} alone; median of {rounds} rounds; tcplife: {rate['tcplife']:.3f}"
+        others = f"empty programs at the same hooks: {rate['hooks']:.3f}; tcplife: {rate['tcplife']:.3f}"
+        detail = f"{rate['nobody']:.4g} {unit} alone; median of {rounds} rounds; {others}"
         yield Figure(
             name=f"{name}, of without", value=rate["ipseity"], unit="x", limit=limit, at_least=True, detail=detail
         )
