@@ -167,13 +167,13 @@ def resources(asked: Json) -> Json:
 
 
 def hosts(
-    own_ips: Sequence[str], hostname: str, aliases: Sequence[Json], services: Sequence[tuple[str, Sequence[str]]]
+    own_ips: Sequence[str], names: Sequence[str], aliases: Sequence[Json], services: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
     """/etc/hosts: the pod itself, its ``hostAliases``, and every Service under its names, in place of a DNS server."""
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
-    lines += [f"{ip}\t{hostname}" for ip in own_ips]
+    lines += [f"{ip}\t{' '.join(names)}" for ip in own_ips]
     lines += [f"{alias['ip']}\t{' '.join(alias.get('hostnames') or ())}" for alias in aliases]
-    lines += [f"{ip}\t{' '.join(names)}" for ip, names in services]
+    lines += [f"{ip}\t{' '.join(known)}" for ip, known in services]
     return "\n".join(lines) + "\n"
 
 
@@ -181,11 +181,28 @@ def service_names(objects: Sequence[Json], namespace: str) -> list[tuple[str, li
     """For each address of each Service its names as seen from a namespace, the short one only at home."""
     rows: list[tuple[str, list[str]]] = []
     for service in objects:
-        name, home = service["metadata"]["name"], service["metadata"]["namespace"]
-        names = [f"{name}.{home}.svc.cluster.local", f"{name}.{home}.svc", f"{name}.{home}"]
+        names = _service_names(service["metadata"]["name"], service["metadata"]["namespace"], namespace)
         ips = service["spec"].get("clusterIPs") or [service["spec"].get("clusterIP")]
-        rows += [(ip, [*names, name] if home == namespace else names) for ip in ips if ip not in (None, "", "None")]
+        rows += [(ip, names) for ip in ips if ip not in (None, "", "None")]
     return rows
+
+
+def headless_names(slices: Sequence[Json], namespace: str) -> list[tuple[str, list[str]]]:
+    """For each ready pod of a Service without an address: the Service's names, and the pod's own below them."""
+    rows: list[tuple[str, list[str]]] = []
+    for it in slices:
+        service, home = it["metadata"]["labels"]["kubernetes.io/service-name"], it["metadata"]["namespace"]
+        names = _service_names(service, home, namespace)
+        for endpoint in it.get("endpoints") or ():
+            if (endpoint.get("conditions") or {}).get("ready") is not False:
+                own = [f"{endpoint['hostname']}.{name}" for name in names] if endpoint.get("hostname") else []
+                rows += [(ip, [*own, *names]) for ip in endpoint["addresses"]]
+    return rows
+
+
+def _service_names(name: str, home: str, namespace: str) -> list[str]:
+    names = [f"{name}.{home}.svc.cluster.local", f"{name}.{home}.svc", f"{name}.{home}"]
+    return [*names, name] if home == namespace else names
 
 
 def resolv_conf(pod: Json) -> str:

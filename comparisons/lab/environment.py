@@ -38,7 +38,7 @@ class Sources:
 
 def references(pod: Json) -> set[tuple[str, str]]:
     """Tell what must be read before the pod's containers and volumes can be made: ("configmaps" or "secrets", name)."""
-    found: set[tuple[str, str]] = set()
+    found = volume_references(pod)
     spec = pod["spec"]
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
         for variable in container.get("env") or ():
@@ -46,7 +46,13 @@ def references(pod: Json) -> set[tuple[str, str]]:
             found |= _named(source, configMapKeyRef="configmaps", secretKeyRef="secrets")
         for source in container.get("envFrom") or ():
             found |= _named(source, configMapRef="configmaps", secretRef="secrets")
-    for volume in spec.get("volumes") or ():
+    return found
+
+
+def volume_references(pod: Json) -> set[tuple[str, str]]:
+    """Tell which objects the pod's volumes follow, as ``references`` does."""
+    found: set[tuple[str, str]] = set()
+    for volume in pod["spec"].get("volumes") or ():
         if "secret" in volume:
             found.add(("secrets", volume["secret"]["secretName"]))
         found |= _named(volume, configMap="configmaps")
@@ -201,8 +207,14 @@ def hostname(pod: Json) -> str:
     return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
 
 
-def services(objects: Iterable[Json], namespace: str) -> dict[str, str]:
-    """Return the variables by which a container finds the Services of its namespace, and the API server's."""
+def hostnames(pod: Json) -> list[str]:
+    """Tell the names of a pod in its own /etc/hosts: with a subdomain, the one by which others find it comes first."""
+    name, subdomain = hostname(pod), pod["spec"].get("subdomain")
+    return [f"{name}.{subdomain}.{pod['metadata']['namespace']}.svc.cluster.local", name] if subdomain else [name]
+
+
+def services(objects: Iterable[Json], namespace: str | None) -> dict[str, str]:
+    """Return the variables by which a container finds the API server and the Services of a namespace, if any."""
     found: dict[str, str] = {}
     for service in objects:
         metadata, spec = service["metadata"], service["spec"]

@@ -9,12 +9,13 @@ import contextlib
 import pathlib
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comparisons.lab import (
     bundle,
     containers,
+    credentials,
     environment,
     errors,
     lifecycle,
@@ -24,7 +25,6 @@ from comparisons.lab import (
     sandbox,
     volumes,
 )
-from ipseity import kube
 
 Json = dict[str, Any]
 LAST_WORDS_BYTES = 4096
@@ -32,7 +32,6 @@ LAST_WORDS_BYTES = 4096
 PAUSE = "pause"
 PAUSE_COMMAND = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 86400 & wait $!; done"]
 """The first process of a PID namespace that a pod's containers share: it waits, and so buries whoever dies below it."""
-MISSING_API = (404, 405, 501)
 COULD_NOT_START = 128
 """Exit status of a container whose first process never came to be (containerd's StartError)."""
 
@@ -43,6 +42,7 @@ class Launcher:
     def __init__(self, host: sandbox.Host, box: sandbox.Sandbox) -> None:
         self._host = host
         self._box = box
+        self._credentials = credentials.Credentials(host.cluster)
         self._pause: containers.Instance | None = None
         self._warned = False
 
@@ -64,18 +64,16 @@ class Launcher:
             tokens=await self._tokens(),
         )
 
-    async def _tokens(self) -> dict[tuple[str, int], str]:
-        found: dict[tuple[str, int], str] = {}
-        for wish in volumes.tokens(self._box.pod):
-            try:
-                status = await self._host.cluster.token(self._box.pod, wish.audience, wish.ttl_s)
-            except kube.KubernetesError as error:
-                if error.status not in MISSING_API:
-                    raise
-                self._warn(f"no ServiceAccount token: {error}")
-                continue
-            found[wish.audience, wish.ttl_s] = status["token"]
-        return found
+    async def _tokens(self) -> Mapping[tuple[str, int], str]:
+        try:
+            return await self._credentials.current(self._box.pod, volumes.tokens(self._box.pod))
+        except credentials.Unavailable as error:
+            self._warn(f"no ServiceAccount token: {error}")
+            return {}
+
+    def tokens_due_wall_ns(self) -> int | None:
+        """When the pod's tokens are to be renewed; None if it has none."""
+        return self._credentials.due_wall_ns()
 
     def _warn(self, message: str) -> None:
         if not self._warned:  # said once: the volume is refreshed every minute
@@ -133,9 +131,8 @@ class Launcher:
             raise
 
     def _service_variables(self) -> dict[str, str]:
-        if self._box.pod["spec"].get("enableServiceLinks") is False:
-            return {}
-        return environment.services(self._host.services(), self._box.pod["metadata"]["namespace"])
+        links = self._box.pod["spec"].get("enableServiceLinks") is not False
+        return environment.services(self._host.services(), self._box.pod["metadata"]["namespace"] if links else None)
 
     def _mounts(self, spec: Json, directory: pathlib.Path, found: dict[str, str]) -> list[bundle.Mount]:
         words = directory / "last-words"

@@ -9,6 +9,7 @@ killed, the next one sweeps away first.
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import json
 import os
@@ -44,9 +45,11 @@ from comparisons.lab import (
 from ipseity import informer, kube
 
 Json = dict[str, Any]
+SOURCES = (kube.Resource(path="/api/v1/configmaps"), kube.Resource(path="/api/v1/secrets"))
+"""What volumes show. Only names and versions are kept; who shows one reads it."""
 SLICES = kube.Resource(path="/apis/discovery.k8s.io/v1/endpointslices")
 REFRESH_S = 60.0
-"""The kubelet's ``syncFrequency``: how often volumes follow their sources."""
+"""The kubelet's ``syncFrequency``: how often volumes look at their sources, should a watch have missed something."""
 log = structlog.get_logger("lab.node")
 
 
@@ -71,6 +74,7 @@ class Node:
             self._watch(kube.SERVICES, proxy.trim_service, self._traffic.take_service),
             self._watch(SLICES, proxy.trim_slice, self._traffic.take_slice),
             self._watch(kube.NODES, proxy.trim_node, self._traffic.take_node),
+            *(self._watch(resource, _trim_source, functools.partial(self._outdate, resource)) for resource in SOURCES),
             self._traffic.run(),
             self._watch_pods(),
             self._housekeeping(),
@@ -139,6 +143,13 @@ class Node:
         finally:
             del self._workers[uid], self._running[uid]
 
+    def _outdate(self, resource: kube.Resource, event: informer.WatchEvent[Json]) -> None:
+        """Have the pods that show this object look at it again."""
+        kind, namespace, name = resource.path.rpartition("/")[2], event.value["namespace"], event.value["name"]
+        for worker in self._workers.values():
+            if worker.follows(kind, namespace, name):
+                worker.outdate()
+
     def _refresh_hosts(self) -> None:
         for worker in self._workers.values():
             worker.refresh_hosts()
@@ -148,14 +159,18 @@ class Node:
         while True:
             await asyncio.sleep(REFRESH_S)
             strangers = processes.bury(strangers)
-            for worker in tuple(self._workers.values()):
-                await worker.refresh_volumes()
+            for worker in self._workers.values():
+                worker.outdate()
 
 
 async def _end(tasks: "list[asyncio.Task[None]]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _trim_source(it: Json) -> Json:
+    return {key: it["metadata"][key] for key in ("namespace", "name", "resourceVersion")}
 
 
 def _trim_pod(it: Json) -> Json:
@@ -181,6 +196,7 @@ async def serve(names: layout.Node, kubeconfig: str) -> None:
         runtime=containers.Runtime(names),
         leases=sandbox.Leases(addresses.Pool([ipaddress.ip_network(cidr) for cidr in it.pod_cidrs])),
         services=traffic.services,
+        slices=traffic.slices,
         capacity=registration.capacity(),
         capabilities=capabilities.available(),
     )

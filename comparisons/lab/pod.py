@@ -12,7 +12,19 @@ from typing import Any
 
 import structlog
 
-from comparisons.lab import cgroups, clock, errors, launch, lifecycle, publisher, recall, runs, sandbox, status
+from comparisons.lab import (
+    cgroups,
+    clock,
+    environment,
+    errors,
+    launch,
+    lifecycle,
+    publisher,
+    recall,
+    runs,
+    sandbox,
+    status,
+)
 from ipseity import kube
 
 Json = dict[str, Any]
@@ -22,6 +34,8 @@ RETRY_MAX_S = 15.0
 GRACE_S = 30.0
 """The API's default of ``terminationGracePeriodSeconds``."""
 FOREVER_S = float("inf")
+SOONEST_S = 1.0
+"""Between two looks at tokens, however short they live."""
 log = structlog.get_logger("lab.node")
 
 
@@ -39,6 +53,7 @@ class Worker:
         self._started_wall_ns = clock.wall_ns()
         self._gone = False
         self._wake = asyncio.Event()
+        self._outdated = asyncio.Event()
         self._publisher = publisher.Publisher(host.cluster, self._facts, settled=bool(self._over))
         self._runs = runs.Runs(
             recall.containers(pod, clock.wall_ns()),
@@ -50,6 +65,8 @@ class Worker:
 
     def update(self, pod: Json) -> None:
         """Take in a newer state of the pod."""
+        if _labelled(pod) != _labelled(self.pod):
+            self.outdate()
         self.pod = pod
         self._sandbox.pod = pod
         self._changed()
@@ -65,11 +82,33 @@ class Worker:
         if self._sandbox.ips and not self._over:
             self._sandbox.write_hosts()
 
-    async def refresh_volumes(self) -> None:
-        """ConfigMaps, Secrets and tokens may have changed."""
-        if self._sandbox.filled and not self._over:
-            with contextlib.suppress(errors.LabError, kube.KubernetesError):
-                self._sandbox.fill(await self._launcher.sources())
+    def follows(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether a volume of the pod shows this object ("configmaps" or "secrets")."""
+        here = namespace == self.pod["metadata"]["namespace"]
+        return here and (kind, name) in environment.volume_references(self.pod)
+
+    def outdate(self) -> None:
+        """Something that the pod's volumes show may have changed."""
+        self._outdated.set()
+
+    async def _keep_fresh(self) -> None:
+        """Bring volumes up to date when something changed, and tokens before they end. For ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._outdated.wait(), self._freshness_s())
+            self._outdated.clear()
+            if not self._sandbox.filled or self._over:
+                continue
+            try:
+                self._sandbox.refill(await self._launcher.sources())
+            except (errors.LabError, kube.KubernetesError, OSError) as error:
+                log.warning("volumes lag behind", pod=self.pod["metadata"]["name"], error=str(error))
+                await asyncio.sleep(RETRY_MAX_S)
+                self._outdated.set()
+
+    def _freshness_s(self) -> float | None:
+        due_wall_ns = self._launcher.tokens_due_wall_ns()
+        return None if due_wall_ns is None else max(SOONEST_S, (due_wall_ns - clock.wall_ns()) / 1e9)
 
     def record(self, name: str) -> lifecycle.Container | None:
         """Tell what is known of one of its containers."""
@@ -78,6 +117,7 @@ class Worker:
     async def run(self) -> None:
         """From the first address to the last trace. Whatever fails is told in an Event and tried again."""
         publishing = asyncio.create_task(self._publisher.run())
+        refreshing = asyncio.create_task(self._keep_fresh())
         try:
             if not self._over:
                 await self._live()
@@ -88,7 +128,8 @@ class Worker:
             raise
         finally:
             publishing.cancel()
-            await asyncio.gather(publishing, self._runs.close(), return_exceptions=True)
+            refreshing.cancel()
+            await asyncio.gather(publishing, refreshing, self._runs.close(), return_exceptions=True)
 
     @property
     def _leaving(self) -> bool:
@@ -228,6 +269,11 @@ class Worker:
             reason=self._reason,
             message=self._message,
         )
+
+
+def _labelled(pod: Json) -> tuple[Json | None, Json | None]:
+    """Return what the downward API shows of a pod and may change while it runs."""
+    return pod["metadata"].get("labels"), pod["metadata"].get("annotations")
 
 
 def _now_s() -> float:

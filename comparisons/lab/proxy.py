@@ -40,6 +40,10 @@ class Proxy:
         """Return the Services known now, in a stable order."""
         return services.merged(self._services)
 
+    def slices(self) -> list[Json]:
+        """Return the EndpointSlices known now, in a stable order."""
+        return services.merged(self._slices)
+
     def seed(self, found: Json) -> None:
         """Take in a list of Services, so that the first pods find in their variables what was there before them."""
         for it in found.get("items") or ():
@@ -55,6 +59,8 @@ class Proxy:
         """Take in a change of an EndpointSlice."""
         _take(self._slices, event)
         self._dirty.set()
+        if services.headless(event.value):  # its pods have names of their own
+            self.service_changed()
 
     def take_node(self, event: informer.WatchEvent[Json]) -> None:
         """Take in a change of a node."""
@@ -72,7 +78,7 @@ class Proxy:
             await self._dirty.wait()
             await asyncio.sleep(SETTLE_S)
             self._dirty.clear()
-            wanted = services.ruleset(services.frontends(self.services(), services.merged(self._slices)))
+            wanted = services.ruleset(services.frontends(self.services(), self.slices()))
             try:
                 if wanted != rules:
                     await services.apply(self._namespace, wanted)

@@ -19,6 +19,8 @@ RETRY_S = 1.0
 """Before another attempt at an incomplete container. Arbitrary: somebody is about to complete it."""
 POST_START_S = 300.0
 """How long a postStart hook may take; the kubelet sets no limit."""
+LEAST_S = 2.0
+"""kubelet's minimumGracePeriodInSeconds: between SIGTERM and SIGKILL, however long hooks and turns took."""
 Say = Callable[[str, str, bool], None]
 """Leave an Event: reason, message, whether it is a warning."""
 
@@ -44,6 +46,7 @@ class Runs:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._ending = False
         self.hurry = asyncio.Event()
         """Set: nobody waits for grace periods any more."""
 
@@ -77,32 +80,68 @@ class Runs:
             self._following[name] = asyncio.create_task(self._follow(name, instance, running))
 
     async def stop(self, grace_s: float) -> None:
-        """End the main containers side by side, then the sidecars, the last one first. All within one grace period."""
-        end_s = _now_s() + grace_s
+        """End all containers within one grace period, in the kubelet's order.
+
+        preStop hooks run at once. SIGTERM comes to the main containers first, then to the sidecars, the last one
+        first: whoever still talks through a sidecar has it until it is done.
+        """
+        self._ending = True
         running = [it for it in self.records if it.name in self._instances]
-        await asyncio.gather(*(self._stop(it.name, grace_s) for it in running if it.role is not lifecycle.Role.SIDECAR))
+        turns: list[asyncio.Task[None]] = [
+            self._following[it.name] for it in running if it.role is not lifecycle.Role.SIDECAR
+        ]
+        stops = [self._stop(it.name, grace_s) for it in running if it.role is not lifecycle.Role.SIDECAR]
         for it in reversed(running):
             if it.role is lifecycle.Role.SIDECAR:
-                await self._stop(it.name, max(0.0, end_s - _now_s()))
+                stops.append(self._stop(it.name, grace_s, tuple(turns)))
+                turns.append(self._following[it.name])
+        await asyncio.gather(*stops)
 
-    async def _stop(self, name: str, grace_s: float) -> None:
-        """preStop, SIGTERM, after the grace period SIGKILL to the whole cgroup. Returns when the container is gone."""
+    async def _stop(self, name: str, grace_s: float, before: "tuple[asyncio.Task[None], ...]" = ()) -> None:
+        """preStop, the end of those ``before``, SIGTERM, and SIGKILL to the whole cgroup when the time is over.
+
+        Returns when the container is gone.
+        """
         instance = self._instances.get(name)
         if instance is None:
             return
         following, end_s = self._following[name], _now_s() + grace_s
-        hook = (self._records[name].spec.get("lifecycle") or {}).get("preStop")
-        if hook and grace_s > 0:
-            await prober.act(hook, self._launcher.target(self._records[name], instance), grace_s)
-        if grace_s > 0 and not following.done():
-            instance.signal(signal.SIGTERM)
-            hurry = asyncio.create_task(self.hurry.wait())
-            timeout_s = max(0.0, end_s - _now_s())
-            await asyncio.wait((following, hurry), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            hurry.cancel()
+        if grace_s > 0:
+            waited = await self._pre_stop(name, instance, grace_s)
+            waited |= await self._until(before, end_s - _now_s())
+            if not following.done():
+                instance.signal(signal.SIGTERM)
+                await self._until((following,), max(LEAST_S if waited else 0.0, end_s - _now_s()))
         if not following.done():
             instance.kill()
         await asyncio.wait((following,))
+
+    async def _pre_stop(self, name: str, instance: containers.Instance, grace_s: float) -> bool:
+        """Run the container's hook, if it has one, unless the container ends first; whether there was one."""
+        hook = (self._records[name].spec.get("lifecycle") or {}).get("preStop")
+        if not hook:
+            return False
+        acting = asyncio.create_task(prober.act(hook, self._launcher.target(self._records[name], instance), grace_s))
+        await self._until((acting, self._following[name]), grace_s, asyncio.FIRST_COMPLETED)
+        if not acting.done():
+            acting.cancel()
+            await asyncio.wait((acting,))
+        elif not acting.result()[0]:
+            self._say("FailedPreStopHook", acting.result()[1], True)  # noqa: FBT003  # a warning
+        return True
+
+    async def _until(
+        self, tasks: "tuple[asyncio.Task[Any], ...]", timeout_s: float, when: str = asyncio.ALL_COMPLETED
+    ) -> bool:
+        """Wait for tasks, no longer than that, and not at all in a hurry; whether there was anything to wait for."""
+        if not tasks or all(task.done() for task in tasks):
+            return False
+        waiting = asyncio.create_task(asyncio.wait(tasks, return_when=when))
+        hurry = asyncio.create_task(self.hurry.wait())
+        await asyncio.wait((waiting, hurry), timeout=max(0.0, timeout_s), return_when=asyncio.FIRST_COMPLETED)
+        for each in (waiting, hurry):
+            each.cancel()
+        return True
 
     async def _probe(self, name: str, instance: containers.Instance, grace_s: float) -> None:
         target = self._launcher.target(self._records[name], instance)
@@ -116,6 +155,8 @@ class Runs:
         await prober.watch(target, lambda purpose, ok, words: self._probed(name, grace_s, purpose, ok=ok, words=words))
 
     def _probed(self, name: str, grace_s: float, purpose: probes.Purpose, *, ok: bool, words: str) -> None:
+        if self._ending and purpose is not probes.Purpose.READINESS:
+            return  # it is on its way out: only who may still send to it is of interest
         if not ok:
             self._say("Unhealthy", f"{purpose.value} failed: {words}", True)  # noqa: FBT003  # a warning
         if purpose is probes.Purpose.READINESS:

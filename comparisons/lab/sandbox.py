@@ -5,7 +5,9 @@ it can be met again: processes first, then the link, then the namespace, and the
 """
 
 import asyncio
+import contextlib
 import dataclasses
+import os
 import pathlib
 import shutil
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -25,6 +27,7 @@ from comparisons.lab import (
     netns,
     network,
     plan,
+    services,
     volumes,
 )
 
@@ -71,6 +74,8 @@ class Host:
     leases: Leases
     services: Callable[[], Sequence[Json]]
     """The Services known now."""
+    slices: Callable[[], Sequence[Json]]
+    """Their EndpointSlices."""
     capacity: Mapping[str, str]
     capabilities: frozenset[str]
 
@@ -133,15 +138,25 @@ class Sandbox:
             volumes.own(path, self.group)
         self.filled = planned
 
+    def refill(self, sources: environment.Sources) -> None:
+        """Bring up to date what programs see change: files. A volume whose source is gone stays as it was."""
+        for it in self.pod["spec"].get("volumes") or ():
+            with contextlib.suppress(errors.PodRefused):
+                wanted = volumes.plan(it, sources)
+                if isinstance(wanted, volumes.Files):
+                    volumes.refresh(self.directory / "volumes" / it["name"], wanted.files, self.group)
+
     def write_hosts(self) -> None:
         """/etc/hosts with the Services known now. In place: containers hold this very file."""
         namespace = self.pod["metadata"]["namespace"]
-        names = bundle.service_names(self.host.services(), namespace)
+        headless = [it for it in self.host.slices() if services.headless(it)]
+        names = [
+            *bundle.service_names(self.host.services(), namespace),
+            *bundle.headless_names(headless, namespace),
+        ]
         aliases = self.pod["spec"].get("hostAliases") or ()
-        text = bundle.hosts(self.ips, environment.hostname(self.pod), aliases, names)
-        path = self.directory / "hosts"
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        text = bundle.hosts(self.ips, environment.hostnames(self.pod), aliases, names)
+        _overwrite(self.directory / "hosts", text.encode())
 
     async def destroy(self) -> None:
         """Give everything back. Harmless on what was never built, and twice."""
@@ -172,6 +187,14 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait((task,))
         raise
+
+
+def _overwrite(path: pathlib.Path, content: bytes) -> None:
+    """Replace a file's content in place, and never empty it: somebody may be looking up a name just now."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", buffering=0) as file:
+        if file.read() != content:
+            os.pwrite(file.fileno(), content, 0)
+            file.truncate(len(content))
 
 
 def _sysctls(pod: Json) -> list[network.Sysctl]:

@@ -17,6 +17,7 @@ from comparisons.lab import processes
 
 Json = dict[str, Any]
 TABLE = "ipseity-lab"
+HEADLESS = "service.kubernetes.io/headless"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -78,6 +79,11 @@ def _backends(slices: Iterable[Json], port_name: str) -> list[Backend]:
             if chosen is not None:
                 chosen += [Backend(ip=ip, port=port) for ip in endpoint["addresses"] for port in ports]
     return ready or ending
+
+
+def headless(endpoint_slice: Json) -> bool:
+    """Whether a slice belongs to a Service without an address: then its name means its pods."""
+    return HEADLESS in (endpoint_slice["metadata"].get("labels") or {})
 
 
 def ruleset(fronts: Sequence[Frontend]) -> str:

@@ -7,17 +7,21 @@ Event.
 
 import contextlib
 import dataclasses
+import datetime as dt
 import os
 import pathlib
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
-from comparisons.lab import bundle, environment, errors, quantities
+from comparisons.lab import bundle, clock, environment, errors, quantities
 
 Json = dict[str, Any]
 MOUNT_ERROR = "FailedMount"
+TOKEN_MODE = 0o600
+"""kubelet: 0600 for the user; the group's right to read comes with fsGroup."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,8 @@ class File:
 
     content: bytes
     mode: int
+    uid: int = 0
+    """Who owns it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +112,25 @@ def _projection(source: Json, mode: int, sources: environment.Sources) -> dict[s
     if source.get("serviceAccountToken") is not None:
         it = source["serviceAccountToken"]
         token = sources.tokens.get((it.get("audience") or "", int(it.get("expirationSeconds") or 3600)))
-        return {} if token is None else {it["path"]: File(content=token.encode(), mode=mode)}
+        return {} if token is None else {it["path"]: _token(token, mode, sources.pod)}
     raise errors.PodRefused(f"the lab has no projection of {', '.join(source) or 'nothing'}", reason=MOUNT_ERROR)
+
+
+def _token(text: str, mode: int, pod: Json) -> File:
+    """Nobody but its user and the pod's group reads a token, where the pod says who these are."""
+    user = only_user(pod)
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    private = user is not None or group is not None
+    return File(content=text.encode(), mode=TOKEN_MODE if private else mode, uid=user or 0)
+
+
+def only_user(pod: Json) -> int | None:
+    """Return the one user that all containers of the pod are said to run as (kubelet: FsUserFrom)."""
+    spec = pod["spec"]
+    whole = (spec.get("securityContext") or {}).get("runAsUser")
+    all_of_them = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    users = {(it.get("securityContext") or {}).get("runAsUser", whole) for it in all_of_them}
+    return users.pop() if len(users) == 1 else None
 
 
 def _keys(it: Json, name: str, kind: str, objects: Mapping[str, Json], mode: int) -> dict[str, File]:
@@ -193,15 +216,18 @@ def refresh(directory: pathlib.Path, files: Mapping[str, File], group: int | Non
 
     Nothing is written if nothing changed.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(0o755)
     data = directory / "..data"
     if data.exists() and _read(data) == {name: file.content for name, file in files.items()}:
         return
     old = directory / data.readlink() if data.is_symlink() else None
-    fresh = directory / f"..{os.urandom(6).hex()}"
+    stamp = dt.datetime.fromtimestamp(clock.wall_ns() // 10**9, tz=dt.UTC).strftime("..%Y_%m_%d_%H_%M_%S.")
+    fresh = pathlib.Path(tempfile.mkdtemp(prefix=stamp, dir=directory))
+    fresh.chmod(0o755)
     for name, file in files.items():
         _write(fresh, name, file, group)
-    fresh.mkdir(exist_ok=True)
     link = directory / "..data_tmp"
     link.symlink_to(fresh.name)
     link.replace(data)
@@ -214,11 +240,11 @@ def _write(directory: pathlib.Path, name: str, file: File, group: int | None) ->
     if name.startswith("/") or ".." in pathlib.PurePath(name).parts:
         raise errors.PodRefused(f"path {name!r} leaves the volume", reason=MOUNT_ERROR)
     path = directory / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     path.write_bytes(file.content)
-    path.chmod(file.mode | (0o440 if group is not None else 0))
-    if group is not None:
-        os.chown(path, 0, group)
+    if group is not None or file.uid:
+        os.chown(path, file.uid, -1 if group is None else group)
+    path.chmod(file.mode | (0o440 if group is not None else 0))  # after chown, which takes set-user-ID bits away
 
 
 def _relink(directory: pathlib.Path, wanted: set[str]) -> None:

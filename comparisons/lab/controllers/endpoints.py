@@ -25,7 +25,7 @@ def slices(service: Value, found: Sequence[Value]) -> list[Value]:
         for pod in sorted(found, key=lambda each: each["metadata"]["name"]):
             addresses = [ip for ip in _ips(pod) if (":" in ip) == (family == "IPv6")]
             if addresses and pods.phase(pod) not in pods.TERMINAL:
-                endpoint = _endpoint(pod, addresses[:1], always=bool(spec.get("publishNotReadyAddresses")))
+                endpoint = _endpoint(service, pod, addresses[:1])
                 by_ports.setdefault(_ports(service, pod), []).append(endpoint)
         groups = by_ports or {(): []}
         made += [_slice(service, family, ports, endpoints) for ports, endpoints in groups.items()]
@@ -36,7 +36,8 @@ def _ips(pod: Value) -> list[str]:
     return [each["ip"] for each in (pod.get("status") or {}).get("podIPs") or ()]
 
 
-def _endpoint(pod: Value, addresses: list[str], *, always: bool) -> Value:
+def _endpoint(service: Value, pod: Value, addresses: list[str]) -> Value:
+    always = bool(service["spec"].get("publishNotReadyAddresses"))
     serving, terminating = pods.ready(pod), pods.deleting(pod)
     meta = pod["metadata"]
     target = {"kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
@@ -44,6 +45,9 @@ def _endpoint(pod: Value, addresses: list[str], *, always: bool) -> Value:
     found = {
         "addresses": addresses,
         "conditions": conditions,
+        "hostname": pod["spec"].get("hostname")
+        if pod["spec"].get("subdomain") == service["metadata"]["name"]
+        else None,
         "targetRef": target,
         "nodeName": pod["spec"].get("nodeName"),
     }

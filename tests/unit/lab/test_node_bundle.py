@@ -118,5 +118,19 @@ def test_hosts_file() -> None:
         "10.96.0.9\tweb.shop.svc.cluster.local web.shop.svc web.shop web\n"
         "fd00::9\tweb.shop.svc.cluster.local web.shop.svc web.shop web\n"
     )
-    assert expected == bundle.hosts(["10.7.0.2"], "me", [{"ip": "1.2.3.4", "hostnames": ["db", "db.old"]}], names)
+    assert expected == bundle.hosts(["10.7.0.2"], ["me"], [{"ip": "1.2.3.4", "hostnames": ["db", "db.old"]}], names)
     assert "web" not in bundle.service_names([service], "other")[0][1]
+
+
+def test_names_of_pods_without_a_service_address() -> None:
+    """A headless Service's name means its ready pods; a pod with a hostname has one of its own below."""
+    found = {
+        "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
+        "endpoints": [
+            {"addresses": ["10.7.0.3"], "hostname": "db-0", "conditions": {"ready": True}},
+            {"addresses": ["10.7.0.4"], "conditions": {"ready": False}},
+        ],
+    }
+    names = ["db.shop.svc.cluster.local", "db.shop.svc", "db.shop"]
+    assert [("10.7.0.3", [*(f"db-0.{name}" for name in names), *names])] == bundle.headless_names([found], "other")
+    assert "db-0.db" in bundle.headless_names([found], "shop")[0][1]

@@ -1,6 +1,7 @@
 """Volumes: what they are, and their files on disk. Leaves out tmpfs mounts: those need root."""
 
 import base64
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -60,6 +61,30 @@ def test_what_is_not_there_refuses_the_pod(volume: dict[str, Any], words: str) -
     with pytest.raises(errors.PodRefused, match=words) as refused:
         volumes.plan({"name": "v", **volume}, SOURCES)
     assert refused.value.reason == "FailedMount"
+
+
+def pod_with(*containers: dict[str, Any], **security: Any) -> dict[str, Any]:
+    """Return a pod of these containers."""
+    return {"metadata": {}, "spec": {"containers": list(containers), "securityContext": security}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "mode", "uid"),
+    [
+        (pod_with({"name": "a"}), 0o644, 0),
+        (pod_with({"name": "a"}, runAsUser=1234), 0o600, 1234),
+        (pod_with({"name": "a", "securityContext": {"runAsUser": 7}}, {"name": "b"}), 0o644, 0),
+        (pod_with({"name": "a", "securityContext": {"runAsUser": 7}}, {"name": "b"}, runAsUser=7), 0o600, 7),
+        (pod_with({"name": "a"}, fsGroup=77), 0o600, 0),
+    ],
+)
+def test_who_may_read_a_token(pod: dict[str, Any], mode: int, uid: int) -> None:
+    """The one user of all containers, if there is one; with a group of the pod, the group (added when written)."""
+    sources = dataclasses.replace(SOURCES, pod=pod)
+    volume = {"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "aud"}}]}}
+    planned = volumes.plan(volume, sources)
+    assert isinstance(planned, volumes.Files)
+    assert volumes.File(content=b"jwt", mode=mode, uid=uid) == planned.files["token"]
 
 
 def content(directory: pathlib.Path) -> dict[str, str]:

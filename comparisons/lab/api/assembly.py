@@ -1,0 +1,29 @@
+"""Puts the handlers of one API server together over its registry."""
+
+import aiohttp
+
+from comparisons.lab.api import (
+    authenticator,
+    issuance,
+    logs,
+    registry,
+    resources,
+    reviews,
+    server,
+    subresources,
+    token_request,
+    trust,
+)
+
+
+def server_of(rules: registry.Registry, keys: trust.Trust, url: str, session: aiohttp.ClientSession) -> server.Server:
+    """Return the handlers. ``url`` is where pods find the server, ``session`` how it asks nodes for logs."""
+    known = authenticator.Authenticator(keys.signer, rules.store, keys.token)
+    tokens = token_request.TokenRequests(rules, keys.signer)
+    return server.Server(
+        resources=resources.Resources(rules),
+        subresources=subresources.Subresources(rules, logs.Logs(rules, session), tokens),
+        reviews=reviews.Reviews(known),
+        known=known,
+        issuance=issuance.Issuance(keys.signer, url),
+    )
