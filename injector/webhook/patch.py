@@ -35,6 +35,19 @@ def make(pod: pods.Pod, decision: decide.Inject, installation: spec.Installation
     ]
 
 
+def apply(value: dict[str, Any], operations: list[Operation]) -> None:
+    """Carry out a patch of ``make``, in place: ``add`` into mappings and lists that are there."""
+    for operation in operations:
+        *path, last = (part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:])
+        place: Any = value
+        for part in path:
+            place = place[part]
+        if isinstance(place, list):
+            place.insert(len(place) if last == "-" else int(last), operation["value"])
+        else:
+            place[last] = operation["value"]
+
+
 def encode(operations: list[Operation]) -> bytes:
     """Write it as JSON."""
     return msgspec.json.encode(operations)
@@ -54,7 +67,7 @@ def _metadata(pod: pods.Pod, decision: decide.Inject, installation: spec.Install
     }
     labels = {names.MESHED: "true"}
     if pod.metadata is None:
-        return [_add("/metadata", {"annotations": said, "labels": labels})]
+        return [add("/metadata", {"annotations": said, "labels": labels})]
     return [
         *_entries("/metadata/annotations", metadata.annotations, said),
         *_entries("/metadata/labels", metadata.labels, labels),
@@ -73,23 +86,25 @@ def _containers(pod: pods.Pod, config: annotations.ProxyConfig, installation: sp
 
 def _entries(path: str, existing: Mapping[str, str] | None, added: Mapping[str, str]) -> list[Operation]:
     if existing is None:
-        return [_add(path, dict(added))]
-    return [_add(f"{path}/{_escaped(key)}", value) for key, value in added.items()]
+        return [add(path, dict(added))]
+    return [add(f"{path}/{escaped(key)}", value) for key, value in added.items()]
 
 
 def _append(path: str, existing: list[Any] | None, added: list[Any]) -> list[Operation]:
-    return [_add(path, added)] if existing is None else [_add(f"{path}/-", item) for item in added]
+    return [add(path, added)] if existing is None else [add(f"{path}/-", item) for item in added]
 
 
 def _insert(path: str, existing: list[Any] | None, added: list[Any]) -> list[Operation]:
     if existing is None:
-        return [_add(path, added)]
-    return [_add(f"{path}/{place}", item) for place, item in enumerate(added)]
+        return [add(path, added)]
+    return [add(f"{path}/{place}", item) for place, item in enumerate(added)]
 
 
-def _add(path: str, value: object) -> Operation:
+def add(path: str, value: object) -> Operation:
+    """Make one operation."""
     return {"op": "add", "path": path, "value": value}
 
 
-def _escaped(key: str) -> str:
+def escaped(key: str) -> str:
+    """Write a key as a part of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
