@@ -1,0 +1,11 @@
+"""Options of every level of tests."""
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("thorough", max_examples=10_000, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--update`` writes golden files instead of comparing with them."""
+    parser.addoption("--update", action="store_true", help="Write what came out into the golden files.")

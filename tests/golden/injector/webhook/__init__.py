@@ -1,0 +1,1 @@
+"""Pods and what the webhook answers."""

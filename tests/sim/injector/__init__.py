@@ -1,0 +1,1 @@
+"""Generated input before the mesh: what must hold whatever comes."""
