@@ -41,6 +41,8 @@ class Told:
     """``IssuerUpdated``, ``IssuerRefused``, ``IssuerHeld``, ``AnchorsUpdated``, ``AnchorsRefused``."""
     note: str
     good: bool
+    about: str = ""
+    """What it is about, so that it is not said again each time."""
 
 
 Spread = Callable[[str], float | None]
@@ -62,21 +64,22 @@ class Authority:
 
     def take(self, found: Found, known: ledger.Summary, spread: Spread, *, now_s: float) -> tuple[Told, ...]:
         """Look at the Secrets again: now and then, and whenever one changes. Returns what is new."""
-        told = [self._take_anchors(found, known), self._take_issuer(found, known, spread, now_s=now_s)]
+        told = [self._take_anchors(found), self._take_issuer(found, known, spread, now_s=now_s)]
         self._let_go(found, known)
         # A thing is told when it begins; a good one always, since it happens once.
         said = [each for each in told if each is not None]
-        fresh = tuple(each for each in said if each.good or self._last_told.get(each.reason) != each.note)
-        self._last_told = {each.reason: each.note for each in said if not each.good}
+        fresh = tuple(each for each in said if each.good or self._last_told.get(each.reason) != each.about)
+        self._last_told = {each.reason: each.about for each in said if not each.good}
         return fresh
 
-    def _take_anchors(self, found: Found, known: ledger.Summary) -> Told | None:
-        del known
+    def _take_anchors(self, found: Found) -> Told | None:
         try:
             wanted = wanted_anchors(found)
         except errors.CannotRun as error:
             self.refused["anchors"] = self.refused.get("anchors", 0) + 1
-            return Told(reason="AnchorsRefused", note=f"{error}; the bundle stays as it is", good=False)
+            return Told(
+                reason="AnchorsRefused", note=f"{error}; the bundle stays as it is", good=False, about=str(error)
+            )
         bundle = tuple(dict.fromkeys((*self.bundle, *wanted)))  # ``_let_go`` takes out what nobody needs
         if bundle == self.bundle:
             return None
@@ -93,14 +96,15 @@ class Authority:
             )
         except errors.Refused as refusal:
             self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
-            return Told(reason="IssuerRefused", note=f"{refusal}; {refusal.hint}", good=False)
+            return Told(reason="IssuerRefused", note=f"{refusal}; {refusal.hint}", good=False, about=str(refusal))
         if self.issuer is not None and self.issuer.presented == issuer.presented:
             return None
+        name = anchors.fingerprint(issuer.certificate)[:16]
         if waits := self._waits(issuer, known, spread, now_s=now_s):
-            return Told(reason="IssuerHeld", note=f"the new issuer is not used yet: {'; '.join(waits)}", good=False)
+            note = f"the new issuer {name} is not used yet: {'; '.join(waits)}"
+            return Told(reason="IssuerHeld", note=note, good=False, about=name)
         self.issuer = issuer
         ends = anchors.moment(issuer.not_after_s).isoformat()
-        name = anchors.fingerprint(issuer.certificate)[:16]
         return Told(reason="IssuerUpdated", note=f"leaves are now signed by {name} (SHA-256), until {ends}", good=True)
 
     def _waits(self, issuer: issuers.Issuer, known: ledger.Summary, spread: Spread, *, now_s: float) -> tuple[str, ...]:

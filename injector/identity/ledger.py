@@ -1,4 +1,4 @@
-"""What every pod holds now, as far as we signed it: which anchor its leaf needs, until when, and what it says it trusts.
+"""What every pod holds now, as far as we signed it: what anchor its leaf needs, until when, and what it says it trusts.
 
 Here because an anchor may be put to use only when every pod trusts it, and dropped only when no pod's leaf needs it:
 both are questions about all pods at once. Rebuilt from the issuance log at a start. One entry per pod, its newest: an

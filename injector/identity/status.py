@@ -1,0 +1,124 @@
+"""What the control plane knows about anchors and leaves, published for those who plan a rotation.
+
+Here because `ipseity identity rotate` runs where a person is, and must know what only the control plane sees: which
+anchors are everywhere, what pods hold. ConfigMap ``ipseity-identity``, one key per control-plane pod; whoever plans
+reads all of them and takes the most careful answer. It also carries the newest hash of each issuance log, so that a
+removed end of a log shows. Whoever can write it could also write the Secrets beside it: no new power.
+"""
+
+import asyncio
+import typing
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from injector.identity import anchors, authority, bundle, issuelog, ledger
+from injector.kube import configmaps
+from ipseity import kube
+
+if typing.TYPE_CHECKING:
+    from kubernetes.aio import client
+
+NAME: Final = "ipseity-identity"
+EVERY_S: Final = 10.0
+"""How often it is written; also the age at which a reader may begin to wonder."""
+_log = structlog.get_logger("identity")
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What hangs on one anchor; see ``ledger``."""
+
+    pods: int
+    last_not_after_s: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What one control plane knows. Anchors and issuers are SHA-256, times seconds since the epoch."""
+
+    time_s: int
+    issuer: str
+    issuer_anchor: str
+    issuer_not_after_s: int
+    bundle: tuple[str, ...]
+    everywhere_since_s: dict[str, float]
+    """By anchor; one that is missing is not everywhere."""
+    namespaces: int
+    namespaces_missing: int
+    pods: int
+    silent: int
+    overdue: int
+    by_anchor: dict[str, Use]
+    trusting: dict[str, int]
+    log_head: str
+
+    def summary(self) -> ledger.Summary:
+        """Give what it says about pods."""
+        uses = {
+            name: ledger.Use(pods=use.pods, last_not_after_s=use.last_not_after_s)
+            for name, use in self.by_anchor.items()
+        }
+        return ledger.Summary(
+            pods=self.pods, silent=self.silent, overdue=self.overdue, by_anchor=uses, trusting=self.trusting
+        )
+
+
+def of(
+    held: authority.Authority,
+    pods: ledger.Summary,
+    log: issuelog.IssuanceLog,
+    publisher: bundle.Publisher,
+    *,
+    now_s: float,
+) -> Status:
+    """Say what is known now."""
+    names = [anchors.fingerprint(each) for each in held.bundle]
+    since = {name: moment_s for name in names if (moment_s := publisher.everywhere_since(name)) is not None}
+    issuer = held.issuer
+    return Status(
+        time_s=int(now_s),
+        issuer=anchors.fingerprint(issuer.certificate) if issuer else "",
+        issuer_anchor=anchors.fingerprint(issuer.anchor) if issuer else "",
+        issuer_not_after_s=int(issuer.not_after_s) if issuer else 0,
+        bundle=tuple(names),
+        everywhere_since_s=since,
+        namespaces=publisher.namespaces,
+        namespaces_missing=publisher.missing,
+        pods=pods.pods,
+        silent=pods.silent,
+        overdue=pods.overdue,
+        by_anchor={
+            name: Use(pods=use.pods, last_not_after_s=use.last_not_after_s) for name, use in pods.by_anchor.items()
+        },
+        trusting=dict(pods.trusting),
+        log_head=str(log.head),
+    )
+
+
+async def read(api: "client.ApiClient", namespace: str) -> Mapping[str, Status]:
+    """Read what each control plane published; what cannot be read is left out. Raises KubernetesError."""
+    found = {}
+    for name, text in (await configmaps.read(api, namespace, NAME) or {}).items():
+        try:
+            found[name] = msgspec.json.decode(text, type=Status)
+        except msgspec.MsgspecError as error:
+            _log.warning("a status of the identity service is unreadable", control_plane=name, error=str(error))
+    return found
+
+
+async def publish(
+    api: "client.ApiClient", namespace: str, name: str, current: Callable[[], Status], *, every_s: float = EVERY_S
+) -> None:
+    """Write the status for ever. ``name`` is the control plane's pod; trouble is said once and tried again."""
+    trouble = ""
+    while True:
+        try:
+            text = msgspec.json.encode(current()).decode()
+            await configmaps.ensure(api, namespace, NAME, {name: text})
+            trouble = ""
+        except kube.KubernetesError as error:
+            if not trouble:
+                _log.warning("cannot write the identity status", error=str(error), hint=error.hint)
+            trouble = str(error)
+        await asyncio.sleep(every_s)
