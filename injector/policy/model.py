@@ -164,9 +164,8 @@ def parse(item: Any, trust_domain: identity.TrustDomain) -> AuthorizationPolicy:
 
     Raises errors.InvalidPolicy, which names the place, the value and what is allowed.
     """
-    found = item if isinstance(item, dict) else {}
-    namespace, name = _named(found.get("metadata"))
-    spec = document.Node("spec", found.get("spec")).fields(
+    namespace, name = named(item)
+    spec = document.Node("spec", item.get("spec")).fields(
         "targetRefs", "action", "enforcementLevel", "rules", required=("targetRefs", "action")
     )
     if "enforcementLevel" in spec:
@@ -176,13 +175,14 @@ def parse(item: Any, trust_domain: identity.TrustDomain) -> AuthorizationPolicy:
         namespace=namespace,
         name=name,
         action=spec["action"].choice(Action),
-        selector=_target(spec["targetRefs"]),
+        selector=target(spec["targetRefs"]),
         rules=tuple(_rule(each, trust_domain, namespace) for each in rules),
     )
 
 
-def _named(metadata: Any) -> tuple[str, str]:
-    """Read what an object is called. Its other metadata is Kubernetes' and may be anything."""
+def named(item: Any) -> tuple[str, str]:
+    """Read namespace and name of an object; its other metadata is Kubernetes'. Raises errors.InvalidPolicy."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
     found = metadata if isinstance(metadata, dict) else {}
     namespace = document.Node("metadata.namespace", found.get("namespace"))
     name = document.Node("metadata.name", found.get("name"))
@@ -192,17 +192,17 @@ def _named(metadata: Any) -> tuple[str, str]:
     )
 
 
-def _target(refs: document.Node) -> tuple[Requirement, ...]:
+def target(refs: document.Node) -> tuple[Requirement, ...]:
+    """Read ``targetRefs``: which pods. Raises errors.InvalidPolicy."""
     (ref,) = refs.items(at_least=1, at_most=1)
     found = ref.fields("group", "kind", "selector", required=("kind", "selector"))
     if "group" in found:
         found["group"].spelled(re.compile("(core)?"), '"" or "core"')
     found["kind"].spelled(re.compile("Pod"), "Pod")
-    return selector(found["selector"])
+    return _selector(found["selector"])
 
 
-def selector(node: document.Node) -> tuple[Requirement, ...]:
-    """Read a label selector. Raises errors.InvalidPolicy."""
+def _selector(node: document.Node) -> tuple[Requirement, ...]:
     found = node.fields("matchLabels", "matchExpressions")
     labels = found["matchLabels"].pairs(MAX_LABELS) if "matchLabels" in found else []
     expressions = found["matchExpressions"].items(at_most=MAX_LABELS) if "matchExpressions" in found else []

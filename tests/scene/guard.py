@@ -5,7 +5,7 @@ discovery's own listeners: those are made by more hands.
 """
 
 import contextlib
-import datetime
+import datetime as dt
 import http.client
 import http.server
 import json
@@ -70,7 +70,7 @@ class Authority:
     def _sign(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
     ) -> x509.Certificate:
-        start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+        start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
         builder = x509.CertificateBuilder().issuer_name(self._name).subject_name(subject).public_key(key.public_key())
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start)
         builder = builder.not_valid_after(start.replace(year=2120)).add_extension(extension, critical=True)
@@ -84,7 +84,7 @@ class _Web(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"web")
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815  # as http.server calls it
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its base's name
         """Say nothing: the test's output is the test's."""
