@@ -17,9 +17,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from comparisons.lab import cgroups, errors, layout, mounts, netlink, netns, network, plan, processes, sweep
+from comparisons.lab import addresses, cgroups, errors, layout, mounts, netlink, netns, network, plan, processes, sweep
 
 API = "api"
+API_PORT = 6443
+"""On the router between the nodes, where pods find the API server."""
 READY_S = 30.0
 """A start takes one to two seconds; the rest is for a machine that is busy."""
 POLL_S = 0.05
@@ -65,7 +67,7 @@ def up(names: layout.Lab, wishes: Wishes) -> State:
         found = find(names) or _create(names, wishes)
         _compare(found, wishes)
         if not found.kubeconfig:
-            _start_api(names)
+            _start_api(names, found)
         else:
             names.kubeconfig.unlink(missing_ok=True)
             names.kubeconfig.write_bytes(pathlib.Path(found.kubeconfig).read_bytes())
@@ -141,7 +143,7 @@ def _compare(found: plan.LabPlan, wishes: Wishes) -> None:
         )
 
 
-def _start_api(names: layout.Lab) -> None:
+def _start_api(names: layout.Lab, found: plan.LabPlan) -> None:
     if _alive(names, API):
         return
     names.api.mkdir(parents=True, exist_ok=True)
@@ -149,6 +151,8 @@ def _start_api(names: layout.Lab) -> None:
     port = _SERVER.search(kubeconfig.read_text()) if kubeconfig.exists() else None
     kubeconfig.unlink(missing_ok=True)
     arguments = ["comparisons.lab.api", "--state", str(names.api), "--listen", f"127.0.0.1:{port[1] if port else 0}"]
+    router = addresses.gateway(ipaddress.ip_network(found.fabric_cidrs[0]))
+    arguments += ["--inside", f"{names.fabric}={router}:{API_PORT}"]
     it = _spawn(names, API, arguments)
     cgroups.adopt(f"{names.cgroup}/api.service", it.pid)
     _until(names, API, it, kubeconfig.exists, "serve")

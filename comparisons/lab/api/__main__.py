@@ -9,7 +9,7 @@ import sys
 import structlog
 
 from comparisons.lab import errors
-from comparisons.lab.api import app
+from comparisons.lab.api import app, listening
 
 
 def _options() -> app.Options:
@@ -18,21 +18,34 @@ def _options() -> app.Options:
         "--state", type=pathlib.Path, required=True, help="directory for keys, kubeconfig and saved objects"
     )
     parser.add_argument("--listen", default="127.0.0.1:0", help="address and port; port 0 takes a free one")
+    parser.add_argument(
+        "--inside",
+        default="",
+        metavar="NAMESPACE=ADDRESS:PORT",
+        help="listen in this network namespace (a path), too, where a lab's pods can come",
+    )
     parser.add_argument("--history", type=int, default=4096, help="events of each kind that watches can resume from")
     parser.add_argument(
         "--no-controllers", action="store_true", help="only the API: no scheduler, no workload controllers"
     )
     said = parser.parse_args()
-    host, _, port = said.listen.rpartition(":")
-    if not host or not port.isdigit():
-        parser.error(f"--listen {said.listen!r}: not of the form ADDRESS:PORT")
+    namespace, _, inside = said.inside.rpartition("=")
     return app.Options(
         state=said.state,
-        host=host.strip("[]"),
-        port=int(port),
+        listen=_place(parser, "--listen", said.listen),
+        inside=_place(parser, "--inside", inside, pathlib.Path(namespace)) if inside else None,
         history=said.history,
         controllers=not said.no_controllers,
     )
+
+
+def _place(
+    parser: argparse.ArgumentParser, option: str, text: str, namespace: pathlib.Path | None = None
+) -> listening.Place:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        parser.error(f"{option} {text!r}: not of the form ADDRESS:PORT")
+    return listening.Place(ip=host.strip("[]"), port=int(port), namespace=namespace)
 
 
 async def _main(options: app.Options) -> None:

@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import AsyncIterator, Coroutine
+import socket
+from collections.abc import AsyncIterator, Coroutine, Sequence
 
 import aiohttp
 import structlog
@@ -19,15 +20,14 @@ from aiohttp import web
 from comparisons.lab import clock, controllers, errors
 from comparisons.lab.api import (
     addresses,
+    assembly,
     change,
+    front,
     kinds,
-    logs,
+    listening,
     registry,
-    resources,
     retention,
-    server,
     store,
-    subresources,
     trust,
 )
 
@@ -45,9 +45,10 @@ class Options:
     """How to run it."""
 
     state: pathlib.Path
-    host: str
-    port: int
-    """0: any free one; the kubeconfig tells."""
+    listen: listening.Place
+    """Where the kubeconfig leads."""
+    inside: listening.Place | None = None
+    """Where nodes and pods come, if that is another place."""
     history: int
     """How many events of each kind are remembered for watches and pages."""
     controllers: bool
@@ -57,61 +58,51 @@ async def run(options: Options, stopped: asyncio.Event) -> None:
     """Serve until ``stopped`` is set."""
     async with serving(options) as kubeconfig, contextlib.AsyncExitStack() as stack:
         if options.controllers:
-            await stack.enter_async_context(controllers.following(str(kubeconfig)))
+            authority = (options.state / "ca.crt").read_text()
+            await stack.enter_async_context(controllers.following(str(kubeconfig), authority=authority))
         await stopped.wait()
 
 
 @contextlib.asynccontextmanager
 async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
     """Serve meanwhile; yield the kubeconfig."""
-    keys = trust.prepare(options.state, options.host, clock.wall_ns())
+    places = [options.listen, *([options.inside] if options.inside else [])]
+    keys = trust.prepare(options.state, [*(place.ip for place in places), front.CLUSTER_IP], clock.wall_ns())
     objects = store.Store(history=options.history)
     snapshot = options.state / "objects.json"
     _resume(objects, snapshot)
     rules = registry.Registry(objects, addresses.Ranges())
-    _found(rules)
-    async with (
-        aiohttp.ClientSession(timeout=LOG_SERVER) as session,
-        _listening(options, rules, keys, session) as url,
-        _meanwhile(retention.keep_short(objects)),
-    ):
-        kubeconfig = options.state / "kubeconfig"
-        authority = base64.b64encode(keys.ca.read_bytes()).decode()
-        trust.write_private(kubeconfig, trust.kubeconfig(keys, url, authority))
-        LOG.info("serving", url=url, kubeconfig=str(kubeconfig))
-        yield kubeconfig
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(listening.at(place)) for place in places]
+        own, *others = [listening.endpoint(each) for each in sockets]
+        _found(rules, *(others or [own]))
+        async with _answering(rules, keys, sockets), _meanwhile(retention.keep_short(objects)):
+            kubeconfig = options.state / "kubeconfig"
+            authority = base64.b64encode(keys.ca.read_bytes()).decode()
+            trust.write_private(kubeconfig, trust.kubeconfig(keys, own.url, authority))
+            LOG.info("serving", url=own.url, kubeconfig=str(kubeconfig))
+            yield kubeconfig
     trust.write_private(snapshot, json.dumps(objects.dump()))
 
 
 @contextlib.asynccontextmanager
-async def _listening(
-    options: Options, rules: registry.Registry, keys: trust.Trust, session: aiohttp.ClientSession
-) -> AsyncIterator[str]:
-    handlers = server.Server(
-        resources=resources.Resources(rules),
-        subresources=subresources.Subresources(rules, logs.Logs(rules, session)),
-        token=keys.token,
-    )
-    runner = web.AppRunner(
-        handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
-    )
-    await runner.setup()
-    try:
-        await _listen(runner, options, keys)
-        host, port = runner.addresses[0][:2]
-        yield f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, options: Options, keys: trust.Trust) -> None:
-    try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=keys.tls()).start()
-    except OSError as error:
-        raise errors.LabError(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror}",
-            hint="give another --listen ADDRESS:PORT",
-        ) from error
+async def _answering(
+    rules: registry.Registry, keys: trust.Trust, sockets: Sequence[socket.socket]
+) -> AsyncIterator[None]:
+    """Take requests meanwhile."""
+    url = listening.endpoint(sockets[-1]).url
+    async with aiohttp.ClientSession(timeout=LOG_SERVER) as session:
+        handlers = assembly.server_of(rules, keys, url, session)
+        runner = web.AppRunner(
+            handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
+        )
+        await runner.setup()
+        try:
+            for each in sockets:
+                await web.SockSite(runner, each, ssl_context=keys.tls()).start()
+            yield
+        finally:
+            await runner.cleanup()
 
 
 def _resume(objects: store.Store, snapshot: pathlib.Path) -> None:
@@ -136,11 +127,12 @@ async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         task.cancel()
 
 
-def _found(rules: registry.Registry) -> None:
-    """Create the namespaces that every cluster has."""
+def _found(rules: registry.Registry, at: front.Endpoint) -> None:
+    """Create what every cluster has: its namespaces, and the way to this server."""
     write = change.Change(manager="kube-apiserver", now_wall_ns=clock.wall_ns())
     for name in NAMESPACES:
         if rules.store.get(kinds.NAMESPACE, ("", name)) is None:
             rules.create(
                 kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, write
             )
+    front.publish(rules, at, write)

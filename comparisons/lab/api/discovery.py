@@ -29,13 +29,20 @@ _SUBRESOURCE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale"),
     "eviction": ("policy", "v1", "Eviction"),
     "binding": ("", "v1", "Binding"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
-_SUBRESOURCE_VERBS = {"log": ["get"], "binding": ["create"], "eviction": ["create"], "finalize": ["update"]}
+_SUBRESOURCE_VERBS = {
+    "log": ["get"],
+    "binding": ["create"],
+    "eviction": ["create"],
+    "finalize": ["update"],
+    "token": ["create"],
+}
 
 
 def groups() -> list[str]:
     """Return the named groups, in the order of the table."""
-    return list(dict.fromkeys(kind.group for kind in kinds.GROUPED))
+    return list(dict.fromkeys(kind.group for kind in (*kinds.GROUPED, *kinds.ASKED)))
 
 
 def api_versions(address: str) -> Value:
@@ -67,13 +74,17 @@ def resources(group: str) -> Value:
 
 
 def _of(group: str) -> list[kinds.Kind]:
-    return [kind for kind in kinds.ALL if kind.group == group]
+    return [kind for kind in (*kinds.ALL, *kinds.ASKED) if kind.group == group]
 
 
 def _rows(kind: kinds.Kind) -> list[Value]:
     head: Value = {"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind}
-    head |= {"verbs": VERBS} | _names(kind.short, kind.categories)
+    head |= {"verbs": _kind_verbs(kind)} | _names(kind.short, kind.categories)
     return [head, *(_subresource_row(kind, name) for name in kind.subresources)]
+
+
+def _kind_verbs(kind: kinds.Kind) -> list[str]:
+    return ["create"] if kind in kinds.ASKED else VERBS
 
 
 def _names(short: Sequence[str], categories: Sequence[str]) -> Value:
@@ -114,7 +125,7 @@ def _resource(kind: kinds.Kind) -> Value:
         "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": _kind_verbs(kind),
     }
     subresources = [_subresource(kind, name) for name in kind.subresources]
     return found | _names(kind.short, kind.categories) | ({"subresources": subresources} if subresources else {})

@@ -36,15 +36,15 @@ class Endpoint:
         return not ipaddress.ip_address(self.ip).is_loopback
 
 
-async def publish(rules: registry.Registry, at: Endpoint, write: change.Change) -> None:
+def publish(rules: registry.Registry, at: Endpoint, write: change.Change) -> None:
     """Make the Service, if it is not there, and have its slice say where the server is now."""
     if rules.store.get(kinds.SERVICE, (NAMESPACE, NAME)) is None:
-        await rules.create(kinds.SERVICE, NAMESPACE, _service(at), write)
+        rules.create(kinds.SERVICE, NAMESPACE, _service(at), write)
     wanted, present = _slice(at), rules.store.get(kinds.ENDPOINT_SLICE, (NAMESPACE, NAME))
     if present is None:
-        await rules.create(kinds.ENDPOINT_SLICE, NAMESPACE, wanted, write)
+        rules.create(kinds.ENDPOINT_SLICE, NAMESPACE, wanted, write)
     elif any(present.get(part) != wanted[part] for part in ("endpoints", "ports")):
-        await rules.update(kinds.ENDPOINT_SLICE, (NAMESPACE, NAME), {**present, **_without_metadata(wanted)}, write)
+        rules.update(kinds.ENDPOINT_SLICE, (NAMESPACE, NAME), {**present, **_without_metadata(wanted)}, write)
 
 
 def _without_metadata(value: Value) -> Value:

@@ -72,7 +72,9 @@ POD = _core(
     **_WORKLOAD,
 )
 SERVICE = _core("Service", "services", short=("svc",), subresources=("status",), categories=_ALL, returns_deleted=True)
-SERVICE_ACCOUNT = _core("ServiceAccount", "serviceaccounts", short=("sa",), returns_deleted=True)
+SERVICE_ACCOUNT = _core(
+    "ServiceAccount", "serviceaccounts", short=("sa",), subresources=("token",), returns_deleted=True
+)
 CONFIG_MAP = _core("ConfigMap", "configmaps", short=("cm",))
 SECRET = _core("Secret", "secrets")
 EVENT = _core("Event", "events", short=("ev",), shape="CoreV1Event")
@@ -84,10 +86,15 @@ REPLICA_SET = _group("apps", "ReplicaSet", "replicasets", short=("rs",), subreso
 DAEMON_SET = _group("apps", "DaemonSet", "daemonsets", short=("ds",), subresources=("status",), **_WORKLOAD)
 JOB = _group("batch", "Job", "jobs", subresources=("status",), **_WORKLOAD)
 LEASE = _group("coordination.k8s.io", "Lease", "leases")
+TOKEN_REQUEST = _group("authentication.k8s.io", "TokenRequest", "", shape="AuthenticationV1TokenRequest")
+TOKEN_REVIEW = _group("authentication.k8s.io", "TokenReview", "tokenreviews", namespaced=False)
+SELF_SUBJECT_REVIEW = _group("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", namespaced=False)
 
 CORE = (NAMESPACE, NODE, POD, SERVICE, SERVICE_ACCOUNT, CONFIG_MAP, SECRET, EVENT)
 GROUPED = (ENDPOINT_SLICE, DEPLOYMENT, REPLICA_SET, DAEMON_SET, JOB, LEASE)
 ALL = CORE + GROUPED
+ASKED = (TOKEN_REVIEW, SELF_SUBJECT_REVIEW)
+"""Kinds that are created, answered and never kept: no list, no watch."""
 
 
 @functools.cache

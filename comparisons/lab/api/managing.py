@@ -47,7 +47,7 @@ def record(kind: kinds.Kind, old: Value | None, new: Value, write: change.Change
     if said is None:
         said = (old or {"metadata": {}})["metadata"].get("managedFields") or []
     present = [entry for entry in said if entry.get("fieldsV1")]
-    subresource = write.subresource if write.subresource in {"status", "scale"} else ""
+    subresource = write.subresource if write.subresource in {"status", "scale", "token"} else ""
     who = Manager(name=write.manager, operation=UPDATE, api_version=kind.api_version, subresource=subresource)
     if changed or removed:
         present = _handed_over(present, who, changed, removed, write.time)

@@ -10,6 +10,7 @@ from typing import Any
 
 from comparisons.lab import clock
 from comparisons.lab.api import (
+    access,
     addresses,
     change,
     changes,
@@ -72,13 +73,25 @@ class Registry:
         key = (namespace, value["metadata"].get("name", ""))
         preparation.fresh(kind, value)
         defaulting.fill(kind, value)
+        if not write.applied:
+            managing.record(kind, None, value, write)
+        self._give_access(kind, namespace, value)
         self._refuse_if(kind, key, validation.check(kind, value))
         if self.store.get(kind, key) is not None:
             raise status.already_exists(kind.group, kind.plural, key[1])
         self._assign(kind, key, value)
-        if not write.applied:
-            managing.record(kind, None, value, write)
         return self._put(kind, key, value, write)
+
+    def _give_access(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
+        """Give a pod its way to the API; raises Refused (403) if its service account is missing."""
+        if kind is not kinds.POD:
+            return
+        name = access.account_of(value)
+        account = self.store.get(kinds.SERVICE_ACCOUNT, (namespace, name))
+        if account is None:
+            why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            raise status.forbidden("", "pods", value["metadata"].get("name", ""), why)
+        access.give(value, account)
 
     def _check_namespace(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
         if not kind.namespaced:

@@ -40,7 +40,7 @@ PROPAGATION = ("Background", "Foreground", "Orphan")
 def write(request: web.Request, subresource: str = "") -> change.Change:
     """Who asks, as ``managedFields`` will say it: the fieldManager, else the program in User-Agent."""
     program = request.headers.get("User-Agent", "unknown").partition("/")[0]
-    manager = request.query.get("fieldManager") or program
+    manager = request.query.get("fieldManager") or program or "unknown"
     return change.Change(
         manager=manager, now_wall_ns=clock.wall_ns(), subresource=subresource, dry_run=asking.dry_run(request.query)
     )
@@ -138,7 +138,9 @@ class Resources:
         """Check that the pod's service account exists. A new namespace's default one is waited for."""
         spec = pod.get("spec") or {}
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-        for _ in range(ACCOUNT_TRIES if name == "default" else 1):
+        if name != "default":
+            return
+        for _ in range(ACCOUNT_TRIES):
             if self._known(kinds.SERVICE_ACCOUNT, (namespace, name)) or not self._known(
                 kinds.NAMESPACE, ("", namespace)
             ):

@@ -4,12 +4,24 @@ Leaves out what the verbs mean (``resources``, ``subresources``) and where the s
 """
 
 import dataclasses
-import hmac
 
 import structlog
 from aiohttp import web
 
-from comparisons.lab.api import answers, asking, discovery, openapi, resources, status, subresources
+from comparisons.lab import clock
+from comparisons.lab.api import (
+    answers,
+    asking,
+    authenticator,
+    discovery,
+    issuance,
+    openapi,
+    resources,
+    reviews,
+    status,
+    subresources,
+    users,
+)
 
 LOG = structlog.get_logger("lab.api")
 
@@ -25,7 +37,9 @@ class Server:
 
     resources: resources.Resources
     subresources: subresources.Subresources
-    token: str
+    reviews: reviews.Reviews
+    known: authenticator.Authenticator
+    issuance: issuance.Issuance
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -53,13 +67,19 @@ class Server:
         if request.path in OPEN_PATHS:
             return
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self.token.encode()):
+        if scheme.lower() != "bearer":
             raise status.unauthorized()
+        try:
+            request[users.KEY] = self.known.authenticate(token.strip(), (), clock.wall_ns()).user
+        except authenticator.Unauthenticated as error:
+            raise status.unauthorized() from error
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         said = self._say(request)
         if said is not None:
             return said
+        if (review := reviews.PATHS.get(request.path.rstrip("/"))) is not None:
+            return await self.reviews.handle(request, review)
         target = asking.target(request.path)
         if target.subresource not in {"", "status"}:
             return await self.subresources.handle(request, target)
@@ -74,6 +94,8 @@ class Server:
                 return web.Response(text="ok")
             case ["version"]:
                 return answers.respond(discovery.VERSION)
+            case [".well-known", "openid-configuration"] | ["openid", "v1", "jwks"] as path:
+                return self.issuance.answer(path)
             case ["openapi", *rest]:
                 return openapi.answer(rest, request)
             case ["api"] | ["apis"] as root:

@@ -21,6 +21,7 @@ from comparisons.lab.api import (
     scaling,
     status,
     store,
+    token_request,
 )
 
 Value = dict[str, Any]
@@ -34,6 +35,7 @@ class Subresources:
 
     rules: registry.Registry
     log_reader: logs.Logs
+    token_requests: token_request.TokenRequests
 
     async def handle(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
         """Do what the subresource is for; raises Refused."""
@@ -46,6 +48,8 @@ class Subresources:
                 return await self._finalize(request, target)
             case ("log", "GET"):
                 return await self.log_reader.handle(request, self.rules.get(target.kind, _key(target)))
+            case ("token", "POST"):
+                return await self.token_requests.handle(request, target)
             case ("scale", "GET" | "PUT" | "PATCH"):
                 return await scaling.handle(self.rules, request, target)
             case _:

@@ -1,7 +1,7 @@
-"""The server's certificate authority, its certificate, the admin's token, and the kubeconfig that carries them.
+"""The server's certificate authority and certificate, the admin's token and kubeconfig, the key that signs tokens.
 
-All in the state directory and kept over a restart, so that a kubeconfig stays good for as long as its lab exists. TLS
-because ``kubectl`` sends a token over nothing else. Leaves out client certificates.
+All in the state directory and kept over a restart, so that a kubeconfig and a pod's token stay good for as long as
+their lab exists. TLS because ``kubectl`` sends a token over nothing else. Leaves out client certificates.
 """
 
 import dataclasses
@@ -11,18 +11,25 @@ import os
 import pathlib
 import secrets
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from comparisons.lab import errors
+from comparisons.lab.api import tokens
 
 LIFETIME = dt.timedelta(days=3650)
 """A lab's certificates outlive any lab."""
 CLOCK_SKEW = dt.timedelta(hours=1)
-NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+NAMES = (
+    *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+    "kubernetes.default.svc.cluster.local",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,7 @@ class Trust:
     certificate: pathlib.Path
     key: pathlib.Path
     token: str
+    signer: tokens.Signer
 
     def tls(self) -> ssl.SSLContext:
         """Return the server's side of TLS."""
@@ -41,15 +49,40 @@ class Trust:
         return context
 
 
-def prepare(state: pathlib.Path, host: str, now_wall_ns: int) -> Trust:
-    """Return the directory's trust; make it at the first start."""
+def prepare(state: pathlib.Path, hosts: Sequence[str], now_wall_ns: int) -> Trust:
+    """Return the directory's trust; make it at the first start. ``hosts``: the addresses by which clients come."""
     state.mkdir(parents=True, exist_ok=True)
     trust = Trust(
-        ca=state / "ca.crt", certificate=state / "tls.crt", key=state / "tls.key", token=_token(state / "token")
+        ca=state / "ca.crt",
+        certificate=state / "tls.crt",
+        key=state / "tls.key",
+        token=_token(state / "token"),
+        signer=_signer(state / "sa.key"),
     )
     if not all(path.exists() for path in (trust.ca, trust.certificate, trust.key)):
-        _issue(trust, host, now_wall_ns)
+        _issue(trust, hosts, now_wall_ns)
     return trust
+
+
+def _signer(path: pathlib.Path) -> tokens.Signer:
+    if not path.exists():
+        write_private(path, _private(rsa.generate_private_key(public_exponent=65537, key_size=tokens.KEY_BITS)))
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError as error:
+        raise _no_key(path) from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise _no_key(path)
+    return tokens.Signer(key)
+
+
+def _no_key(path: pathlib.Path) -> errors.LabError:
+    return errors.LabError(f"{path} is no RSA key in PEM", hint="remove the file: a new key is made, old tokens end")
+
+
+def _private(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 def _token(path: pathlib.Path) -> str:
@@ -66,7 +99,7 @@ def write_private(path: pathlib.Path, text: str) -> None:
     partial.replace(path)
 
 
-def _issue(trust: Trust, host: str, now_wall_ns: int) -> None:
+def _issue(trust: Trust, hosts: Sequence[str], now_wall_ns: int) -> None:
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = _name("ipseity lab")
     authority = _builder(ca_name, ca_name, ca_key, now_wall_ns).add_extension(
@@ -74,13 +107,10 @@ def _issue(trust: Trust, host: str, now_wall_ns: int) -> None:
     )
     trust.ca.write_bytes(_pem(authority.sign(ca_key, hashes.SHA256())))
     server = _builder(_name("kube-apiserver"), ca_name, server_key, now_wall_ns)
-    server = server.add_extension(x509.SubjectAlternativeName(_alternatives(host)), critical=False)
+    server = server.add_extension(x509.SubjectAlternativeName(_alternatives(hosts)), critical=False)
     server = server.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     trust.certificate.write_bytes(_pem(server.sign(ca_key, hashes.SHA256())))
-    private = server_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_private(trust.key, private.decode())
+    write_private(trust.key, _private(server_key))
 
 
 def _builder(
@@ -96,9 +126,9 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _alternatives(host: str) -> list[x509.GeneralName]:
+def _alternatives(hosts: Sequence[str]) -> list[x509.GeneralName]:
     found: list[x509.GeneralName] = [x509.DNSName(name) for name in NAMES]
-    addresses = dict.fromkeys([host, "127.0.0.1", "::1"])
+    addresses = dict.fromkeys([*hosts, "127.0.0.1", "::1"])
     return found + [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
 
 

@@ -12,7 +12,10 @@ from comparisons.lab.controllers import assembly, running
 
 
 @contextlib.asynccontextmanager
-async def following(kubeconfig: str) -> AsyncIterator[None]:
-    """Run all controllers meanwhile, against the API server that the kubeconfig names."""
-    async with assembly.connected(kubeconfig) as assembled, running.running(assembled):
+async def following(kubeconfig: str, *, authority: str = "") -> AsyncIterator[None]:
+    """Run all controllers meanwhile, against the API server that the kubeconfig names.
+
+    ``authority``: the certificates by which pods shall know that server; empty: nobody tells them.
+    """
+    async with assembly.connected(kubeconfig, authority) as assembled, running.running(assembled):
         yield

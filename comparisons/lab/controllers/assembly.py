@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from comparisons.lab.api import kinds
 from comparisons.lab.controllers import (
     accounts,
+    authorities,
     cache,
     collector,
     daemonsets,
@@ -36,7 +37,7 @@ class Assembly:
 
 
 @contextlib.asynccontextmanager
-async def connected(kubeconfig: str) -> AsyncIterator[Assembly]:
+async def connected(kubeconfig: str, authority: str) -> AsyncIterator[Assembly]:
     """Yield the controllers over a connection, not yet running."""
     api = await kube.connect(kubeconfig)
     known = cache.Cache(api, WATCHED)
@@ -48,6 +49,7 @@ async def connected(kubeconfig: str) -> AsyncIterator[Assembly]:
     try:
         made: Sequence[running.Controller] = (
             accounts.Accounts(known, out(accounts.Accounts.name)),
+            *([authorities.Authorities(known, out(authorities.Authorities.name), authority)] if authority else []),
             scheduling.Scheduling(known, out(scheduling.SCHEDULER), events),
             replicasets.ReplicaSets(known, out(replicasets.ReplicaSets.name), events),
             deployments.Deployments(known, out(deployments.Deployments.name), events),

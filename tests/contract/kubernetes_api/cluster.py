@@ -49,11 +49,19 @@ class Cluster:
 
     session: aiohttp.ClientSession
 
-    async def call(self, method: str, path: str, body: Any = None, media_type: str = JSON, **query: Any) -> Answer:
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        media_type: str = JSON,
+        headers: dict[str, str] | None = None,
+        **query: Any,
+    ) -> Answer:
         """One request."""
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        headers = {"Content-Type": media_type} if data is not None else {}
-        async with self.session.request(method, path, data=data, headers=headers, params=query) as answer:
+        sent = ({"Content-Type": media_type} if data is not None else {}) | (headers or {})
+        async with self.session.request(method, path, data=data, headers=sent, params=query) as answer:
             text = await answer.text()
             parsed = json.loads(text) if answer.content_type == JSON else text
             return Answer(code=answer.status, headers=dict(answer.headers), body=parsed)

@@ -21,6 +21,7 @@ ROOTS = (
     *("V1Namespace", "V1Node", "V1Pod", "V1Service", "V1EndpointSlice", "V1ServiceAccount", "V1ConfigMap", "V1Secret"),
     *("CoreV1Event", "V1Deployment", "V1ReplicaSet", "V1Job", "V1DaemonSet", "V1Lease"),
     *("V1DeleteOptions", "V1Eviction", "V1Binding", "V1Scale"),
+    *("AuthenticationV1TokenRequest", "V1TokenReview", "V1SelfSubjectReview"),
 )
 SCALARS = {
     "str": "string",

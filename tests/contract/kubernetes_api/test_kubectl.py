@@ -1,6 +1,6 @@
 """The real ``kubectl`` at work: what people type, and what they see.
 
-Against any cluster; the lab's own is the default. Leaves out exec, attach, port-forward, explain and auth, which a
+Against any cluster; the lab's own is the default. Leaves out exec, attach, port-forward and explain, which a
 lab does not serve.
 """
 
@@ -202,3 +202,17 @@ async def test_a_watch_ends_with_what_it_waits_for(kubectl: Kubectl, namespace: 
     gone = asyncio.ensure_future(kubectl("wait", "--for=delete", "configmap/m", "--timeout=30s"))
     await kubectl("delete", "configmap", "m")
     await gone
+
+
+async def test_a_token_and_whose_it_is(kubectl: Kubectl, namespace: str) -> None:
+    """``kubectl create token``; ``auth whoami`` with it; a TokenReview by ``create -f -``."""
+    token = (await kubectl("create", "token", "default", "--duration=11m", "--audience=my-agent")).strip()
+    spec = {"token": token, "audiences": ["my-agent"]}
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
+    said = json.loads(await kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
+    assert f"system:serviceaccount:{namespace}:default" == said["status"]["user"]["username"]
+    own = (await kubectl("create", "token", "default")).strip()
+    assert f"system:serviceaccount:{namespace}:default" in await kubectl("auth", "whoami", f"--token={own}")
+    assert "tokenreviews" in await kubectl("api-resources", "--api-group=authentication.k8s.io")
+    words = await kubectl("create", "token", "default", "--duration=9m", code=1)
+    assert "may not specify a duration less than 10 minutes" in words

@@ -29,6 +29,10 @@ ROOTS = {
     "discovery.k8s.io/v1/EndpointSlice": "k8s.io/api/discovery/v1.EndpointSlice",
     "policy/v1/Eviction": "k8s.io/api/policy/v1.Eviction",
     "autoscaling/v1/Scale": "k8s.io/api/autoscaling/v1.Scale",
+    **{
+        f"authentication.k8s.io/v1/{kind}": f"k8s.io/api/authentication/v1.{kind}"
+        for kind in ("TokenRequest", "TokenReview", "SelfSubjectReview")
+    },
     "v1/DeleteOptions": f"{META}.DeleteOptions",
 }
 SPECIAL = {

@@ -83,6 +83,12 @@ class Api:
         """Read a pod."""
         return await self._it.read(f"/api/v1/namespaces/default/pods/{name}")
 
+    async def read(self, path: str) -> Json:
+        """Read anything."""
+        found = await self._it.read(path)
+        assert found is not None, path
+        return found
+
     async def until(self, name: str, holds: Callable[[Json], object], patience_s: float = PATIENCE_S) -> Json:
         """Read a pod until it is as it should be."""
         end_s, found = time.monotonic() + patience_s, None
