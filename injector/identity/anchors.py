@@ -111,6 +111,16 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
+def trust_domain_of(certificate: x509.Certificate) -> identity.TrustDomain | None:
+    """Read the trust domain off an authority's URI name; None where it has none, or another kind."""
+    try:
+        own = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        [uri] = own.get_values_for_type(x509.UniformResourceIdentifier)
+        return identity.TrustDomain(uri.removeprefix("spiffe://"))
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+
+
 def authority_key(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """Make the extension that points to a certificate's key, by the identifier that it gives itself."""
     try:

@@ -94,6 +94,15 @@ def read(
     return Issuer(certificate=certificate, key=strong, between=tuple(between), anchor=anchor)
 
 
+def anchor_of(certificate_pem: bytes, trusted: Sequence[x509.Certificate]) -> x509.Certificate | None:
+    """Say which anchor an issuer is below, whatever else may be wrong with it; None: none of them."""
+    try:
+        certificate, *rest = x509.load_pem_x509_certificates(certificate_pem)
+        return _path(certificate, rest, trusted)[1]
+    except (ValueError, errors.Refused):
+        return None
+
+
 def _refusal(reason: Reason, message: str) -> errors.Refused:
     return errors.Refused(
         f"the issuer is not used: {message}",

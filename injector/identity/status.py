@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from injector.identity import anchors, authority, bundle, issuelog, ledger
+from injector.identity import anchors, authority, bundle, issuance, issuelog, ledger
 from injector.kube import configmaps
 from ipseity import kube
 
@@ -107,15 +107,32 @@ async def read(api: "client.ApiClient", namespace: str) -> Mapping[str, Status]:
     return found
 
 
-async def publish(
-    api: "client.ApiClient", namespace: str, name: str, current: Callable[[], Status], *, every_s: float = EVERY_S
+def inherited(statuses: Mapping[str, Status], own: str, head: issuance.Head) -> tuple[str, ...]:
+    """Name the predecessors whose issuance log we go on with: we know all that they knew, so theirs can go."""
+    return tuple(name for name, each in statuses.items() if name != own and head.seq and each.log_head == str(head))
+
+
+async def publish(  # noqa: PLR0913  # where, as whom, what, how often
+    api: "client.ApiClient",
+    namespace: str,
+    name: str,
+    current: Callable[[], Status],
+    *,
+    head: issuance.Head,
+    every_s: float = EVERY_S,
 ) -> None:
-    """Write the status for ever. ``name`` is the control plane's pod; trouble is said once and tried again."""
+    """Write the status for ever. ``name`` is the control plane's pod; trouble is said once and tried again.
+
+    ``head`` is where our log ended when it was opened: whose status ends there is replaced by ours.
+    """
     trouble = ""
+    over: dict[str, None] | None = None
     while True:
         try:
             text = msgspec.json.encode(current()).decode()
-            await configmaps.ensure(api, namespace, NAME, {name: text})
+            if over is None:
+                over = dict.fromkeys(inherited(await read(api, namespace), name, head))
+            await configmaps.ensure(api, namespace, NAME, {name: text, **over})
             trouble = ""
         except kube.KubernetesError as error:
             if not trouble:

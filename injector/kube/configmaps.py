@@ -24,8 +24,10 @@ async def read(api: "client.ApiClient", namespace: str, name: str) -> Mapping[st
     return None if found is None else data_of(found)
 
 
-async def ensure(api: "client.ApiClient", namespace: str, name: str, data: Mapping[str, str]) -> None:
-    """Make one have these keys, whether it exists or not; other keys are left alone. Raises KubernetesError.
+async def ensure(api: "client.ApiClient", namespace: str, name: str, data: Mapping[str, str | None]) -> None:
+    """Make one have these keys (None: not have it), whether it exists or not; other keys are left alone.
+
+    Raises KubernetesError.
 
     Status 404 or 403 right after a namespace was deleted mean that there is nowhere to write to.
     """
@@ -35,8 +37,9 @@ async def ensure(api: "client.ApiClient", namespace: str, name: str, data: Mappi
     except kube.KubernetesError as error:
         if error.status != http.HTTPStatus.NOT_FOUND:
             raise
+        there = {key: value for key, value in data.items() if value is not None}
         metadata = {"name": name, "labels": labels}
-        await _create(api, namespace, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {**data}})
+        await _create(api, namespace, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": there})
 
 
 async def _create(api: "client.ApiClient", namespace: str, whole: Mapping[str, Any]) -> None:
