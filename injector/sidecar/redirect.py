@@ -1,0 +1,98 @@
+"""What sends a pod's TCP through its proxy: one nftables table, as text. Pure.
+
+    app --> output:     dnat to 15001, unless: the proxy's own user, loopback, a skipped port
+    net --> prerouting: dnat to 15006, unless: the status port, a skipped port
+
+Here because a mesh that misses one connection is a mesh that lies; so the whole plan is a value that can be read and
+tested. Leaves out UDP, ICMP and SCTP, which pass by untouched, who loads it (``install``) and whether it works
+(``selfcheck``).
+
+Things that are not seen at once:
+
+- *A pod to its own address* (or localhost) goes over the loopback interface: straight to the application, no proxy. The
+  kernel translates the destination of a connection that starts here once, at output; prerouting does not see it again.
+- *A pod to its own Service*: the application's connection is redirected, and the proxy may choose this very pod as the
+  endpoint. That connection, from the proxy's user over loopback, would reach the application without the proxy's
+  inbound side, which is who understands mTLS. Hence the hairpin rule: where the proxy's outbound side has marked its
+  socket by ``SO_PRIORITY`` = ``HAIRPIN_PRIORITY`` (a proxy without capabilities may), it is redirected to the inbound
+  port as if it came from outside. The inbound side must not mark its own sockets, so nothing can go in a circle.
+- *The proxy's own two ports* called directly (from outside or from the pod) would make the proxy connect to itself
+  without end; the guard refuses such connections before anything is translated.
+- *A pod that routes for others* (VPN, gateway): TCP that it forwards goes through its proxy as well.
+- Whatever runs as the proxy's user is not redirected: an application must not. An application that has NET_ADMIN can
+  remove the table. The redirect is no security boundary; the server's policy is.
+"""
+
+from typing import Final, NamedTuple
+
+from injector import names
+from injector.sidecar import ports
+
+TABLE: Final = "ipseity"
+HAIRPIN_PRIORITY: Final = 6
+"""``SO_PRIORITY`` of the proxy's outbound sockets: the highest value that needs no capability (socket(7))."""
+OURS: Final = (names.OUTBOUND_PORT, names.INBOUND_PORT)
+
+
+class Redirect(NamedTuple):
+    """What is redirected in one pod."""
+
+    proxy_uid: int = names.PROXY_UID
+    skip_inbound: tuple[ports.PortRange, ...] = ()
+    """Ports of this pod whose callers reach the application directly."""
+    skip_outbound: tuple[ports.PortRange, ...] = ()
+    """Ports, anywhere, that the application reaches directly."""
+
+
+def ruleset(plan: Redirect) -> str:
+    """Write the table, to be loaded at once: whatever was there before is replaced in the same transaction."""
+    inbound = ports.joined((ports.PortRange(names.STATUS_PORT, names.STATUS_PORT), *plan.skip_inbound))
+    return f"""\
+{remove()}
+table inet {TABLE} {{
+  chain guard_output {{
+    type filter hook output priority mangle; policy accept;
+    oifname "lo" ct direction original tcp dport {{ {_listed(OURS)} }} counter reject with tcp reset
+  }}
+  chain guard_prerouting {{
+    type filter hook prerouting priority mangle; policy accept;
+    iifname != "lo" ct direction original tcp dport {{ {_listed(OURS)} }} counter reject with tcp reset
+  }}
+  chain output {{
+    type nat hook output priority -100; policy accept;
+    meta l4proto != tcp return
+    {_hairpin(plan.proxy_uid, "ip daddr != 127.0.0.0/8")}
+    {_hairpin(plan.proxy_uid, "ip6 daddr != ::1")}
+    meta skuid {plan.proxy_uid} return
+    oifname "lo" return
+    {_skip(plan.skip_outbound)}
+    meta l4proto tcp counter redirect to :{names.OUTBOUND_PORT}
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    meta l4proto != tcp return
+    iifname "lo" return
+    {_skip(inbound)}
+    meta l4proto tcp counter redirect to :{names.INBOUND_PORT}
+  }}
+}}
+"""
+
+
+def remove() -> str:
+    """Write what removes the table, whether it is there or not: to add what exists is no error, to delete it is."""
+    return f"add table inet {TABLE}\ndelete table inet {TABLE}\n"
+
+
+def _hairpin(uid: int, foreign: str) -> str:
+    mark = f"meta priority 0:{HAIRPIN_PRIORITY}"
+    return f'oifname "lo" meta skuid {uid} {mark} {foreign} meta l4proto tcp counter redirect to :{names.INBOUND_PORT}'
+
+
+def _skip(skipped: tuple[ports.PortRange, ...]) -> str:
+    """Write the rule for skipped ports; a comment if there are none, since nftables has no empty set."""
+    return f"tcp dport {{ {_listed(skipped)} }} return" if skipped else "# no port is skipped"
+
+
+def _listed(members: tuple[object, ...]) -> str:
+    return ", ".join(str(each) for each in members)
