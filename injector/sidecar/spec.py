@@ -109,12 +109,14 @@ def proxy(config: annotations.ProxyConfig, installation: Installation) -> Value:
             {"name": WORKLOAD_VOLUME, "mountPath": names.WORKLOAD_MOUNT},
         ],
     }
+    # The hook runs when the pod begins to end, before anybody's turn to be stopped: callers are told to go elsewhere
+    # while the application still answers.
+    hooks = {"preStop": _hook("drain", installation)}
     if config.native:
-        return {**made, "restartPolicy": "Always"}
+        return {**made, "restartPolicy": "Always", "lifecycle": hooks}
     # The kubelet starts the next container when this one's hook has returned. A start-up probe would hold nobody back,
     # and an await that fails restarts the proxy.
-    waits = {"postStart": {"exec": {"command": [*installation.command, "sidecar", "await"]}}}
-    return {**made, "lifecycle": waits}
+    return {**made, "lifecycle": {**hooks, "postStart": _hook("await", installation)}}
 
 
 def volumes(installation: Installation) -> list[Value]:
@@ -140,6 +142,10 @@ def _container(name: str, verb: str, config: annotations.ProxyConfig, installati
         "command": [*installation.command, "sidecar", verb],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _hook(verb: str, installation: Installation) -> Value:
+    return {"exec": {"command": [*installation.command, "sidecar", verb]}}
 
 
 def _locked_down() -> Value:
