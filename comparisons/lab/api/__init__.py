@@ -5,7 +5,9 @@ Read in this order: ``kinds`` and ``shapes`` (what exists), ``store`` (one revis
 ``listing``, ``watching``, ``tables`` (how it is read), ``server`` (HTTP). Its behaviour is pinned by
 ``tests/contract/kubernetes_api``, which runs against any API server.
 
-Leaves out authorization (the one token may do everything), versions other than the stored one, and protobuf.
-Admission has its place in ``registry.Registry.create`` and ``update`` (between defaulting and validation);
-TokenRequest and TokenReview belong beside ``subresources``; custom kinds would be more rows in ``kinds.Kinds``.
+Who asks is ``authenticator``'s (``tokens``, ``token_request``, ``reviews``, ``access``): service account tokens as on a
+real cluster, and the admin's. Leaves out authorization (whoever is somebody may do everything), versions other than
+the stored one, and protobuf.
+Admission has its place in ``registry.Registry.create`` and ``update`` (between defaulting and validation).
+Custom kinds would be more rows in ``kinds.Kinds``.
 """
