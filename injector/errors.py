@@ -3,6 +3,7 @@
 - ``InvalidAnnotation``: refuse the pod; the message names annotation, value and allowed values
 - ``Refused``: a request that must not be granted (a CSR, a token); ``reason`` is a metric label
 - ``InvalidPolicy``: say so in the policy's status; change nothing
+- ``CannotTell``: a question about something that is not there; ask another way
 - ``CannotRun``: the process cannot start or go on; say why and exit 2
 """
 
@@ -30,6 +31,10 @@ class Refused(MeshError):  # noqa: N818  # it reads as what happened
 
 class InvalidPolicy(MeshError):  # noqa: N818  # it reads as what happened
     """A policy object that says something impossible."""
+
+
+class CannotTell(MeshError):  # noqa: N818  # it reads as what happened
+    """What was asked about is not there, or not known."""
 
 
 class CannotRun(MeshError):  # noqa: N818  # it reads as what happened
