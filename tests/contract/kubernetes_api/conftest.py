@@ -34,10 +34,12 @@ async def api(kubeconfig: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
 
 @pytest.fixture
 async def namespace(api: cluster.Cluster) -> AsyncIterator[str]:
-    """Yield a namespace of the test's own, with its default service account."""
+    """Yield a namespace of the test's own, with what the server itself puts there."""
     name = f"contract-{uuid.uuid4().hex[:10]}"
     await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     await api.until(f"/api/v1/namespaces/{name}/serviceaccounts", lambda found: found["metadata"]["name"] == "default")
+    maps = f"/api/v1/namespaces/{name}/configmaps"
+    await api.until(maps, lambda found: found["metadata"]["name"] == "kube-root-ca.crt")
     yield name
     await api.delete(f"/api/v1/namespaces/{name}")
 
