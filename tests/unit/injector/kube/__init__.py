@@ -1,0 +1,1 @@
+"""Tests of what the mesh asks of Kubernetes."""
