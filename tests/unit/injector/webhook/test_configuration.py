@@ -16,7 +16,9 @@ from injector.webhook import configuration, decide
 from tests.fakes import recordings
 from tests.golden import golden
 
-DEPLOYED = pathlib.Path(__file__).parents[4] / "deploy/mesh/webhook-configuration.yaml"
+ROOT = pathlib.Path(__file__).parents[4]
+RENDERED = ROOT / "tests/golden/injector/webhook/configuration.yaml"
+CERT_MANAGER = ROOT / "deploy/cert-manager/webhook-configuration.yaml"
 VARIABLES = ("object", "oldObject", "request", "authorizer")
 
 
@@ -38,11 +40,32 @@ def said(value: str) -> dict[str, Any]:
     return {"annotations": {names.INJECT: value}}
 
 
-def test_the_deployed_manifest_is_what_is_rendered(request: pytest.FixtureRequest) -> None:
-    """What is in deploy/mesh, and what the control plane writes, are one."""
-    head = "# Made by tests/unit/injector/webhook/test_configuration.py --update; the control plane writes caBundle.\n"
-    rendered = configuration.render(configuration.Endpoint())
-    golden.check(request, DEPLOYED, head + yaml.safe_dump(rendered, sort_keys=False, width=110))
+class Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def written(**options: str) -> str:
+    rendered = configuration.render(configuration.Endpoint(), **options)
+    head = "# Made by tests/unit/injector/webhook/test_configuration.py --update\n"
+    return head + yaml.dump(rendered, Dumper=Plain, sort_keys=False, width=110)
+
+
+def test_what_the_control_plane_writes_is_in_a_file(request: pytest.FixtureRequest) -> None:
+    """But for ``caBundle``."""
+    golden.check(request, RENDERED, written())
+
+
+def test_the_manifest_for_cert_manager_is_what_is_rendered(request: pytest.FixtureRequest) -> None:
+    """It names the Certificate beside it."""
+    golden.check(request, CERT_MANAGER, written(cert_manager="ipseity-system/ipseity-webhook"))
+    issuer, certificate = yaml.safe_load_all((CERT_MANAGER.parent / "certificate.yaml").read_text())
+    assert issuer["metadata"]["name"] == certificate["spec"]["issuerRef"]["name"]
+    assert ("ipseity-system", "ipseity-webhook") == (
+        certificate["metadata"]["namespace"],
+        certificate["metadata"]["name"],
+    )
+    assert f"{names.CONTROL_PLANE}.{names.SYSTEM_NAMESPACE}.svc" in certificate["spec"]["dnsNames"]
 
 
 @pytest.mark.parametrize(

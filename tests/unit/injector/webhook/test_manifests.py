@@ -41,7 +41,7 @@ def test_every_kind_that_makes_pods_is_injected_and_given_back(document: dict[st
     """What comes back is what was given."""
     result = manifests.inject(yaml.safe_dump(document), "f.yaml", admission.INSTALLATION)
     assert (f"{document['kind'].lower()}/web: injected",) == result.notes
-    assert 2 == result.text.count("- ipseity\n")
+    assert 3 == result.text.count("- ipseity\n")
     back = manifests.uninject(result.text, "f.yaml")
     assert (f"{document['kind'].lower()}/web: uninjected",) == back.notes
     assert document == yaml.safe_load(back.text)
