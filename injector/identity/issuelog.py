@@ -127,14 +127,20 @@ class IssuanceLog:
     def _open(self) -> None:
         size = self._open_file()
         whole, last = _last_line(self._fd, size)
+        last = last or self._last_of_older()
+        looks_right = not size or os.pread(self._fd, 1, 0) == b"{"
+        found = (_head_of(last) if last else self.head) if looks_right else None
+        if found is None:
+            self.close()
+            raise errors.CannotRun(
+                f"what is in {self._path} is none of an issuance log",
+                hint="move the file away, and keep it: ipseity identity log verify FILE tells what is wrong with it",
+            )
         if whole < size:
             os.ftruncate(self._fd, whole)
             self.torn_bytes += size - whole
             log.warning("a torn line was cut from the issuance log", path=str(self._path), cut_bytes=size - whole)
-        self._size = whole
-        last = last or self._last_of_older()
-        if last:
-            self.head = issuance.Head(seq=_seq_of(last, self._path), digest=issuance.digest(last))
+        self._size, self.head = whole, found
 
     def _open_file(self) -> int:
         """Open and lock; give the size. What a failed write left behind in our own file is taken back first."""
@@ -184,7 +190,10 @@ class IssuanceLog:
     def _reopen(self) -> None:
         """Open again. The head in memory is the truth: a new file goes on from it, another end is refused."""
         before = self.head
-        self._open()
+        try:
+            self._open()
+        except errors.CannotRun as error:
+            raise OSError(0, str(error)) from error
         found, self.head = self.head, before
         if self._size and found != before:
             self.close()
@@ -246,11 +255,8 @@ def _last_line(fd: int, size: int) -> tuple[int, bytes]:
     return (start + whole if whole else 0), tail[:whole].rstrip(b"\n").rpartition(b"\n")[2]
 
 
-def _seq_of(line: bytes, path: pathlib.Path) -> int:
+def _head_of(line: bytes) -> issuance.Head | None:
     try:
-        return issuance.read(line).seq
-    except ValueError as error:
-        raise errors.CannotRun(
-            f"the last line of {path} is none of an issuance log",
-            hint="move the file away, and keep it: ipseity identity log verify FILE tells what is wrong with it",
-        ) from error
+        return issuance.Head(seq=issuance.read(line).seq, digest=issuance.digest(line))
+    except ValueError:
+        return None
