@@ -37,7 +37,7 @@ _MAX_LINE_BYTES = 16 * 1024 * 1024
 """Ten times etcd's largest object: beyond it a stream is no watch."""
 _CATCH_UP_S = 2.0
 """How long after it was resumed a watch may still bring what happened while it was interrupted."""
-_EXPIRED = 410
+_EXPIRED, _ABSENT = 410, 404
 _ENDED_AT_ONCE = 1
 """No HTTP status: the server answers, so the delay grows as after a refusal."""
 
@@ -75,6 +75,8 @@ class Pace:
     """Longest delay while nobody answers: such attempts cost the API server nothing, and its return is seen at once."""
     refused_s: float = 30.0
     """Longest delay while the API server answers with an error: it may be overloaded. As client-go's reflector."""
+    absent_s: float = 1.5
+    """Longest delay while the API server has no such collection (404): its CustomResourceDefinition may come any time."""
     watch_s: float = 300.0
     """How long one watch request lives; jittered up by a fifth, so that a fleet does not reconnect in step."""
     page: int = 250
@@ -350,15 +352,17 @@ class Informer(typing.Generic[T]):
 
     def _failed(self, error: kube.KubernetesError) -> float:
         """Count a failure, say it once per outage, and return how long to wait."""
-        trouble = "refused" if error.status else "unreachable"
+        absent = error.status == _ABSENT
+        trouble = "absent" if absent else "refused" if error.status else "unreachable"
         if trouble != self._trouble:
             self._failures = 0  # what was learned about another trouble does not apply
         self._trouble = trouble
         self._lost_contact = self._lost_contact or not error.status
-        if error.status == _EXPIRED:
+        if error.status == _EXPIRED or absent:  # what comes back is listed: the present state, and what is gone
             self._version = ""
         if not self.last_error:
-            log.warning("kubernetes watch lost", resource=self._resource.name, error=str(error), hint=error.hint)
+            hint = "is its CustomResourceDefinition installed?" if absent else error.hint
+            log.warning("kubernetes watch lost", resource=self._resource.name, error=str(error), hint=hint)
         self.last_error = str(error)
         self._failures += 1
         self.failed_requests += 1
@@ -366,6 +370,7 @@ class Informer(typing.Generic[T]):
 
     def _delay_s(self, error: kube.KubernetesError) -> float:
         longest_s = self._pace.refused_s if error.status else self._pace.unreachable_s
+        longest_s = self._pace.absent_s if error.status == _ABSENT else longest_s
         delay_s: float = min(longest_s, self._pace.first_delay_s * 2.0 ** min(self._failures - 1, 20))
         delay_s *= random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
         return max(min(error.retry_after_s, longest_s), delay_s)

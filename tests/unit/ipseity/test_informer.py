@@ -233,6 +233,38 @@ async def test_a_refusal_is_retried_and_says_what_to_do(api_server: kube_api.Fak
         assert (3, 1) == (follower.informer.failed_requests, follower.informer.malformed)
 
 
+async def test_a_collection_that_is_not_there_is_asked_for_until_it_comes(
+    api_server: kube_api.FakeKube, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a CustomResourceDefinition that is yet to be installed: counted each time, said once, never far apart."""
+    absent = {"kind": "Status", "code": 404, "message": "the server could not find the requested resource"}
+    api_server.answers = [(404, absent)] * 5
+    api_server.put(pod("a"))
+    pace = informer.Pace(first_delay_s=0.01, absent_s=0.02, refused_s=30)
+    async with following(api_server, pace=pace) as follower:
+        assert [("seen", "a")] == await follower.next()
+        assert 5 == follower.informer.failed_requests
+    said = [line for line in capsys.readouterr().out.splitlines() if "watch lost" in line]
+    assert 1 == len(said)
+    assert "is its CustomResourceDefinition installed?" in said[0]
+
+
+async def test_a_collection_that_went_away_and_came_back_is_listed_anew(api_server: kube_api.FakeKube) -> None:
+    """What it held before and holds no more is told to be gone."""
+    api_server.put(pod("a"))
+    pace = informer.Pace(first_delay_s=0.01, absent_s=0.02)
+    async with following(api_server, pace=pace) as follower:
+        assert [("seen", "a")] == await follower.next()
+        await api_server.until(lambda: len(api_server.watches) == 1)
+        api_server.objects = {}
+        api_server.put(pod("b"))
+        await follower.next()
+        api_server.answers = [(404, {"kind": "Status", "code": 404, "message": "gone"})]
+        api_server.end_watches()
+        assert [("gone", "a")] == await follower.next()
+        assert 2 == follower.informer.lists
+
+
 async def test_a_watch_that_ends_at_once_is_not_resumed_in_a_busy_loop(api_server: kube_api.FakeKube) -> None:
     """A watch that ends having said nothing is a failure, so that the delay grows."""
     async with following(api_server) as follower:
