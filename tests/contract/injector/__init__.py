@@ -1,0 +1,1 @@
+"""The mesh against an API server."""
