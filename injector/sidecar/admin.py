@@ -12,7 +12,7 @@ from injector.sidecar import drain
 
 _TIMEOUT_S: Final = 2.0
 _MAX_ANSWER_BYTES: Final = 1 << 20
-_STATS: Final = f"/stats?format=text&filter={drain.STATISTICS}"
+_STATS: Final = f"/stats?format=text&filter={drain.STATISTICS.replace('^', '%5E').replace('|', '%7C')}"
 
 
 def fail_health_check(path: str) -> bool:
@@ -22,14 +22,14 @@ def fail_health_check(path: str) -> bool:
 
 def connections(path: str) -> Mapping[str, int] | None:
     """Read the gauges that ``drain`` decides on, by name; None if Envoy does not answer."""
-    body = _ask(path, "GET", _STATS)
-    return None if body is None else parse(body)
+    text = _ask(path, "GET", _STATS)
+    return None if text is None else parse(text)
 
 
-def parse(body: bytes) -> Mapping[str, int]:
+def parse(text: bytes) -> Mapping[str, int]:
     """Read lines ``name: number``; others are left out."""
     found = {}
-    for line in body.decode("ascii", "replace").splitlines():
+    for line in text.decode("ascii", "replace").splitlines():
         name, _, value = line.partition(": ")
         if value.isdecimal():
             found[name] = int(value)
@@ -41,17 +41,37 @@ def _ask(path: str, method: str, target: str) -> bytes | None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(path)
-            # 1.0: the answer is neither chunked nor followed by another
-            connection.sendall(f"{method} {target} HTTP/1.0\r\nHost: admin\r\nContent-Length: 0\r\n\r\n".encode())
-            return _answer(connection)
-    except OSError:
+            head = f"{method} {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(head.encode())
+            return body(_received(connection))
+    except (OSError, ValueError):
         return None
 
 
-def _answer(connection: socket.socket) -> bytes | None:
+def _received(connection: socket.socket) -> bytes:
     data = b""
     while len(data) < _MAX_ANSWER_BYTES and (more := connection.recv(65_536)):
         data += more
-    head, end, body = data.partition(b"\r\n\r\n")
+    return data
+
+
+def body(answer: bytes) -> bytes | None:
+    """Take the body out of an HTTP/1.1 answer, chunked or not; None unless its code is 200. Raises ValueError."""
+    head, _, rest = answer.partition(b"\r\n\r\n")
     words = head.split(b" ", 2)
-    return body if end and len(words) > 1 and words[1] == b"200" else None
+    if len(words) < 2 or words[1] != b"200":
+        return None
+    return _joined(rest) if b"transfer-encoding: chunked" in head.lower() else rest
+
+
+def _joined(rest: bytes) -> bytes:
+    """RFC 9112 7.1: each chunk is its length in hexadecimal, a line end, that many bytes, a line end."""
+    joined = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size.partition(b";")[0], 16)
+        if not length:
+            break
+        joined += rest[:length]
+        rest = rest[length + 2 :]
+    return joined

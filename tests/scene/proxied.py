@@ -19,7 +19,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from tests.fakes import authority, control_plane
@@ -76,7 +76,7 @@ class Proxy:
             async with asyncio.timeout(PATIENCE_S), self._more:
                 return await self._more.wait_for(found)
         except TimeoutError:
-            raise AssertionError(f"no {event!r} with {text!r} in {self.lines}") from None
+            raise AssertionError(f"no {event!r} with {text!r} in {self.lines[-9:]}") from None
 
     async def ready(self) -> None:
         """Wait until Envoy has its configuration and listens."""
@@ -156,12 +156,15 @@ def pod(*, volume_bytes: int = 8 << 20) -> Iterator[Pod]:
 
 
 @contextlib.asynccontextmanager
-async def proxy(made: Pod, **settings: object) -> AsyncIterator[Proxy]:
-    """Run the supervisor in the pod until the block ends. ``settings``: fields of ``config.Run``."""
+async def proxy(made: Pod, *, within: Sequence[str] = (), **settings: object) -> AsyncIterator[Proxy]:
+    """Run the supervisor in the pod until the block ends. ``settings``: fields of ``config.Run``.
+
+    ``within``: a program that runs it, such as unshare.
+    """
     variables = {
         "pod_name": "web-1", "pod_namespace": "default", "service_account": "web",
         "identity_address": f"{HOST}:{IDENTITY_PORT}", "discovery_address": f"{HOST}:{DISCOVERY_PORT}",
-        "identity_dir": made.identity, "workload_dir": made.workload, "proxy_log_level": "info", **settings,
+        "identity_dir": made.identity, "workload_dir": made.workload, "proxy_log_level": "warning", **settings,
     }  # fmt: skip
     environ = {f"IPSEITY_{name.upper()}": str(value) for name, value in variables.items()}
     confined = [
@@ -173,7 +176,7 @@ async def proxy(made: Pod, **settings: object) -> AsyncIterator[Proxy]:
         "--no-new-privs",
     ]
     process = await asyncio.create_subprocess_exec(
-        *("ip", "netns", "exec", made.name), *confined, *("setsid", sys.executable, "-c", _COMMAND),
+        *("setsid", "ip", "netns", "exec", made.name), *within, *confined, *(sys.executable, "-c", _COMMAND),
         cwd=clone.ROOT, env={"PATH": os.environ["PATH"], **environ}, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     running = Proxy(process)

@@ -5,81 +5,32 @@ Leaves out the end (``test_sidecar_end``), and the control plane's own side, whi
 
 import asyncio
 import contextlib
-import http.client
 import pathlib
 import re
 import signal
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
-from cryptography import x509
 
 from tests.fakes import authority, control_plane
+from tests.functional.injector import meshed
 from tests.scene import proxied
 
 MOST_RESIDENT_KB = 15 * 1024
 
 
 @pytest.fixture
-def pod() -> proxied.Pod:
+def pod() -> Iterator[proxied.Pod]:
     with proxied.pod() as made:
         yield made
 
 
 @pytest.fixture
 async def plane(pod: proxied.Pod) -> AsyncIterator[control_plane.ControlPlane]:
-    made = control_plane.ControlPlane(
-        authority=authority.make(), spiffe_id=proxied.SPIFFE_ID, resources=proxied.resources(pod)
-    )
-    ports = {"identity_port": proxied.IDENTITY_PORT, "discovery_port": proxied.DISCOVERY_PORT}
-    async with control_plane.serving(made, proxied.HOST, **ports), proxied.echo():
+    async with meshed.plane(pod) as made:
         yield made
-
-
-def status(path: str, method: str = "GET", host: str = proxied.POD) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(host, 15020, timeout=proxied.PATIENCE_S)
-    with contextlib.closing(connection):
-        connection.request(method, path)
-        response = connection.getresponse()
-        return response.status, response.read()
-
-
-def kernel_says(pid: int, name: str) -> str:
-    return pathlib.Path(f"/proc/{pid}/{name}").read_text()
-
-
-class Call:
-    """A connection to the pod by mTLS."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def echo(self, text: bytes) -> bytes:
-        self._writer.write(text)
-        await self._writer.drain()
-        async with asyncio.timeout(proxied.PATIENCE_S):
-            return await self._reader.readexactly(len(text))
-
-    async def rest(self) -> bytes:
-        """Read until the other side has ended the connection."""
-        async with asyncio.timeout(proxied.PATIENCE_S):
-            return await self._reader.read()
-
-    @property
-    def serial(self) -> int:
-        """Of the certificate that the pod showed."""
-        der = self._writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        return x509.load_der_x509_certificate(der).serial_number
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-async def call(context: ssl.SSLContext) -> Call:
-    async with asyncio.timeout(proxied.PATIENCE_S):
-        return Call(*await asyncio.open_connection(proxied.POD, proxied.MTLS_PORT, ssl=context, server_hostname="x"))
 
 
 async def test_ready_means_a_certificate_and_a_configuration(
@@ -90,14 +41,16 @@ async def test_ready_means_a_certificate_and_a_configuration(
     async with proxied.proxy(pod) as proxy:
         await proxy.ready()
         assert [] == plane.nacks
-        assert (200, b"LIVE\n") == status("/ready")
-        assert 200 == status("/ready", host=proxied.POD6)[0]
-        code, metrics = status("/metrics")
+        assert (200, b"LIVE\n") == meshed.status("/ready")
+        assert 200 == meshed.status("/ready", host=proxied.POD6)[0]
+        code, metrics = meshed.status("/metrics")
         assert 200 == code
         assert b"envoy_server_live" in metrics
-        assert [404] * 5 == [status(path)[0] for path in ("/", "/stats", "/ready/", "/config_dump", "/metrics/x")]
-        assert 404 == status("/ready", "POST")[0]
-        connection = await call(proxied.caller(plane.authority, plane.authority, tmp_path))
+        assert [404] * 5 == [
+            meshed.status(path)[0] for path in ("/", "/stats", "/ready/", "/config_dump", "/metrics/x")
+        ]
+        assert 404 == meshed.status("/ready", "POST")[0]
+        connection = await meshed.call(proxied.caller(plane.authority, plane.authority, tmp_path))
         assert b"hello" == await connection.echo(b"hello")
         connection.close()
 
@@ -145,7 +98,7 @@ async def test_it_renews_under_live_connections(
     async with proxied.proxy(pod) as proxy:
         await proxy.ready()
         context = proxied.caller(plane.authority, plane.authority, tmp_path)
-        first = await call(context)
+        first = await meshed.call(context)
         serials = {first.serial}
         for round_ in range(2, 5):
             async with asyncio.timeout(proxied.PATIENCE_S):
@@ -153,7 +106,7 @@ async def test_it_renews_under_live_connections(
             issued = [line for line in proxy.lines if line["event"] == "certificate"]
             await proxy.said("certificate", "issued", after=proxy.lines.index(issued[-1]) + 1)
             assert b"still here" == await first.echo(b"still here")
-            later = await call(context)
+            later = await meshed.call(context)
             assert b"new" == await later.echo(b"new")
             serials.add(later.serial)
             later.close()
@@ -174,9 +127,9 @@ async def test_a_new_trust_bundle_is_in_use_without_a_restart(
     stranger = proxied.caller(plane.authority, other, tmp_path)
     async with proxied.proxy(pod) as proxy:
         await proxy.ready()
-        friend = await call(proxied.caller(plane.authority, plane.authority, tmp_path))
+        friend = await meshed.call(proxied.caller(plane.authority, plane.authority, tmp_path))
         with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            await (await call(stranger)).echo(b"let me in")
+            await (await meshed.call(stranger)).echo(b"let me in")
         pod.deliver("ca.crt", b"-----BEGIN CERTIFICATE-----\nhalf a fi")
         await proxy.said("trust", "has no end")
         pod.deliver("ca.crt", plane.authority.bundle + other.bundle)
@@ -184,7 +137,7 @@ async def test_a_new_trust_bundle_is_in_use_without_a_restart(
         async with asyncio.timeout(proxied.PATIENCE_S):
             await plane.asked(2)
         assert 2 == len(plane.requests[-1].trusted_sha256)
-        admitted = await call(stranger)
+        admitted = await meshed.call(stranger)
         assert b"let me in" == await admitted.echo(b"let me in")
         assert b"still here" == await friend.echo(b"still here")
         admitted.close()
@@ -212,12 +165,12 @@ async def test_the_supervisor_is_small(pod: proxied.Pod, plane: control_plane.Co
     async with proxied.proxy(pod) as proxy:
         await proxy.ready()
         pid = proxy.process.pid
-        text = kernel_says(pid, "status")
+        text = meshed.kernel_says(pid, "status")
         found = re.search(r"VmRSS:\s+(\d+) kB", text)
         assert found
         assert int(found[1]) <= MOST_RESIDENT_KB
         assert "CapEff:\t0000000000000000" in text
-        assert str(proxy.envoy_pid) == kernel_says(pid, f"task/{pid}/children").strip()
+        assert str(proxy.envoy_pid) == meshed.kernel_says(pid, f"task/{pid}/children").strip()
 
 
 async def test_an_earlier_certificate_is_used_while_the_control_plane_is_down(
