@@ -93,6 +93,7 @@ class Worker:
 
     async def _keep_fresh(self) -> None:
         """Bring volumes up to date when something changed, and tokens before they end. For ever."""
+        delay_s = RETRY_S
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._outdated.wait(), self._freshness_s())
@@ -103,8 +104,11 @@ class Worker:
                 self._sandbox.refill(await self._launcher.sources())
             except (errors.LabError, kube.KubernetesError, OSError) as error:
                 log.warning("volumes lag behind", pod=self.pod["metadata"]["name"], error=str(error))
-                await asyncio.sleep(RETRY_MAX_S)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RETRY_MAX_S)
                 self._outdated.set()
+            else:
+                delay_s = RETRY_S
 
     def _freshness_s(self) -> float | None:
         due_wall_ns = self._launcher.tokens_due_wall_ns()
