@@ -29,7 +29,7 @@ _TLS_1_3: Final = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_proto
 _BUCKETS_MS: Final = (1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 5000, 10_000, 30_000)
 """Linkerd's grid of latencies, thinned and without its top: 20 series per histogram, comparable."""
 _UNWANTED: Final = (
-    r"^cluster\.(xds|admin)\..*",
+    r"^cluster\.admin\..*",
     r"^runtime\..*",
     r"^server\.(hot_restart.*|dropped_stat_flushes|stats_recent_lookups)$",
     r"^(cluster|listener)\..*\.ssl\.(curves|sigalgs|ciphers)\..*",
@@ -196,6 +196,7 @@ def _status_listener(facts: Facts) -> Json:
     }
     return {
         "name": STATUS,
+        "stat_prefix": STATUS,
         "address": {"socket_address": {"port_value": names.STATUS_PORT, **anywhere}},
         "ignore_global_conn_limit": True,
         "bypass_overload_manager": True,

@@ -33,6 +33,8 @@ class Certificate:
         self._pid = 0
         self._output = -1
         self._kill_at_s = 0.0
+        self._wish_s: float | None = None
+        """When somebody wants another one, asked for while a child was on its way already."""
         self._failures = 0
         self._complaint = ""
         self._ends_s = 0.0
@@ -62,10 +64,11 @@ class Certificate:
 
     def ask_soon(self, now_s: float, *, trust_changed: bool) -> None:
         """Ask again: spread over a while if the anchors changed, at once if a person wishes it."""
+        due_s = now_s
         if trust_changed:
-            self.due_s = renewal.after_new_trust(now_s, self.due_s, max(0.0, self._ends_s - now_s), _chance())
-        else:
-            self.due_s = now_s
+            due_s = renewal.after_new_trust(now_s, self.due_s, max(0.0, self._ends_s - now_s), _chance())
+        self.due_s = due_s
+        self._wish_s = due_s if self._pid else None
 
     def stop(self) -> None:
         """End the child, if there is one."""
@@ -98,6 +101,8 @@ class Certificate:
     def _succeeded(self, outcome: Mapping[str, Any], now_s: float) -> None:
         issued = renewal.Certificate(age_s=float(outcome["age_s"]), left_s=float(outcome["left_s"]))
         self.due_s = renewal.after_success(now_s, issued, _chance())
+        if self._wish_s is not None:
+            self.due_s, self._wish_s = min(self.due_s, max(now_s, self._wish_s)), None
         self._ends_s, self._life_s = now_s + issued.left_s, issued.age_s + issued.left_s
         self._task, self._failures, self._complaint, self.usable = "issue", 0, "", True
         journal.say("info", "certificate", renew_in_s=round(self.due_s - now_s), **outcome)

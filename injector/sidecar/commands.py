@@ -151,7 +151,7 @@ def _orders(told: config.Run) -> dict[str, typing.Any]:
 
 def _address(variable: str, text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
+    if not host or not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65_535:
         raise settings.SettingError(variable, text, "write host:port; an IPv6 address in brackets")
     return text
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from injector import errors
 
 _HIGHEST: Final = 65_535
-_WRITTEN: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_WRITTEN: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 class PortRange(NamedTuple):

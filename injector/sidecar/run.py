@@ -103,18 +103,14 @@ class Supervisor:
 
     def _envoy_ended(self, child: processes.Ended, now_s: float) -> None:
         self._envoy_pid = 0
-        ran_s = now_s - self._envoy_since_s
-        how = {"killed_by": signal.Signals(-child.code).name} if child.code < 0 else {"code": child.code}
         if self._asked_s is not None:
             self._code = 0
             return
-        again = ran_s >= _STABLE_S
-        message = (
-            "Envoy ended by itself; it is started again" if again else "Envoy ended by itself, soon after its start"
-        )
-        journal.say("error", "envoy-ended", message=message, ran_s=round(ran_s, 1), **how)
-        if not again:
-            self._code = child.code if child.code > 0 else 128 - child.code
+        ran_s = now_s - self._envoy_since_s
+        self._code = exit_code(child.code, ran_s)
+        how = {"killed_by": signal.Signals(-child.code).name} if child.code < 0 else {"code": child.code}
+        then = "it is started again" if self._code is None else "soon after its start; so does this container"
+        journal.say("error", "envoy-ended", message=f"Envoy ended by itself; {then}", ran_s=round(ran_s, 1), **how)
 
     def _end(self, now_s: float) -> None:
         """Begin to drain; asked twice, stop."""
@@ -149,6 +145,13 @@ class Supervisor:
         if self._stopped_s is None and self._envoy_pid:
             self._stopped_s = now_s
             processes.tell(self._envoy_pid, signal.SIGTERM)
+
+
+def exit_code(envoy_code: int, ran_s: float) -> int | None:
+    """Say how to exit when Envoy has ended by itself, never as if all were well; None: start it again."""
+    if ran_s >= _STABLE_S:
+        return None
+    return 128 - envoy_code if envoy_code < 0 else envoy_code or 1
 
 
 def _now_s() -> float:

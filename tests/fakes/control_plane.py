@@ -17,6 +17,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401  # registers the type for Any
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2,  # noqa: F401  # registers the type for Any
+)
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2  # noqa: F401  # registers the type for Any
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401  # registers the type for Any
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2

@@ -28,11 +28,15 @@ from tests.scene import clone
 HOST, POD = "10.213.0.1", "10.213.0.2"
 HOST6, POD6 = "fd00:213::1", "fd00:213::2"
 UID = 2102
-IDENTITY_PORT, DISCOVERY_PORT, ECHO_PORT, MTLS_PORT = 18_444, 18_445, 18_080, 9000
+IDENTITY_PORT, DISCOVERY_PORT, ECHO_PORT, MTLS_PORT, HTTP_PORT = 18_444, 18_445, 18_080, 9000, 9001
 SPIFFE_ID = "spiffe://cluster.local/ns/default/sa/web"
 PATIENCE_S = 30.0
 """Most that any one event may take: a certificate is 1 s, Envoy's start 0.3 s, on two cores that others use too."""
-_COMMAND = "from injector.sidecar import commands; commands.sidecar(['run'])"
+_COMMAND = "import sys; from injector.sidecar import commands; commands.sidecar(sys.argv[1:])"
+_AS_THE_PROXY = (
+    *("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--bounding-set=-all", "--no-new-privs"),
+    *(sys.executable, "-c", _COMMAND),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,16 +171,8 @@ async def proxy(made: Pod, *, within: Sequence[str] = (), **settings: object) ->
         "identity_dir": made.identity, "workload_dir": made.workload, "proxy_log_level": "warning", **settings,
     }  # fmt: skip
     environ = {f"IPSEITY_{name.upper()}": str(value) for name, value in variables.items()}
-    confined = [
-        "setpriv",
-        f"--reuid={UID}",
-        f"--regid={UID}",
-        "--clear-groups",
-        "--bounding-set=-all",
-        "--no-new-privs",
-    ]
     process = await asyncio.create_subprocess_exec(
-        *("setsid", "ip", "netns", "exec", made.name), *within, *confined, *(sys.executable, "-c", _COMMAND),
+        *("setsid", "ip", "netns", "exec", made.name), *within, *_AS_THE_PROXY, "run",
         cwd=clone.ROOT, env={"PATH": os.environ["PATH"], **environ}, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     running = Proxy(process)
@@ -186,6 +182,14 @@ async def proxy(made: Pod, *, within: Sequence[str] = (), **settings: object) ->
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its children too: outside a container nobody else ends them
         await running.ended()
+
+
+async def command(made: Pod, *words: str) -> None:
+    """Run ``ipseity sidecar`` in the pod, as the proxy's user; it must succeed."""
+    enter = ("ip", "netns", "exec", made.name, *_AS_THE_PROXY)
+    process = await asyncio.create_subprocess_exec(*enter, *words, cwd=clone.ROOT)
+    async with asyncio.timeout(PATIENCE_S):
+        assert 0 == await process.wait()
 
 
 def wire(near: str, name: str) -> None:
@@ -235,7 +239,7 @@ def caller(trusts: authority.Authority, of: authority.Authority, directory: path
 
 
 def resources(made: Pod) -> dict[str, list[dict[str, Any]]]:
-    """Write one listener with mTLS, and the cluster behind it."""
+    """Write a listener with mTLS and the cluster behind it, and a listener that answers HTTP itself."""
 
     def secret(name: str) -> dict[str, Any]:
         source = {"path": str(made.workload / f"sds-{name}.json"), "watched_directory": {"path": str(made.workload)}}
@@ -260,15 +264,30 @@ def resources(made: Pod) -> dict[str, list[dict[str, Any]]]:
         "filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxied}],
     }
     to_echo = {"endpoint": {"address": {"socket_address": {"address": HOST, "port_value": ECHO_PORT}}}}
-    listener = {
-        "name": "mtls",
-        "address": {"socket_address": {"address": "0.0.0.0", "port_value": MTLS_PORT}},
-        "filter_chains": [chain],
-    }
+    listeners = [_listener("mtls", MTLS_PORT, chain), _listener("http", HTTP_PORT, _greeting())]
     cluster = {
         "name": "echo",
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": "echo", "endpoints": [{"lb_endpoints": [to_echo]}]},
     }
-    return {control_plane.LISTENER: [listener], control_plane.CLUSTER: [cluster]}
+    return {control_plane.LISTENER: listeners, control_plane.CLUSTER: [cluster]}
+
+
+def _listener(name: str, port: int, chain: dict[str, Any]) -> dict[str, Any]:
+    address = {"socket_address": {"address": "0.0.0.0", "port_value": port}}
+    return {"name": name, "address": address, "filter_chains": [chain]}
+
+
+def _greeting() -> dict[str, Any]:
+    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "hello"}}}
+    filters = "type.googleapis.com/envoy.extensions.filters"
+    manager = {
+        "@type": f"{filters}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "inbound",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{filters}.http.router.v3.Router"}}
+        ],
+    }
+    return {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}

@@ -1,0 +1,1 @@
+"""The two texts that everything else in a pod hangs on."""

@@ -1,0 +1,1 @@
+"""The sidecar's parts, each alone and without root."""
