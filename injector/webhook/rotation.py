@@ -135,7 +135,12 @@ class Rotation:
                 typing.assert_never(step)
 
     async def _store(self, name: str, pair: certificate.Pair, over: secrets.TlsSecret | None) -> bool:
-        """Write a pair over the version that was read; False: somebody was faster."""
+        """Write a pair over the version that was read; False: somebody was faster. Raises CannotRun if it is theirs."""
+        if over is not None and not over.ours:
+            raise errors.CannotRun(
+                f"Secret {self._namespace}/{name} was not made by ipseity, and must be renewed by whoever made it",
+                hint="delete it, or give the webhook's certificate as files",
+            )
         secret = secrets.TlsSecret(
             namespace=self._namespace,
             name=name,

@@ -107,6 +107,22 @@ async def test_who_was_faster_wins() -> None:
         assert served.pair == also_served.pair
 
 
+async def test_a_secret_that_is_not_ours_is_served_and_never_written() -> None:
+    """Whoever made it renews it."""
+    cluster, clock = kube_objects.KubeObjects(), Clock()
+    async with cluster.serve() as api:
+        await make(api, clock)[0].settle()
+        theirs = cluster.objects[f"{SECRETS}/ipseity-webhook"]
+        del theirs["metadata"]["annotations"]
+        rotating, credentials = make(api, clock)
+        await rotating.settle()
+        assert credentials.pair is not None
+        clock.now += certificate.LIFE
+        with pytest.raises(errors.CannotRun, match="ipseity-system/ipseity-webhook was not made by ipseity"):
+            await rotating.settle()
+        assert theirs == cluster.objects[f"{SECRETS}/ipseity-webhook"]
+
+
 async def test_an_api_server_that_refuses_is_an_error_with_its_words() -> None:
     """And what is served stays."""
     cluster, clock = kube_objects.KubeObjects(), Clock()
