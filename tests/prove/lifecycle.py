@@ -36,7 +36,7 @@ def prove() -> verdict.Verdict:
     answered = sum(found["answered_by"].values())
     return verdict.Verdict(
         holds=proxied and replaced and found["failed"] == 0 and answered == RATE * LOAD_S,
-        figure=f"{found['failed']} of {found['requests']} requests failed in a rolling restart; the Job took {job_s:.1f} s",
+        figure=f"{found['failed']} of {found['requests']} requests failed in a rolling restart; Job: {job_s:.1f} s",
         lines=(
             f"all three pods replaced: {replaced}; answered by {len(found['answered_by'])} pods",
             f"p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms; failures: {found['failures']}",

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import json_format, message
 
-from injector.policy import match, rbac
+from injector.policy import accesslog, match, rbac
 from ipseity import identity
 
 ENVOY: Final = pathlib.Path(sysconfig.get_path("purelib")) / "envoy/_bin/envoy"
@@ -243,6 +243,7 @@ def _listener(name: str, filters: list[Json], tls: Json | None) -> Json:
     return {
         "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "access_log": [_json(accesslog.of_listener())],
         "filter_chains": [{"filters": filters, **({"transport_socket": tls} if tls else {})}],
     }
 
@@ -268,7 +269,7 @@ def _tls(directory: pathlib.Path, inbound: match.Inbound | None) -> Json:
 
 
 def _filters(inbound: match.Inbound, way: str, *, tls: bool) -> list[Json]:
-    logs = [_json(each) for each in rbac.logs(inbound, http=way == "http", identified=tls)]
+    logs = [_json(each) for each in accesslog.of_chain(inbound, http=way == "http", identified=tls)]
     if way == "tcp":
         network = rbac.network(inbound)
         proxy = {

@@ -18,6 +18,7 @@ from tests.scene import agent, clone, lab
 COMMAND = clone.ROOT / ".venv/bin/ipseity"
 PYTHON = clone.ROOT / ".venv/bin/python"
 READY_S = 90.0
+Calling = contextlib.AbstractContextManager[subprocess.Popen[str]]
 _IMAGE_COMMAND = re.compile(r"command: \[ipseity,")
 
 
