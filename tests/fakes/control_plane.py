@@ -49,6 +49,25 @@ class ControlPlane:
     nacks: list[str] = dataclasses.field(default_factory=list)
     changed: asyncio.Condition = dataclasses.field(default_factory=asyncio.Condition)
 
+    addresses: tuple[str, str] = ("", "")
+    """Of identity and discovery."""
+    servers: list[Any] = dataclasses.field(default_factory=list)
+
+    async def start(self) -> None:
+        """Listen, with a certificate of one's own."""
+        key, chain = self.authority.identity(authority.CONTROL_PLANE_ID, dns=authority.CONTROL_PLANE)
+        signs, discovers = self.servers = [grpc.aio.server(), grpc.aio.server()]
+        identity_pb2_grpc.add_IdentityServicer_to_server(Identity(self), signs)
+        ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(Discovery(self), discovers)
+        signs.add_secure_port(self.addresses[0], grpc.ssl_server_credentials([(key, chain)]))
+        mutual = grpc.ssl_server_credentials([(key, chain)], self.authority.bundle, require_client_auth=True)
+        discovers.add_secure_port(self.addresses[1], mutual)
+        await asyncio.gather(signs.start(), discovers.start())
+
+    async def stop(self) -> None:
+        """End at once, in the middle of whatever is going on."""
+        await asyncio.gather(*(server.stop(None) for server in self.servers))
+
     async def note(self) -> None:
         """Wake whoever waits for something to have happened."""
         async with self.changed:
@@ -112,16 +131,10 @@ def answer(type_url: str, resources: Sequence[Mapping[str, Any]]) -> discovery_p
 
 @contextlib.asynccontextmanager
 async def serving(plane: ControlPlane, host: str, *, identity_port: int, discovery_port: int) -> AsyncIterator[None]:
-    """Serve both until the block ends."""
-    key, chain = plane.authority.identity(authority.CONTROL_PLANE_ID, dns=authority.CONTROL_PLANE)
-    signs, discovers = grpc.aio.server(), grpc.aio.server()
-    identity_pb2_grpc.add_IdentityServicer_to_server(Identity(plane), signs)
-    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(Discovery(plane), discovers)
-    signs.add_secure_port(f"{host}:{identity_port}", grpc.ssl_server_credentials([(key, chain)]))
-    mutual = grpc.ssl_server_credentials([(key, chain)], plane.authority.bundle, require_client_auth=True)
-    discovers.add_secure_port(f"{host}:{discovery_port}", mutual)
-    await asyncio.gather(signs.start(), discovers.start())
+    """Serve both until the block ends; meanwhile a test may stop it and start it again."""
+    plane.addresses = (f"{host}:{identity_port}", f"{host}:{discovery_port}")
+    await plane.start()
     try:
         yield
     finally:
-        await asyncio.gather(signs.stop(None), discovers.stop(None))
+        await plane.stop()

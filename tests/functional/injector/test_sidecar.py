@@ -100,6 +100,7 @@ async def test_it_renews_under_live_connections(
         context = proxied.caller(plane.authority, plane.authority, tmp_path)
         first = await meshed.call(context)
         serials = {first.serial}
+        visits = asyncio.create_task(visit(context))
         for round_ in range(2, 5):
             async with asyncio.timeout(proxied.PATIENCE_S):
                 await plane.asked(round_)
@@ -111,10 +112,50 @@ async def test_it_renews_under_live_connections(
             serials.add(later.serial)
             later.close()
         first.close()
+        visits.cancel()
+        assert await visits >= 23
         assert len(serials) >= 3
         assert 2 == len(list(pod.workload.glob("key-*")))
         assert {0o600} == {path.stat().st_mode & 0o777 for path in pod.workload.glob("key-*")}
         assert [] == [line for line in proxy.lines if line["level"] in {"error", "critical"}]
+
+
+async def visit(context: ssl.SSLContext) -> int:
+    """Connect, say something and leave until told to stop; gives how often. The first failure ends it."""
+    times = 0
+    try:
+        while True:
+            visitor = await meshed.call(context)
+            assert b"hi" == await visitor.echo(b"hi")
+            visitor.close()
+            times += 1
+    except asyncio.CancelledError:
+        return times
+
+
+async def test_an_outage_of_the_control_plane_cuts_nothing(
+    pod: proxied.Pod, plane: control_plane.ControlPlane, tmp_path: pathlib.Path
+) -> None:
+    """While nobody answers, connections go on and new ones are taken; when somebody does, Envoy is back by itself."""
+    pod.give(plane)
+    async with proxied.proxy(pod) as proxy:
+        await proxy.ready()
+        context = proxied.caller(plane.authority, plane.authority, tmp_path)
+        before = await meshed.call(context)
+        await plane.stop()
+        await proxy.said("envoy", "gRPC config stream to xds closed")
+        proxy.tell(signal.SIGHUP)
+        await proxy.said("certificate", "does not answer")
+        assert b"still here" == await before.echo(b"still here")
+        during = await meshed.call(context)
+        assert b"new" == await during.echo(b"new")
+        assert (200, b"LIVE\n") == meshed.status("/ready")
+        await plane.start()
+        async with asyncio.timeout(proxied.PATIENCE_S), plane.changed:
+            await plane.changed.wait_for(lambda: plane.streams >= 2)
+        assert b"still here" == await before.echo(b"still here")
+        before.close()
+        during.close()
 
 
 async def test_a_new_trust_bundle_is_in_use_without_a_restart(
