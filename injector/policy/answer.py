@@ -4,7 +4,6 @@ Here because pods of one workload mostly have one answer, and then it is said on
 (``explain``) and where it goes (``commands``).
 """
 
-import dataclasses
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -72,14 +71,9 @@ def _row(each: explain.Explanation) -> dict[str, Any]:
 
 
 def _alike(found: Sequence[explain.Explanation]) -> list[tuple[explain.Explanation, int]]:
-    """Count answers that are the same but for the names of the pods."""
-    groups: dict[explain.Explanation, list[explain.Explanation]] = {}
+    """Count answers that are the same but for which pod of a workload was looked at; the first stands for them."""
+    groups: dict[tuple[object, ...], list[explain.Explanation]] = {}
     for each in found:
-        names = {each.target: "TO", each.source: "FROM"}
-        texts = [each.because, each.fix, *each.evidence]
-        for name, stand_in in names.items():
-            texts = [text.replace(name, stand_in) for text in texts]
-        because, fix, *evidence = texts
-        key = dataclasses.replace(each, source="", target="", because=because, fix=fix, evidence=tuple(evidence))
-        groups.setdefault(key, []).append(each)
+        ends = (each.source_identity, each.target_identity, each.port)
+        groups.setdefault((each.outcome, each.cause, each.policy, each.rule, *ends), []).append(each)
     return [(members[0], len(members)) for members in groups.values()]

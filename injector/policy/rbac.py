@@ -4,7 +4,7 @@ Here because Envoy must enforce what ``match`` says, no more and no less; a test
 
 Envoy's network filter judges a connection at its first byte from the client, so behind it a server that speaks first is
 heard by everybody. ``client_names`` closes that: what it gives belongs in the validation context of the chain, and
-refuses in the handshake. Leaves out chains, listeners and who is behind a certificate (``discovery``).
+refuses in the handshake. Leaves out the lines of what is refused (``accesslog``), chains and listeners (``discovery``).
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,17 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
-from envoy.extensions.access_loggers.stream.v3 import stream_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
-from envoy.type.matcher.v3 import metadata_pb2, path_pb2, string_pb2, value_pb2
-from google.protobuf import any_pb2, struct_pb2, wrappers_pb2
+from envoy.type.matcher.v3 import path_pb2, string_pb2
 
 from injector.policy import match, model
 from ipseity import identity
 
 HTTP_FILTER: Final = "envoy.filters.http.rbac"
 NETWORK_FILTER: Final = "envoy.filters.network.rbac"
-"""Names of the filters: their metadata stands under these, and ``refusals`` reads it."""
+"""Names of the filters: their metadata stands under these, and ``accesslog`` reads it."""
 DENIED_HEADER: Final = "x-ipseity-denied"
 """On a 403 of ours: one of match.Reason."""
 STAT_PREFIX: Final = "inbound."
@@ -107,56 +105,6 @@ def local_reply(inbound: match.Inbound, *, identified: bool) -> hcm_pb2.LocalRep
     )
     mapper = hcm_pb2.ResponseMapper(filter=refused, headers_to_add=[header], body_format_override=body)
     return hcm_pb2.LocalReplyConfig(mappers=[mapper])
-
-
-def logs(inbound: match.Inbound, *, http: bool, identified: bool) -> tuple[accesslog_pb2.AccessLog, ...]:
-    """Give access logs for the proxy behind the filter: a line of JSON on stdout for what is refused or audited.
-
-    Nothing where there is no filter. A client refused in the handshake has no line: Envoy counts it as
-    ``ssl.fail_verify_san`` of the listener.
-    """
-    found = []
-    if inbound.enforced.needs_identity:
-        reason = inbound.enforced.refusal(identified=identified)
-        found.append(_log("refused", "enforced_engine_result", inbound.port, reason, http=http))
-    if inbound.audited is not None:
-        reason = inbound.audited.refusal(identified=identified)
-        found.append(_log("audited", f"{AUDIT_PREFIX}shadow_engine_result", inbound.port, reason, http=http))
-    return tuple(found)
-
-
-def _log(event: str, key: str, port: int, reason: match.Reason, *, http: bool) -> accesslog_pb2.AccessLog:
-    line = struct_pb2.Struct()
-    line.update(
-        {
-            "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
-            "event": event,
-            "reason": reason.value,
-            "port": port,
-            "source_identity": "%DOWNSTREAM_PEER_URI_SAN%",
-            "source_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
-            **(_REQUEST if http else {}),
-        }
-    )
-    stdout = any_pb2.Any()
-    stdout.Pack(
-        stream_pb2.StdoutAccessLog(log_format=substitution_format_string_pb2.SubstitutionFormatString(json_format=line))
-    )
-    wanted = metadata_pb2.MetadataMatcher(
-        filter=HTTP_FILTER if http else NETWORK_FILTER,
-        path=[metadata_pb2.MetadataMatcher.PathSegment(key=key)],
-        value=value_pb2.ValueMatcher(string_match=string_pb2.StringMatcher(exact="denied")),
-    )
-    only = accesslog_pb2.MetadataFilter(matcher=wanted, match_if_key_not_found=wrappers_pb2.BoolValue(value=False))
-    return accesslog_pb2.AccessLog(
-        name="envoy.access_loggers.stdout",
-        filter=accesslog_pb2.AccessLogFilter(metadata_filter=only),
-        typed_config=stdout,
-    )
-
-
-_REQUEST: Final = {"method": "%REQ(:METHOD)%", "path": "%PATH(NQ)%", "authority": "%REQ(:AUTHORITY)%"}
-"""Without the query: it may hold what is nobody's business."""
 
 
 def _both(inbound: match.Inbound, probes: Sequence[match.Probe]) -> tuple[rbac_pb2.RBAC | None, rbac_pb2.RBAC | None]:

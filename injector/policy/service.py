@@ -25,8 +25,6 @@ log = structlog.get_logger("policy")
 RESOURCE: Final = kube.Resource(path=model.PATH)
 _RETRY_S: Final = 5.0
 """After a write that failed: arbitrary, but short against a person's patience with ``kubectl get -w``."""
-_CONFLICTS: Final = {http.HTTPStatus.CONFLICT, http.HTTPStatus.UNPROCESSABLE_ENTITY}
-"""Somebody was faster; the second where the patch's own test failed: the object is another one by now."""
 _MOST_AT_ONCE: Final = 32
 """Writes of one round: the others wait for the next, a second later."""
 
@@ -88,7 +86,7 @@ class Statuses:
             if error.status == http.HTTPStatus.NOT_FOUND:
                 self.counts.gone += 1
                 return True
-            if error.status in _CONFLICTS:
+            if error.status == http.HTTPStatus.CONFLICT:
                 self.counts.conflicts += 1
                 return False
             self.counts.failed += 1

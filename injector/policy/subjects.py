@@ -6,12 +6,14 @@ can be explained. Leaves out the verdict (``explain``).
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Final
 
 from injector import errors
 from injector.cluster import model as cluster
 from ipseity import identity
 
 Source = cluster.Pod | identity.SpiffeId
+_ACCOUNT_KINDS: Final = frozenset({"", "sa", "serviceaccount"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ def sources(state: cluster.ClusterState, text: str, namespace: str) -> tuple[Sou
     pods = _pods(state, namespace, kind, name)
     if pods:
         return tuple({(pod.account, pod.meshed, pod.outbound): pod for pod in pods}.values())
-    account = identity.ServiceAccount(namespace, name)
-    if any(pod.account == account for pod in state.pods.values()):
-        return (cluster.account_id(state.trust_domain, account),)
+    running = _running_as(state, namespace, kind, name)
+    if running:
+        return (cluster.account_id(state.trust_domain, running[0].account),)
     raise _unknown("pod, workload or service account", text, _named(state, namespace))
 
 
@@ -50,10 +52,7 @@ def targets(state: cluster.ClusterState, text: str, namespace: str) -> tuple[Tar
     service = None if kind else state.services.get(f"{namespace}/{name}")
     if service is not None and service.ports and (not port or _service_ports(service, port)):
         return _behind(state, service, port)
-    pods = _pods(state, namespace, kind, name)
-    if not pods:
-        account = identity.ServiceAccount(namespace, name)
-        pods = [pod for pod in _sorted(state.pods.values()) if pod.account == account]
+    pods = _pods(state, namespace, kind, name) or _running_as(state, namespace, kind, name)
     if not pods:
         raise _unknown("pod, workload, Service or service account", text, _named(state, namespace))
     found = [Target(pod, number) for pod in pods for number in _pod_ports(pod, port)]
@@ -100,6 +99,14 @@ def _pods(state: cluster.ClusterState, namespace: str, kind: str, name: str) -> 
         return exact
     full = f"{kind.lower()}/{name}"
     return [pod for pod in there if (pod.workload == full if kind else pod.workload.rpartition("/")[2] == name)]
+
+
+def _running_as(state: cluster.ClusterState, namespace: str, kind: str, name: str) -> list[cluster.Pod]:
+    """Find pods by their service account."""
+    if kind.lower() not in _ACCOUNT_KINDS:
+        return []
+    account = identity.ServiceAccount(namespace, name)
+    return [pod for pod in _sorted(state.pods.values()) if pod.account == account]
 
 
 def _sorted(pods: Iterable[cluster.Pod]) -> list[cluster.Pod]:
