@@ -6,7 +6,7 @@ Ports are in host order; addresses are text in canonical form, as Kubernetes has
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from injector import annotations
 from ipseity import identity
@@ -67,6 +67,14 @@ class Pod:
     skip_inbound_ports: frozenset[int] = frozenset()
     """These never reach the proxy: plaintext for every client."""
 
+    def port_named(self, name: str) -> int | None:
+        """Resolve a named target port; None where no container declares it for TCP."""
+        return next((each.port for each in self.ports if each.name == name and each.protocol == "TCP"), None)
+
+    def expects(self, port: int) -> identity.ServiceAccount | None:
+        """Say whom a client must find behind a port by mTLS; None: plaintext is what is spoken there."""
+        return self.account if self.meshed and port not in self.skip_inbound_ports else None
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
@@ -87,6 +95,9 @@ class Endpoint:
     port: int
     pod: identity.PodRef | None
     """None: an address that no pod of this cluster is known for."""
+    account: identity.ServiceAccount | None = None
+    """Whom to expect by mTLS; None: plaintext. Resolved here, so that a service changes when its pods' part in the mesh
+    does, and is the same object when it does not."""
     draining: bool = False
     """Terminating but still serving: keeps its connections, gets no new ones where others are ready."""
 
@@ -103,6 +114,8 @@ class Service:
     endpoints: Mapping[str, tuple[Endpoint, ...]]
     """By port name ("" where the only port has none)."""
     external_name: str = ""
+    headless: bool = False
+    """Clients connect to its endpoints' own addresses."""
 
     @property
     def key(self) -> str:
@@ -120,10 +133,49 @@ class ClusterState:
     pods: Mapping[identity.PodRef, Pod]
     services: Mapping[str, Service]
     """By ``Service.key``."""
+    addresses: Mapping[str, identity.PodRef] = dataclasses.field(default_factory=dict)
+    """Who has an address now; hostNetwork pods share their node's, and have none here."""
+    names: Mapping[tuple[str, str], identity.PodRef] = dataclasses.field(default_factory=dict)
+    """Namespace and name -> the pod that bears it now."""
+    behind: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Address -> keys of the services that have it as an endpoint, ready or not; sorted."""
 
     def pod_at(self, address: str) -> Pod | None:
         """Return the pod that has an address now; never a hostNetwork one."""
-        raise NotImplementedError
+        ref = self.addresses.get(address)
+        return None if ref is None else self.pods.get(ref)
+
+    def pod_named(self, namespace: str, name: str) -> Pod | None:
+        """Return the pod that bears a name now."""
+        ref = self.names.get((namespace, name))
+        return None if ref is None else self.pods.get(ref)
+
+    def services_of(self, pod: Pod) -> tuple[Service, ...]:
+        """Return the services that have a pod as an endpoint, ready or not."""
+        keys = sorted({key for address in pod.addresses for key in self.behind.get(address, ())})
+        return tuple(self.services[key] for key in keys if key in self.services)
+
+
+def state_of(
+    trust_domain: identity.TrustDomain, pods: Iterable[Pod], services: Iterable[Service] = (), *, revision: int = 1
+) -> ClusterState:
+    """Make a state of a list of pods and services at once, where there is no stream of changes to follow."""
+    all_pods, all_services = tuple(pods), tuple(services)
+    behind: dict[str, set[str]] = {}
+    for service in all_services:
+        for endpoints in service.endpoints.values():
+            for each in endpoints:
+                behind.setdefault(each.address, set()).add(service.key)
+    own = [pod for pod in all_pods if not pod.host_network]
+    return ClusterState(
+        revision=revision,
+        trust_domain=trust_domain,
+        pods={pod.ref: pod for pod in all_pods},
+        services={service.key: service for service in all_services},
+        addresses={address: pod.ref for pod in own for address in pod.addresses},
+        names={(pod.ref.namespace, pod.ref.name): pod.ref for pod in all_pods},
+        behind={address: tuple(sorted(keys)) for address, keys in behind.items()},
+    )
 
 
 def account_id(trust_domain: identity.TrustDomain, account: identity.ServiceAccount) -> identity.SpiffeId:

@@ -1,0 +1,1 @@
+"""The cluster and its policies as Envoy's configuration, served by delta ADS: what a proxy believes."""

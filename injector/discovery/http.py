@@ -1,0 +1,160 @@
+"""HTTP as it passes: what the manager of a chain and a route say. Nothing is changed on the way but one header.
+
+Here because inbound and outbound must treat a message alike: no time limit of ours, WebSocket upgrades let through,
+HTTP/2 stays HTTP/2, the case of HTTP/1 header names is kept, no header of Envoy's is added. The one header is
+``x-forwarded-client-cert``: it says who the client proved to be, so nobody but this proxy may write it. Leaves out who
+is admitted (``policy``) and where the listeners are.
+"""
+
+import dataclasses
+import enum
+from typing import Any, Final
+
+from envoy.config.core.v3 import address_pb2, config_source_pb2, protocol_pb2
+from envoy.config.core.v3 import extension_pb2 as core_extension_pb2
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.http.header_formatters.preserve_case.v3 import preserve_case_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from google.protobuf import duration_pb2, wrappers_pb2
+
+from injector.discovery import resource
+
+MANAGER: Final = "envoy.filters.network.http_connection_manager"
+PROTOCOL_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_ROUTER: Final = "envoy.filters.http.router"
+_RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
+"""Only what the other end has certainly not begun to do: safe for every method."""
+_RETRIES: Final = 2
+_HEADERS_KIB: Final = 96
+"""Largest request header. Envoy's default is 60; tokens of some identity providers are larger."""
+_UNLIMITED: Final = duration_pb2.Duration()
+
+
+class ClientCert(enum.Enum):
+    """What becomes of ``x-forwarded-client-cert``."""
+
+    DROPPED = "dropped"
+    """Nobody has proven anything here, so nobody may say it."""
+    WRITTEN = "written"
+    """Says whom the certificate names."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What a chain adds to the plain way."""
+
+    filters: tuple[tuple[str, Any], ...] = ()
+    """Name and message of HTTP filters before the router."""
+    local_reply: Any = None
+    logs: tuple[Any, ...] = ()
+
+
+def manager(stat_prefix: str, route: Any, client_cert: ClientCert, extras: Extras | None = None) -> Any:
+    """Give the network filter. ``route``: a RouteConfiguration, or the name of one that comes by RDS."""
+    extras = extras or Extras()
+    written = client_cert is ClientCert.WRITTEN
+    chosen = {"rds": _rds(route)} if isinstance(route, str) else {"route_config": route}
+    message = hcm_pb2.HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        codec_type=hcm_pb2.HttpConnectionManager.AUTO,
+        http_filters=[
+            *(hcm_pb2.HttpFilter(name=name, typed_config=resource.typed(each)) for name, each in extras.filters),
+            hcm_pb2.HttpFilter(
+                name=_ROUTER, typed_config=resource.typed(router_pb2.Router(suppress_envoy_headers=True))
+            ),
+        ],
+        forward_client_cert_details=(
+            hcm_pb2.HttpConnectionManager.SANITIZE_SET if written else hcm_pb2.HttpConnectionManager.SANITIZE
+        ),
+        set_current_client_cert_details=(
+            hcm_pb2.HttpConnectionManager.SetCurrentClientCertDetails(uri=True) if written else None
+        ),
+        upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+        use_remote_address=wrappers_pb2.BoolValue(value=False),
+        skip_xff_append=True,
+        generate_request_id=wrappers_pb2.BoolValue(value=False),
+        server_header_transformation=hcm_pb2.HttpConnectionManager.PASS_THROUGH,
+        normalize_path=wrappers_pb2.BoolValue(value=False),
+        stream_idle_timeout=_UNLIMITED,
+        http_protocol_options=_http1(),
+        http2_protocol_options=_http2(),
+        max_request_headers_kb=wrappers_pb2.UInt32Value(value=_HEADERS_KIB),
+        local_reply_config=extras.local_reply,
+        access_log=extras.logs,
+        **chosen,
+    )
+    return listener_components_pb2.Filter(name=MANAGER, typed_config=resource.typed(message))
+
+
+def routes(name: str, cluster: str) -> Any:
+    """Give a route configuration that sends everything to one cluster, and tries again what was never begun."""
+    retry = route_components_pb2.RetryPolicy(
+        retry_on=_RETRY_ON,
+        num_retries=wrappers_pb2.UInt32Value(value=_RETRIES),
+        retry_host_predicate=[
+            route_components_pb2.RetryPolicy.RetryHostPredicate(
+                name="envoy.retry_host_predicates.previous_hosts",
+                typed_config=resource.typed(previous_hosts_pb2.PreviousHostsPredicate()),
+            )
+        ],
+        host_selection_retry_max_attempts=3,
+    )
+    action = route_components_pb2.RouteAction(
+        cluster=cluster, timeout=_UNLIMITED, idle_timeout=_UNLIMITED, retry_policy=retry
+    )
+    everything = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=action)
+    server = route_components_pb2.Route(match=route_components_pb2.RouteMatch(path="*"), route=action)  # OPTIONS *
+    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=[everything, server])
+    return route_pb2.RouteConfiguration(
+        name=name, virtual_hosts=[host], validate_clusters=wrappers_pb2.BoolValue(value=False)
+    )
+
+
+def upstream(idle_s: float) -> Any:
+    """Give the options of a cluster: the protocol is the client's. ``idle_s``: unused connections are closed after."""
+    message = http_protocol_options_pb2.HttpProtocolOptions(
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            idle_timeout=duration_pb2.Duration(seconds=int(idle_s))
+        ),
+        use_downstream_protocol_config=http_protocol_options_pb2.HttpProtocolOptions.UseDownstreamHttpConfig(
+            http_protocol_options=_http1(), http2_protocol_options=_http2()
+        ),
+    )
+    return resource.typed(message)
+
+
+def socket(address: str, port: int) -> Any:
+    """Give an address."""
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
+
+
+def ads() -> Any:
+    """Say that something comes by the same stream; nothing is served before it has come."""
+    return config_source_pb2.ConfigSource(
+        ads=config_source_pb2.AggregatedConfigSource(),
+        resource_api_version=config_source_pb2.V3,
+        initial_fetch_timeout=duration_pb2.Duration(),
+    )
+
+
+def _rds(name: str) -> Any:
+    return hcm_pb2.Rds(config_source=ads(), route_config_name=name)
+
+
+def _http1() -> Any:
+    as_sent = core_extension_pb2.TypedExtensionConfig(
+        name="preserve_case", typed_config=resource.typed(preserve_case_pb2.PreserveCaseFormatterConfig())
+    )
+    return protocol_pb2.Http1ProtocolOptions(
+        accept_http_10=True,
+        enable_trailers=True,
+        header_key_format=protocol_pb2.Http1ProtocolOptions.HeaderKeyFormat(stateful_formatter=as_sent),
+    )
+
+
+def _http2() -> Any:
+    return protocol_pb2.Http2ProtocolOptions(allow_connect=True)  # WebSocket over HTTP/2, RFC 8441

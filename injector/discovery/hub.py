@@ -1,0 +1,174 @@
+"""Who is connected, and what each is to be told: changes in, debounced; the latest snapshot out, per proxy.
+
+    known = hub.Hub(settings, metrics.Metrics(registry), clock=time.monotonic)
+    known.publish(state, policies)          # as often as you like
+    await known.run()                       # for ever
+
+Here because changes come in bursts (a roll-out is hundreds in a second) and proxies are many: what is shared is made
+once for a burst, and a proxy that is slow gets the latest and never a queue. A snapshot that is not consistent is not
+served: the one before stays. Leaves out gRPC (``service``) and the order of a stream (``session``).
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from injector.cluster import model
+from injector.discovery import caller, consistency, metrics, session, settings, snapshot, world
+from injector.policy import model as policy
+
+QUIET_S: Final = 0.03
+"""A burst has ended when nothing came for so long."""
+LONGEST_S: Final = 0.2
+"""A change waits no longer for its burst to end."""
+_log = structlog.get_logger("discovery")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How one connected proxy is."""
+
+    namespace: str
+    pod: str
+    state: str
+    """``synced``, ``behind``, ``refusing`` or ``unknown``: no such pod yet, or not with this account."""
+    behind_s: float
+    """Since when it has not accepted the latest; 0: it has."""
+    nacks: int
+    refused: str
+    """The reason of what it refuses now; empty: nothing."""
+
+
+class Proxy:
+    """One stream, and what is behind it."""
+
+    def __init__(self, who: caller.Caller, now_s: float) -> None:
+        self.who = who
+        self.session = session.Session()
+        self.wake = asyncio.Event()
+        self.known = False
+        self.changed_s = now_s
+        """When what it is being told became true, or when it connected, if that was later."""
+        self.news = False
+        """It is being told of a change, not of what there was when it connected."""
+        self.complained = ""
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether its kernel has IPv6. It says so itself: a lie breaks its own listeners."""
+        node = self.session.node
+        return node is not None and bool(node.metadata.fields["ipv6"].bool_value)
+
+    def status(self, now_s: float) -> Status:
+        """Say how it is."""
+        refused = "; ".join(f"{kind}: {reason}" for kind, reason in sorted(self.session.refused.items()))
+        synced = self.known and self.session.synced
+        state = "unknown" if not self.known else "refusing" if refused else "synced" if synced else "behind"
+        behind_s = 0.0 if synced else max(0.0, now_s - self.changed_s)
+        return Status(
+            namespace=self.who.namespace,
+            pod=self.who.pod,
+            state=state,
+            behind_s=behind_s,
+            nacks=self.session.nacks,
+            refused=refused,
+        )
+
+
+class Hub:
+    """Owns the latest state and the connected proxies. Everything runs on one event loop."""
+
+    def __init__(self, config: settings.Settings, counted: metrics.Metrics, *, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds that only grow."""
+        self._maker = snapshot.Maker(config)
+        self._counted = counted
+        self._clock = clock
+        self._pending: tuple[model.ClusterState, Sequence[policy.AuthorizationPolicy]] | None = None
+        self._more = asyncio.Event()
+        self._since_s = 0.0
+        self._world: world.World | None = None
+        self._world_s = 0.0
+        self._complaint = ""
+        self.proxies: set[Proxy] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to tell."""
+        return self._world is not None
+
+    def publish(self, state: model.ClusterState, policies: Sequence[policy.AuthorizationPolicy]) -> None:
+        """Take what is true now."""
+        if self._pending is None:
+            self._since_s = self._clock()
+        self._pending = (state, policies)
+        self._more.set()
+
+    async def run(self) -> None:
+        """Make what was published into snapshots, until cancelled."""
+        while True:
+            await self._burst()
+            self._apply()
+
+    async def _burst(self) -> None:
+        """Wait for a change, and for the end of its burst."""
+        await self._more.wait()
+        until_s = self._since_s + LONGEST_S
+        while True:
+            self._more.clear()
+            quiet_s = min(QUIET_S, until_s - self._clock())
+            if quiet_s <= 0:
+                return
+            try:
+                async with asyncio.timeout(quiet_s):
+                    await self._more.wait()
+            except TimeoutError:
+                return
+
+    def _apply(self) -> None:
+        if self._pending is None:
+            return
+        (state, policies), self._pending = self._pending, None
+        began_s = self._clock()
+        self._world = self._maker.update(state, policies)
+        self._world_s = self._since_s
+        self._counted.build.observe(self._clock() - began_s)
+        for each in self.proxies:
+            each.wake.set()
+
+    def tell(self, proxy: Proxy) -> bool:
+        """Offer a proxy the latest snapshot; False where there is none for it (yet)."""
+        if self._world is None:
+            return False
+        pod = self._world.state.pod_named(proxy.who.namespace, proxy.who.pod)
+        if pod is None or pod.account != proxy.who.spiffe_id.account:
+            return proxy.known  # what it knows stays; a pod that is not known yet will be
+        told = self._maker.snapshot(self._world, pod, ipv6=proxy.ipv6)
+        faults = consistency.faults(told)
+        if faults:
+            self._complain(proxy, faults)
+            return proxy.known
+        if self._world_s > proxy.changed_s:
+            proxy.news, proxy.changed_s = proxy.known, self._world_s
+        proxy.known = True
+        proxy.session.offer(told)
+        return True
+
+    def _complain(self, proxy: Proxy, faults: Sequence[str]) -> None:
+        self._counted.inconsistent.inc()
+        if faults[0] != self._complaint:
+            self._complaint = faults[0]
+            _log.error("snapshot not served: not consistent", pod=proxy.who.pod, faults=list(faults))
+
+    def statuses(self) -> list[Status]:
+        """Say how the connected proxies are, by name."""
+        now_s = self._clock()
+        return sorted((each.status(now_s) for each in self.proxies), key=lambda one: (one.namespace, one.pod))
+
+    def refresh_metrics(self) -> None:
+        """Set the gauges; called before they are read."""
+        states = [each.state for each in self.statuses()]
+        for state in ("synced", "behind", "refusing", "unknown"):
+            self._counted.proxies.labels(state).set(states.count(state))

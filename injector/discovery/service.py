@@ -1,0 +1,145 @@
+"""Delta ADS over gRPC: one stream per proxy, whose identity is its certificate's.
+
+Here because this is the edge: bytes and time become calls of ``session``, and what it answers is written. A stream
+does not outlive the certificate that it was opened with. A pod that is not known yet is waited for, not refused: its
+proxy is often faster than the watch. Leaves out the server's socket and credentials (``server``).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import grpc
+import structlog
+from envoy.service.discovery.v3 import ads_pb2_grpc
+
+from injector import errors
+from injector.discovery import caller, hub, metrics, resource, session
+from ipseity import identity
+
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 16 << 20),  # names and versions of ten thousand resources are 1 MB
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # proxies ping every 20 s; the default is 5 min
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.so_reuseport", 0),  # two control planes on one port would each know half of the proxies
+)
+"""For ``grpc.aio.server``."""
+_log = structlog.get_logger("discovery")
+
+
+class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]  # generated, without types
+    """The servicer."""
+
+    def __init__(
+        self,
+        known: hub.Hub,
+        counted: metrics.Metrics,
+        trust_domain: identity.TrustDomain,
+        *,
+        clock: Callable[[], float],
+        wall_s: Callable[[], float],
+    ) -> None:
+        """``clock`` gives seconds that only grow, ``wall_s`` seconds since the epoch."""
+        self._hub = known
+        self._counted = counted
+        self._trust_domain = trust_domain
+        self._clock = clock
+        self._wall_s = wall_s
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End all streams; proxies go on with what they know, and come back."""
+        self._closing.set()
+        for each in self._hub.proxies:
+            each.wake.set()
+
+    async def DeltaAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802  # protobuf's spelling
+        """Serve one proxy until either end has had enough."""
+        try:
+            who = caller.of(_certificate(context), self._trust_domain)
+        except errors.Refused as error:
+            self._counted.refused.labels(error.reason).inc()
+            _log.warning("proxy refused", peer=context.peer(), error=str(error), hint=error.hint)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        proxy = hub.Proxy(who, self._clock())
+        self._hub.proxies.add(proxy)
+        reading = asyncio.create_task(self._read(proxy, requests))
+        try:
+            await self._write(proxy, context, reading)
+        except session.BrokenProtocol as error:
+            self._counted.refused.labels("protocol").inc()
+            _log.warning("proxy cut off", pod=who.pod, namespace=who.namespace, error=str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        finally:
+            self._hub.proxies.discard(proxy)
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, session.BrokenProtocol):
+                await reading
+
+    async def StreamAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802  # protobuf's spelling
+        """Refuse the state-of-the-world variant, in words."""
+        del requests
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "only delta ADS is served: api_type DELTA_GRPC")
+
+    async def _read(self, proxy: hub.Proxy, requests: AsyncIterator[Any]) -> None:
+        try:
+            async for request in requests:
+                nack = proxy.session.receive(request, self._clock())
+                if nack is not None:
+                    self._note(proxy, nack)
+                proxy.wake.set()
+        finally:
+            proxy.wake.set()
+
+    def _note(self, proxy: hub.Proxy, nack: session.Nack) -> None:
+        """Count a refusal, and say it once for as long as it is the same."""
+        kind = resource.SHORT[nack.kind]
+        self._counted.nacks.labels(kind).inc()
+        if nack.reason != proxy.complained:
+            proxy.complained = nack.reason
+            _log.error(
+                "proxy refuses its configuration",
+                pod=proxy.who.pod,
+                namespace=proxy.who.namespace,
+                type=kind,
+                reason=nack.reason,
+                revision=nack.version,
+            )
+
+    async def _write(self, proxy: hub.Proxy, context: Any, reading: "asyncio.Task[None]") -> None:
+        while not self._closing.is_set():
+            if reading.done():
+                await reading  # raises what ended it
+                return
+            left_s = proxy.who.until_s - self._wall_s()
+            if left_s <= 0:
+                self._counted.refused.labels("expired").inc()
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the certificate of this stream has ended")
+            proxy.wake.clear()
+            if self._hub.tell(proxy):
+                await self._push(proxy, context)
+            deadline_s = proxy.session.deadline_s
+            if deadline_s is not None:
+                left_s = min(left_s, max(0.01, deadline_s - self._clock()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await proxy.wake.wait()
+
+    async def _push(self, proxy: hub.Proxy, context: Any) -> None:
+        for response in proxy.session.poll(self._clock()):
+            kind = resource.SHORT[response.type_url]
+            await context.write(response)
+            self._counted.responses.labels(kind).inc()
+            self._counted.resources.labels(kind).inc(len(response.resources))
+            if proxy.news:
+                self._counted.push.observe(max(0.0, self._clock() - proxy.changed_s))
+
+
+def _certificate(context: Any) -> bytes:
+    """Give the caller's leaf, PEM; empty where there is none."""
+    found = context.auth_context().get("x509_pem_cert") or [b""]
+    return bytes(found[0])

@@ -1,0 +1,193 @@
+"""What all proxies share: Services as clusters, endpoints, listeners and routes, made once for each state.
+
+    shared = world.Builder(settings)
+    now = shared.build(state)
+
+Here because with a thousand Services and two thousand proxies the cost must be of what changed, not of what there is:
+what an unchanged Service became is kept, and a table in which nothing changed is the very same object, so that nobody
+has to compare it. Leaves out what differs between proxies (``snapshot``).
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from injector.cluster import model
+from injector.discovery import clusters, endpoints, outbound, resource, settings
+from ipseity import identity
+
+T = TypeVar("T")
+_Table = Mapping[str, resource.Resource]
+_EMPTY: Final[_Table] = MappingProxyType({})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What decides which of the shared parts a proxy gets."""
+
+    strict: bool
+    """Plaintext may not leave the pod."""
+    ipv6: bool
+    """The pod's kernel has IPv6."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What became of one Service."""
+
+    source: model.Service
+    clusters: tuple[resource.Resource, ...]
+    listeners: tuple[resource.Resource, ...]
+    routes: tuple[resource.Resource, ...]
+    endpoints: tuple[resource.Resource, ...]
+    secured: tuple[resource.Resource, ...]
+    """Endpoints for proxies that may not speak plaintext."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The shared resources of one state."""
+
+    state: model.ClusterState
+    identities: frozenset[identity.SpiffeId]
+    """Of meshed pods: who may come calling."""
+    parts: Mapping[str, Part]
+    layers: Mapping[Kind, resource.Layer]
+    shadowed: tuple[str, ...] = ()
+    """Listeners left out because another Service has their address and port."""
+
+
+class Builder:
+    """Makes worlds, and remembers the last one. Not thread-safe."""
+
+    def __init__(self, config: settings.Settings) -> None:
+        self._config = config
+        self._common = {each.name: each for each in clusters.common(config)}
+        self._parts: dict[str, Part] = {}
+        self._groups: dict[identity.PodRef, tuple[model.Pod, tuple[model.Service, ...], outbound.Group]] = {}
+        self._tables: dict[str, _Table] = {}
+        self._direct: dict[identity.ServiceAccount, resource.Resource] = {}
+        self._table: Mapping[outbound.Group, tuple[str, ...]] = {}
+        self._everything: dict[Kind, resource.Resource] = {}
+        self._identities: frozenset[identity.SpiffeId] = frozenset()
+        self._last: World | None = None
+
+    def build(self, state: model.ClusterState) -> World:
+        """Make the world of a state; the last one where the state is the last one."""
+        if self._last is not None and self._last.state is state:
+            return self._last
+        self._parts = {key: self._part(state.services[key]) for key in sorted(state.services)}
+        table = self._reached(state)
+        if table != self._table:
+            self._table = table
+            self._everything.clear()
+        accounts = {group.account for group in table}
+        self._direct = {each: self._direct.get(each) or clusters.direct(each, self._config) for each in accounts}
+        known = frozenset(identity.SpiffeId(state.trust_domain, account) for account in accounts)
+        self._identities = known if known != self._identities else self._identities
+        listeners, shadowed = self._listeners()
+        self._last = World(
+            state=state,
+            identities=self._identities,
+            parts=self._parts,
+            layers={kind: self._layer(kind, listeners) for kind in _KINDS},
+            shadowed=shadowed,
+        )
+        return self._last
+
+    def _part(self, item: model.Service) -> Part:
+        known = self._parts.get(item.key)
+        if known is not None and (known.source is item or known.source == item):
+            return known
+        return _made(item, self._config, known)
+
+    def _reached(self, state: model.ClusterState) -> Mapping[outbound.Group, tuple[str, ...]]:
+        """Sort the meshed pods' addresses by how they are reached."""
+        groups: dict[identity.PodRef, tuple[model.Pod, tuple[model.Service, ...], outbound.Group]] = {}
+        table: dict[outbound.Group, list[str]] = {}
+        for ref, pod in state.pods.items():
+            if not pod.meshed or not pod.addresses:
+                continue
+            services = state.services_of(pod)
+            known = self._groups.get(ref)
+            if known is None or known[0] is not pod or not _same_ports(known[1], services):
+                known = (pod, services, outbound.group(pod, services))
+            groups[ref] = known
+            own = [address for address in pod.addresses if state.addresses.get(address) == ref]
+            table.setdefault(known[2], []).extend(own)
+        self._groups = groups
+        return {group: tuple(sorted(addresses)) for group, addresses in table.items() if addresses}
+
+    def _listeners(self) -> tuple[list[resource.Resource], tuple[str, ...]]:
+        """Give the Services' listeners; the first by name where two want one address and port."""
+        taken: dict[str, resource.Resource] = {}
+        shadowed = []
+        for part in self._parts.values():
+            for each in part.listeners:
+                _, port, _, address = each.name.split("|")
+                if taken.setdefault(f"{address}|{port}", each) is not each:
+                    shadowed.append(each.name)
+        return list(taken.values()), tuple(shadowed)
+
+    def _layer(self, kind: Kind, listeners: Iterable[resource.Resource]) -> resource.Layer:
+        if kind not in self._everything:
+            self._everything[kind] = outbound.everything(self._table, strict=kind.strict, ipv6=kind.ipv6)
+        shared = [*self._common.values(), *self._direct.values(), *self._of_all(lambda part: part.clusters)]
+        said = self._of_all(lambda part: part.secured if kind.strict else part.endpoints)
+        return {
+            resource.CLUSTER: self._kept("clusters", shared),
+            resource.ENDPOINT: self._kept(f"endpoints {kind.strict}", said),
+            resource.LISTENER: self._kept(f"listeners {kind}", [*listeners, self._everything[kind]]),
+            resource.ROUTE: self._kept("routes", self._of_all(lambda part: part.routes)),
+        }
+
+    def _of_all(self, field: Callable[[Part], tuple[resource.Resource, ...]]) -> list[resource.Resource]:
+        return [each for part in self._parts.values() for each in field(part)]
+
+    def _kept(self, name: str, found: Iterable[resource.Resource]) -> _Table:
+        """Give a table by name: the last one where nothing changed."""
+        table = {each.name: each for each in found}
+        before = self._tables.get(name, _EMPTY)
+        if table != before:
+            self._tables[name] = table
+            return table
+        return before
+
+
+_KINDS: Final = tuple(Kind(strict=strict, ipv6=ipv6) for strict in (False, True) for ipv6 in (False, True))
+
+
+def _made(item: model.Service, config: settings.Settings, known: Part | None) -> Part:
+    """Make everything of a Service; a resource whose content is as before is the one of before."""
+    found = [clusters.service(item, port, config) for port in item.ports]
+    listeners = [each for port in item.ports for each in outbound.service(item, port, config)]
+    routes = [each for port in item.ports if (each := outbound.route(item, port)) is not None]
+    behind = [(asked(each), item.endpoints.get(port.name, ())) for each, port in zip(found, item.ports, strict=True)]
+    ready = [endpoints.assignment(name, there) for name, there in behind]
+    secured = [endpoints.assignment(name, there, secured_only=True) for name, there in behind]
+    return Part(
+        source=item,
+        clusters=_reused(found, () if known is None else known.clusters),
+        listeners=_reused(listeners, () if known is None else known.listeners),
+        routes=_reused(routes, () if known is None else known.routes),
+        endpoints=_reused(ready, () if known is None else known.endpoints),
+        secured=_reused(secured, () if known is None else known.secured),
+    )
+
+
+def asked(cluster: resource.Resource) -> str:
+    """Give the name under which a Service's cluster asks for its endpoints."""
+    return next(name for kind, name in cluster.needs if kind == resource.ENDPOINT)
+
+
+def _reused(found: Iterable[resource.Resource], before: tuple[resource.Resource, ...]) -> tuple[resource.Resource, ...]:
+    known = {each.name: each for each in before}
+    return tuple(known[each.name] if known.get(each.name) == each else each for each in found)
+
+
+def _same_ports(before: tuple[model.Service, ...], after: tuple[model.Service, ...]) -> bool:
+    """Compare what services say of ports; who else is behind them does not matter."""
+    if len(before) != len(after):
+        return False
+    return all(a is b or (a.key == b.key and a.ports == b.ports) for a, b in zip(before, after, strict=True))
