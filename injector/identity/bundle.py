@@ -87,7 +87,8 @@ class Publisher:
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._due.wait(), _RETRY_S)
+                    async with asyncio.timeout(_RETRY_S):  # wait_for may swallow a cancellation before Python 3.12
+                        await self._due.wait()
                 self._due.clear()
                 if self._namespaces.synced and self._ours.synced and self._held.bundle:
                     await self._publish()
