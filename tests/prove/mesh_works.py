@@ -18,6 +18,9 @@ from tests.scene import mesh
 NAMESPACE = "shop"
 PORTS = (8080, 9090, 7000, 3306)
 TRUST_DOMAIN = "cluster.local"
+_RECORDS = range(20, 24)
+"""Content types: change cipher spec, alert, handshake, application data (RFC 8446, 5.1)."""
+_RECORD_HEAD, _MAX_RECORD = 5, (1 << 14) + 256
 
 
 def prove() -> verdict.Verdict:
@@ -31,12 +34,14 @@ def prove() -> verdict.Verdict:
         right = total = 0
         packets = {"tls": 0, "clear": 0}
         for source, target in (("client", "web"), ("web", "client")):
-            address = where.get("pods", NAMESPACE, "-l", f"app={target}")[0]["status"]["podIP"]
+            address, own = (
+                where.get("pods", NAMESPACE, "-l", f"app={app}")[0]["status"]["podIP"] for app in (target, source)
+            )
             file = pathlib.Path(folder) / f"{target}.pcap"
             for way, host in (("through its Service", target), ("by its address", address)):
                 with capturing(where, target, file):
                     found = where.call(NAMESPACE, where.pod(NAMESPACE, source), "every", host)
-                seen = read_capture(file)
+                seen = read_capture(file, (address, own))
                 checks = judge(found, source)
                 right, total = right + sum(checks.values()), total + len(checks)
                 packets = {key: packets[key] + seen[key] for key in packets}
@@ -47,7 +52,7 @@ def prove() -> verdict.Verdict:
                 right, total = right + holds_wire, total + 1
     return verdict.Verdict(
         holds=right == total,
-        figure=f"{right} of {total} checks; {packets['tls']} segments of TLS 1.3, {packets['clear']} of anything else",
+        figure=f"{right} of {total} checks; {packets['tls']} records of TLS 1.3, {packets['clear']} streams of other",
         lines=tuple(lines),
     )
 
@@ -85,36 +90,42 @@ def capturing(where: mesh.Mesh, app: str, file: pathlib.Path) -> Iterator[None]:
             process.wait()
 
 
-def read_capture(file: pathlib.Path) -> dict[str, Any]:
-    """Count segments with payload to or from an application's port: TLS, and anything else."""
-    ports = " || ".join(f"tcp.port == {port}" for port in PORTS)
+def read_capture(file: pathlib.Path, pods: tuple[str, str]) -> dict[str, Any]:
+    """Say of every stream between two pods whether it is TLS from its first byte to its last, and of which version.
+
+    The kubelet's probes come from the node, and are plaintext by design: what pods say to each other is judged.
+    """
+    between = f"ip.addr == {pods[0]} && ip.addr == {pods[1]} && tcp.len > 0"
+    fields = [word for name in ("tcp.stream", "tcp.srcport", "tcp.seq", "tcp.payload") for word in ("-e", name)]
+    sent: dict[tuple[str, str], dict[int, bytes]] = {}
+    for row in tshark(file, between, *fields):
+        stream, port, seq, payload = row.split("\t")
+        sent.setdefault((stream, port), {})[int(seq)] = bytes.fromhex(payload.replace(":", ""))
+    records = [tls_records(b"".join(part for _, part in sorted(parts.items()))) for parts in sent.values()]
     decode = [word for port in PORTS for word in ("-d", f"tcp.port=={port},tls")]
-    fields = ["-T", "fields", "-e", "tls.record.content_type", "-e", "tcp.payload", "-e", "tls.handshake.type"]
-    fields += ["-e", "tls.handshake.extensions.supported_version"]
-    words = ["tshark", "-n", "-r", str(file), *decode, "-Y", f"({ports}) && tcp.len > 0", *fields]
-    rows = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
-    tls = clear = 0
-    versions: set[str] = set()
-    for row in rows:
-        kind, payload, handshake, version = ([*row.split("\t"), "", "", "", ""])[:4]
-        # A probe of the kubelet is plaintext, from the node: the pods' own traffic is what is judged.
-        if kind or continues(payload):
-            tls += 1
-        else:
-            clear += not is_probe(payload)
-        if "2" in handshake.split(","):
-            versions.add(version)
-    return {"tls": tls, "clear": clear, "versions": sorted(versions)}
+    hellos = tshark(
+        file, f"{between} && tls.handshake.type == 2", "-e", "tls.handshake.extensions.supported_version", *decode
+    )
+    return {
+        "tls": sum(number for number in records if number is not None),
+        "clear": sum(number is None for number in records),
+        "versions": sorted(set(hellos)),
+    }
 
 
-def continues(payload: str) -> bool:
-    """Tell a segment in the middle of a TLS record from text: tshark names the type where a record begins or ends."""
-    raw = bytes.fromhex(payload.replace(":", ""))
-    printable = sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw)
-    return len(raw) > 64 and printable < 0.6 * len(raw)
+def tshark(file: pathlib.Path, wanted: str, *fields: str) -> list[str]:
+    """Read fields of the packets that a display filter lets through."""
+    words = ["tshark", "-n", "-r", str(file), "-Y", wanted, "-T", "fields", *fields]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def is_probe(payload: str) -> bool:
-    """Tell the kubelet's probe, and the answer to it."""
-    raw = bytes.fromhex(payload.replace(":", ""))
-    return b"kube-probe" in raw or b"/healthy" in raw
+def tls_records(raw: bytes) -> int | None:
+    """Count the TLS records that bytes are made of; None: they are not, or not only."""
+    count = at = 0
+    while at + _RECORD_HEAD <= len(raw):
+        kind, major, length = raw[at], raw[at + 1], int.from_bytes(raw[at + 3 : at + 5], "big")
+        if kind not in _RECORDS or major != 3 or length > _MAX_RECORD:
+            return None
+        at += _RECORD_HEAD + length
+        count += 1
+    return count if at >= len(raw) and count else None
