@@ -4,10 +4,14 @@ Leaves out storage: what was patched is kept as it came. The lab's API server is
 thing.
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import pathlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import yaml
 from aiohttp import web
 from kubernetes.aio import client
 
@@ -56,3 +60,42 @@ class PolicyApi:
             return web.json_response({"kind": "Status", "code": self.answer, "message": "no"}, status=self.answer)
         self.patched.append((request.path, request.content_type, await request.json()))
         return web.json_response({"kind": "AuthorizationPolicy"})
+
+
+@contextlib.contextmanager
+def in_thread(serve: Callable[[], contextlib.AbstractAsyncContextManager[Any]]) -> Iterator[None]:
+    """Serve from a thread with a loop of its own: a command under test runs its own."""
+    up, done, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+
+    async def hold() -> None:
+        async with serve():
+            up.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(hold()))
+    thread.start()
+    assert up.wait(10)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
+
+
+@contextlib.contextmanager
+def kubeconfig(directory: pathlib.Path, collections: dict[str, list[Json]]) -> Iterator[str]:
+    """Serve collections to a command; gives the path of a kubeconfig."""
+    kube = PolicyApi(collections)
+    with in_thread(kube.serve):
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": kube.url}}],
+            "users": [{"name": "u", "user": {}}],
+        }
+        path = directory / "kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        yield str(path)

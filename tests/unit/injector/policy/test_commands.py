@@ -3,16 +3,12 @@
 Leaves out what is answered: ``test_explain``.
 """
 
-import asyncio
-import contextlib
 import json
 import pathlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from click import testing
 
 from injector import errors
@@ -44,41 +40,9 @@ COLLECTIONS: dict[str, list[Any]] = {
 }
 
 
-@contextlib.contextmanager
-def cluster(directory: pathlib.Path, collections: dict[str, list[Any]]) -> Iterator[str]:
-    """Serve from a thread of its own, since the command has its own loop; gives a kubeconfig."""
-    kube, up, done = policy_api.PolicyApi(collections), threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with kube.serve():
-            up.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert up.wait(10)
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": kube.url}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    path = directory / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    try:
-        yield str(path)
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
-
-
 @pytest.fixture
 def config(tmp_path: pathlib.Path) -> Iterator[str]:
-    with cluster(tmp_path, COLLECTIONS) as path:
+    with policy_api.kubeconfig(tmp_path, COLLECTIONS) as path:
         yield path
 
 
@@ -127,7 +91,7 @@ def test_what_is_not_there_cannot_be_told(config: str) -> None:
 def test_a_cluster_without_our_kinds_still_answers(tmp_path: pathlib.Path) -> None:
     """Nothing is governed, and it says why."""
     bare = {path: items for path, items in COLLECTIONS.items() if "ipseity" not in path}
-    with cluster(tmp_path, bare) as config:
+    with policy_api.kubeconfig(tmp_path, bare) as config:
         code, result = ran(config, "shop/client", "shop/db:5432")
     assert code == 0
     assert "warning: this cluster does not know AuthorizationPolicy: apply deploy/crds" in result.stderr

@@ -1,0 +1,134 @@
+"""``ipseity stat`` and ``ipseity edges``. Registered by the project's entry points.
+
+Here because what these commands do is this feature's. Each imports what it runs when it runs. Leaves out who prints
+errors (``ipseity.cli``).
+"""
+
+# ruff: noqa: PLC0415  # lazy imports are the point, see above
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from injector.policy import options
+from ipseity import identity, screen, settings
+
+if TYPE_CHECKING:
+    from injector.policy import reading
+    from injector.seeing import scrape
+
+Command = Callable[..., Any]
+_MOST_NAMED: Final = 5
+
+
+def _asked(command: Command) -> Command:
+    """Add the options that say what is asked."""
+    for option in (
+        settings.click_options(options.Options),
+        click.option(
+            "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True,
+            help="How it is written.",
+        ),
+        click.option("--namespace", "-n", default="", metavar="NAME", help="Only this one; else all."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option(
+    "--window", type=click.IntRange(1, 300), default=10, show_default=True, metavar="S", help="Seconds to measure."
+)
+@_asked
+def stat(window: int, namespace: str, output: str, **given: object) -> int:
+    """Show success rate, request rate and latency of each workload, as its proxies count them.
+
+    Measures for a while: asks every proxy, waits, and asks again. Must reach the pods' addresses.
+    """
+    from injector.seeing import stat as statistics
+
+    page = screen.Page.of(sys.stdout, os.environ)
+    loaded = settings.load(options.Options, given, os.environ)
+    moment, grown, unread, took_s = asyncio.run(_grown(loaded, namespace, window))
+    found = statistics.rows(moment.state, grown, took_s, namespace=namespace)
+    if output == "json":
+        page.print([json.dumps(statistics.document(found, took_s), indent=2)])
+    else:
+        page.print(statistics.lines(found, width=page.size().columns, colour=page.colour))
+    return _complain(unread)
+
+
+@click.command()
+@_asked
+def edges(namespace: str, output: str, **given: object) -> int:
+    """Show who talks to whom, and whether both ends have proven who they are.
+
+    Since the proxies started. Must reach the pods' addresses.
+    """
+    from injector.seeing import edges as graph
+
+    page = screen.Page.of(sys.stdout, os.environ)
+    loaded = settings.load(options.Options, given, os.environ)
+    moment, readings = asyncio.run(_once(loaded))
+    found = graph.edges(moment.state, readings.read, namespace=namespace)
+    if output == "json":
+        page.print([json.dumps(graph.document(found), indent=2)])
+    else:
+        page.print(graph.lines(found, width=page.size().columns if page.terminal else None, colour=page.colour))
+    return _complain(readings.unread)
+
+
+@contextlib.asynccontextmanager
+async def _cluster(loaded: options.Options) -> "AsyncIterator[tuple[reading.Moment, scrape.Scraper]]":
+    import aiohttp
+
+    from injector.policy import reading
+    from injector.seeing import scrape
+    from ipseity import kube
+
+    api = await kube.connect(loaded.kubeconfig, loaded.context)
+    try:
+        moment = await reading.read(api, loaded.domain)
+    finally:
+        await api.close()
+    async with aiohttp.ClientSession() as session:
+        yield moment, scrape.ByAddress(session)
+
+
+async def _once(loaded: options.Options) -> "tuple[reading.Moment, scrape.Readings]":
+    from injector.seeing import scrape
+
+    async with _cluster(loaded) as (moment, scraper):
+        return moment, await scrape.everybody(scraper, moment.state.pods.values())
+
+
+async def _grown(
+    loaded: options.Options, namespace: str, window_s: float
+) -> "tuple[reading.Moment, Mapping[identity.PodRef, Any], Mapping[identity.PodRef, str], float]":
+    """Read twice; gives what was counted in between, who could not be read, and how long it was."""
+    from injector.seeing import measured, scrape
+
+    async with _cluster(loaded) as (moment, scraper):
+        pods = [pod for pod in moment.state.pods.values() if pod.ref.namespace == namespace or not namespace]
+        before, began_s = await scrape.everybody(scraper, pods), time.monotonic()
+        await asyncio.sleep(window_s)
+        after, ended_s = await scrape.everybody(scraper, pods), time.monotonic()
+    both = before.read.keys() & after.read.keys()
+    grown = {ref: measured.since(after.read[ref], before.read[ref]) for ref in both}
+    return moment, grown, {**before.unread, **after.unread}, ended_s - began_s
+
+
+def _complain(unread: Mapping[identity.PodRef, str]) -> int:
+    """Name the proxies that are missing from the answer; they make it exit code 1."""
+    for ref, why in sorted(unread.items(), key=lambda each: str(each[0]))[:_MOST_NAMED]:
+        click.echo(f"warning: {ref} is not in it: {why}", err=True)
+    if len(unread) > _MOST_NAMED:
+        click.echo(f"warning: and {len(unread) - _MOST_NAMED} more", err=True)
+    return 1 if unread else 0

@@ -1,0 +1,95 @@
+"""Reads ``/metrics`` of many proxies at once, each with a time limit and a bound; one that fails is named.
+
+Here because this is the only part of the feature that talks to anybody. Needs a way to the pods' addresses: from a node
+or from a pod. Leaves out what is read (``measured``).
+"""
+
+import asyncio
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import aiohttp
+
+from injector import names
+from injector.cluster import model as cluster
+from injector.seeing import measured
+from ipseity import identity
+
+_TIMEOUT_S: Final = 5.0
+_MAX_BYTES: Final = 16 * 1024 * 1024
+"""A proxy of 1,000 Services writes about 4 MB."""
+_AT_ONCE: Final = 32
+
+
+class Unread(Exception):  # noqa: N818  # it reads as what happened
+    """A proxy's metrics cannot be read."""
+
+
+class Scraper(typing.Protocol):
+    """Gives a proxy's metrics."""
+
+    async def scrape(self, pod: cluster.Pod) -> str:
+        """Read them. Raises Unread."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What came of asking everybody."""
+
+    read: Mapping[identity.PodRef, measured.Measured]
+    unread: Mapping[identity.PodRef, str]
+    """And why not."""
+
+
+class ByAddress:
+    """Asks each pod at its own address, port ``names.STATUS_PORT``."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int = names.STATUS_PORT) -> None:
+        self._session = session
+        self._port = port
+
+    async def scrape(self, pod: cluster.Pod) -> str:
+        """Read them, in full or not at all. Raises Unread."""
+        if not pod.addresses:
+            raise Unread("it has no address yet")
+        host = f"[{pod.addresses[0]}]" if ":" in pod.addresses[0] else pod.addresses[0]
+        limits = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        try:
+            async with self._session.get(f"http://{host}:{self._port}/metrics", timeout=limits) as response:
+                if response.status != 200:
+                    raise Unread(f"its proxy answered {response.status}")
+                return (await _bounded(response.content)).decode(errors="replace")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unread(str(error) or f"no answer within {_TIMEOUT_S:.0f} s") from error
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    found = bytearray()
+    async for chunk in content.iter_any():
+        found += chunk
+        if len(found) > _MAX_BYTES:
+            raise Unread(f"its metrics are more than {_MAX_BYTES} bytes")
+    return bytes(found)
+
+
+async def everybody(scraper: Scraper, pods: Iterable[cluster.Pod]) -> Readings:
+    """Ask every meshed pod, twice: Envoy shows its histograms as they were when it was asked before."""
+    turn = asyncio.Semaphore(_AT_ONCE)
+    read: dict[identity.PodRef, measured.Measured] = {}
+    unread: dict[identity.PodRef, str] = {}
+
+    async def ask(pod: cluster.Pod) -> None:
+        async with turn:
+            try:
+                await scraper.scrape(pod)
+                read[pod.ref] = measured.read(await scraper.scrape(pod))
+            except Unread as error:
+                unread[pod.ref] = str(error)
+
+    async with asyncio.TaskGroup() as group:
+        for pod in pods:
+            if pod.meshed:
+                group.create_task(ask(pod))
+    return Readings(read=read, unread=unread)

@@ -1,0 +1,89 @@
+"""``ipseity edges`` and ``ipseity stat`` against a small API server and a recorded proxy.
+
+Leaves out what is worked out: ``test_stat``, ``test_edges``.
+"""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import click
+import pytest
+from aiohttp import web
+from click import testing
+
+from injector import names
+from injector.seeing import commands
+from tests.fakes import policy_api
+from tests.unit.injector.seeing import test_measured
+
+ADDRESS, SILENT = "127.77.0.1", "127.77.0.2"
+
+
+def pod(name: str, address: str) -> Any:
+    return {
+        "metadata": {"namespace": "shop", "name": name, "uid": f"uid-{name}", "labels": {names.MESHED: "true"}},
+        "spec": {"serviceAccountName": name, "containers": [{"name": "app"}]},
+        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
+    }
+
+
+COLLECTIONS: dict[str, list[Any]] = {
+    "/api/v1/namespaces": [],
+    "/api/v1/pods": [pod("web", ADDRESS), pod("client", SILENT)],
+    "/api/v1/services": [],
+    "/apis/discovery.k8s.io/v1/endpointslices": [],
+    "/apis/ipseity.io/v1alpha1/authorizationpolicies": [],
+}
+
+
+class Proxy:
+    """Says what Envoy said: twice before the calls, then after them."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        application = web.Application()
+        application.router.add_get("/metrics", self._answer)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, ADDRESS, names.STATUS_PORT).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        name = "before" if self.asked <= 2 else "after"
+        return web.Response(text=(test_measured.FOLDER / f"{name}.prom").read_text())
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> Iterator[str]:
+    with policy_api.in_thread(Proxy().serve), policy_api.kubeconfig(tmp_path, COLLECTIONS) as path:
+        yield path
+
+
+def ran(command: click.Command, config: str, *words: str) -> testing.Result:
+    return testing.CliRunner().invoke(command, [*words, "--kubeconfig", config], standalone_mode=False)
+
+
+def test_edges_are_printed_and_a_silent_proxy_is_named(config: str) -> None:
+    """What is missing from the answer makes it exit code 1."""
+    result = ran(commands.edges, config, "-n", "shop")
+    assert "spiffe://cluster.local/ns/shop/sa/client  spiffe://cluster.local/ns/shop/sa/web" in result.stdout
+    assert "warning: shop/client is not in it: " in result.stderr
+    assert 1 == result.return_value
+
+
+def test_stat_is_what_was_counted_in_the_window(config: str) -> None:
+    """Not what was counted before."""
+    result = ran(commands.stat, config, "--window", "1", "-o", "json")
+    client, web_ = json.loads(result.stdout)["workloads"]
+    assert (0, 14, 2) == (client["read"], web_["requests"], web_["failed"])
+    assert 1 == result.return_value

@@ -1,0 +1,66 @@
+"""Metrics over HTTP: read in full or not at all, and one that fails holds nobody up. Leaves out what they mean."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from injector.discovery import naming
+from injector.seeing import scrape
+from tests.fakes import policies
+from tests.unit.injector.seeing import test_measured
+
+TEXT = (test_measured.FOLDER / "after.prom").read_text()
+POD = policies.pod(addresses=("127.0.0.1",))
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Callable[[], web.Response]) -> AsyncIterator[scrape.ByAddress]:
+    async def handle(request: web.Request) -> web.Response:
+        return answer()
+
+    application = web.Application()
+    application.router.add_get("/metrics", handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield scrape.ByAddress(session, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_proxy_is_asked_twice_and_the_second_answer_counts() -> None:
+    """Envoy's histograms are as they were at the question before."""
+    answers = iter(["", TEXT])
+    async with serving(lambda: web.Response(text=next(answers))) as scraper:
+        found = await scrape.everybody(scraper, [POD, policies.pod("bare", meshed=False)])
+    assert {POD.ref} == set(found.read)
+    assert 12 == found.read[POD.ref].inbound[naming.Peer("8080", "shop/client")].requests
+
+
+async def test_one_that_cannot_be_read_is_named() -> None:
+    """With the reason, beside those that can."""
+    nowhere, odd = policies.pod("a", addresses=()), policies.pod("b", addresses=("127.0.0.2",))
+    async with serving(lambda: web.Response(text=TEXT)) as scraper:
+        found = await scrape.everybody(scraper, [POD, nowhere, odd])
+    assert {POD.ref} == set(found.read)
+    assert "it has no address yet" == found.unread[nowhere.ref]
+    assert "127.0.0.2" in found.unread[odd.ref]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda: web.Response(status=503), "its proxy answered 503"),
+        (lambda: web.Response(body=b"x" * (16 * 1024 * 1024 + 1)), "its metrics are more than 16777216 bytes"),
+    ],
+)
+async def test_what_is_no_answer_is_not_read(answer: Callable[[], web.Response], why: str) -> None:
+    """An error, or more than a proxy would say."""
+    async with serving(answer) as scraper:
+        with pytest.raises(scrape.Unread, match=why):
+            await scraper.scrape(POD)
