@@ -143,4 +143,8 @@ def _no_account(username: str) -> errors.Refused:
 def _only(extra: object, key: str) -> str:
     """Give the single value of an extra; empty where there is none or more than one."""
     values = extra.get(key) if isinstance(extra, Mapping) else None
-    return str(values[0]) if isinstance(values, list) and len(values) == 1 else ""
+    match values:
+        case [str() as value]:
+            return value
+        case _:
+            return ""

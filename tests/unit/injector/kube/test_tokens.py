@@ -58,7 +58,7 @@ def changed(**user: Any) -> Any:
 
 
 @pytest.mark.parametrize("key", ["pod-name", "pod-uid"])
-@pytest.mark.parametrize("values", [None, [], ["a", "b"], [""], "bare", ["UPPER/case"]])
+@pytest.mark.parametrize("values", [None, [], ["a", "b"], [""], [None], [5], "bare", ["UPPER/case"]])
 def test_a_token_without_its_pod_is_refused(key: str, values: Any) -> None:
     """As `kubectl create token` makes them: nobody could say whose certificate it was."""
     extra = dict(recordings.load(GOOD)["response"]["status"]["user"]["extra"])
