@@ -2,7 +2,7 @@
 
 Here because this is the edge: bytes and time become calls of ``session``, and what it answers is written. A stream
 does not outlive the certificate that it was opened with. A pod that is not known yet is waited for, not refused: its
-proxy is often faster than the watch. Leaves out the server's socket and credentials (``server``).
+proxy is often faster than the watch. Leaves out the socket and its credentials.
 """
 
 import asyncio

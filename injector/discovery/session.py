@@ -60,7 +60,7 @@ class _Subscription:
     carried: frozenset[str] = frozenset()
     """Names in it."""
     answered: bool = False
-    """A first response was sent: an empty one, too, tells a proxy that there is nothing to wait for."""
+    """It knows of something: a first response, even an empty one, tells a proxy that there is nothing to wait for."""
     refused: str = ""
     """Why the last response was refused; empty: it was not."""
 
@@ -206,7 +206,8 @@ class Session:
         if wanted.kind == resource.CLUSTER:
             self._retired = {name for name in self._retired | gone if told.get(wanted.kind, name) is None}
             gone = set()
-        silent = wanted.answered or bool(wanted.had) or not (wanted.wildcard or wanted.names)
+        wanted.answered = wanted.answered or bool(wanted.had)
+        silent = wanted.answered or not (wanted.wildcard or wanted.names)
         wanted.told, wanted.had = told, None
         wanted.fresh.clear()
         if not send and not gone and silent:

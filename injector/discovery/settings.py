@@ -1,4 +1,4 @@
-"""What is the same for every proxy, as values. Leaves out where they come from: ``config``."""
+"""What is the same for every proxy, as values. Leaves out where they come from."""
 
 import dataclasses
 

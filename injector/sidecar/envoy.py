@@ -26,6 +26,8 @@ def command(told: orders.Orders) -> list[str]:
         *("--concurrency", str(told.concurrency)),
         *("--log-level", told.log_level),
         *("--log-format", _LOG_FORMAT),
+        # A warning for each pod address in a listener, at each change: Envoy calls its matcher of addresses unfinished.
+        *("--component-log-level", "misc:error"),
         # A filter chain that is replaced or removed ends its connections at once: that is how a policy cuts.
         *("--drain-time-s", "0"),
         *("--drain-strategy", "immediate"),

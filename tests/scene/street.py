@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import grpc
@@ -29,11 +29,13 @@ from envoy.service.discovery.v3 import ads_pb2_grpc
 from injector import annotations
 from injector.cluster import model
 from injector.discovery import hub, metrics, service, settings
-from injector.policy import model as policy
 from injector.sidecar import bootstrap, envoy, files, orders, redirect
 from ipseity import identity
 from tests.fakes import authority
 from tests.scene import clone, guard
+
+if TYPE_CHECKING:
+    from injector.policy import model as policy
 
 SWITCH: Final = "ipseity-street"
 GATE: Final = "10.215.0.1"
@@ -149,13 +151,6 @@ class Street:
         self.services: list[model.Service] = []
         self.policies: list[policy.AuthorizationPolicy] = []
         self.revision = 0
-        self.registry = prometheus_client.CollectorRegistry()
-        counted = metrics.Metrics(self.registry)
-        self.settings = settings.Settings(trust_domain=TRUST_DOMAIN)
-        self.hub = hub.Hub(self.settings, counted, clock=time.monotonic)
-        self.service = service.Service(
-            self.hub, counted, TRUST_DOMAIN, clock=time.monotonic, wall_s=lambda: time.clock_gettime(0)
-        )
 
     def publish(self) -> None:
         """Tell the control plane what is true now."""
@@ -176,22 +171,33 @@ class Street:
         world = self.hub._world
         return 0 if world is None else world.state.revision
 
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve discovery until the block ends."""
+    async def open(self) -> None:
+        """Start to serve discovery, knowing nothing of what an earlier control plane knew."""
+        counted = metrics.Metrics(prometheus_client.CollectorRegistry())
+        config = settings.Settings(trust_domain=TRUST_DOMAIN)
+        self.hub = hub.Hub(config, counted, clock=time.monotonic)
+        self.service = service.Service(
+            self.hub, counted, TRUST_DOMAIN, clock=time.monotonic, wall_s=lambda: time.clock_gettime(0)
+        )
         key, chain = self.authority.identity(authority.CONTROL_PLANE_ID, dns=authority.CONTROL_PLANE)
-        server = grpc.aio.server(options=service.OPTIONS)
-        ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self.service, server)
+        self._server = grpc.aio.server(options=service.OPTIONS)
+        ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self.service, self._server)
         mutual = grpc.ssl_server_credentials([(key, chain)], self.authority.bundle, require_client_auth=True)
-        server.add_secure_port(f"{GATE}:{PORT}", mutual)
-        await server.start()
-        running = asyncio.create_task(self.hub.run())
-        try:
-            yield
-        finally:
-            self.service.close()
-            running.cancel()
-            await server.stop(1)
+        self._server.add_secure_port(f"{GATE}:{PORT}", mutual)
+        await self._server.start()
+        self._running = asyncio.create_task(self.hub.run())
+
+    async def close(self) -> None:
+        """Stop serving; pods go on."""
+        self.service.close()
+        self._running.cancel()
+        await self._server.stop(1)
+
+    async def restart(self) -> None:
+        """Be a control plane that was replaced by a new one."""
+        await self.close()
+        await self.open()
+        self.publish()
 
     @contextlib.asynccontextmanager
     async def house(self, lives: model.Pod, *, application: bool = True) -> AsyncIterator[House]:
@@ -232,8 +238,7 @@ class Street:
 @contextlib.asynccontextmanager
 async def street() -> AsyncIterator[Street]:
     """Build the switch, serve, and leave nothing behind."""
-    top = pathlib.Path(tempfile.mkdtemp(prefix="ipseity-street-", dir="/var/tmp"))
-    top.chmod(0o755)
+    top = _top()
     try:
         _run("ip", "link", "add", SWITCH, "type", "bridge")
         try:
@@ -241,12 +246,21 @@ async def street() -> AsyncIterator[Street]:
             _run("ip", "address", "add", f"{GATE6}/64", "dev", SWITCH, "nodad")
             _run("ip", "link", "set", SWITCH, "up")
             made = Street(top)
-            async with made.serving():
+            await made.open()
+            try:
                 yield made
+            finally:
+                await made.close()
         finally:
             _run("ip", "link", "delete", SWITCH)
     finally:
         shutil.rmtree(top)
+
+
+def _top() -> pathlib.Path:
+    made = pathlib.Path(tempfile.mkdtemp(prefix="ipseity-street-", dir="/var/tmp"))
+    made.chmod(0o755)
+    return made
 
 
 @contextlib.contextmanager
