@@ -72,7 +72,7 @@ async def test_a_request_carries_the_token_and_answers_with_the_body(tmp_path: p
     async with await kube.connect(write(tmp_path / "c", f"http://127.0.0.1:{server.port}")) as api:
         assert b'"PodList"' in await kube.get(api, "/api/v1/pods", {"limit": "1"})
         assert [{"limit": "1"}] == server.lists
-        assert "Bearer secret" == (await kube._headers(api, "/"))["authorization"]
+        assert "Bearer secret" == (await kube.headers(api, "/"))["authorization"]
         server.answers.append((403, recordings.load("api-403-no-rights")["body"]))
         with pytest.raises(kube.KubernetesError, match="answered 403: pods is forbidden") as raised:
             await kube.get(api, "/api/v1/pods")
