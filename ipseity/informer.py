@@ -76,7 +76,7 @@ class Pace:
     refused_s: float = 30.0
     """Longest delay while the API server answers with an error: it may be overloaded. As client-go's reflector."""
     absent_s: float = 1.5
-    """Longest delay while the API server has no such collection (404): its CustomResourceDefinition may come any time."""
+    """Longest delay while the API server has no such collection (404): its definition may come at any time."""
     watch_s: float = 300.0
     """How long one watch request lives; jittered up by a fifth, so that a fleet does not reconnect in step."""
     page: int = 250

@@ -20,8 +20,11 @@ from aiohttp import web
 from comparisons.lab import clock, controllers, errors
 from comparisons.lab.api import (
     addresses,
+    admission,
     assembly,
+    calling,
     change,
+    establishing,
     front,
     kinds,
     listening,
@@ -71,12 +74,20 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
     objects = store.Store(history=options.history)
     snapshot = options.state / "objects.json"
     _resume(objects, snapshot)
-    rules = registry.Registry(objects, addresses.Ranges())
-    with contextlib.ExitStack() as stack:
+    pods_from = options.inside.namespace if options.inside else None
+    async with contextlib.AsyncExitStack() as stack:
+        caller = await stack.enter_async_context(calling.connected(objects, pods_from))
+        rules = registry.Registry(objects, addresses.Ranges(), admission.Admission(objects, caller))
         sockets = [stack.enter_context(listening.at(place)) for place in places]
         own, *others = [listening.endpoint(each) for each in sockets]
-        _found(rules, *(others or [own]))
-        async with _answering(rules, keys, sockets), _meanwhile(retention.keep_short(objects)):
+        await _found(rules, *(others or [own]))
+        definitions = establishing.Establishing(rules)
+        definitions.settle()
+        async with (
+            _answering(rules, keys, sockets),
+            _meanwhile(retention.keep_short(objects)),
+            _meanwhile(definitions.run()),
+        ):
             kubeconfig = options.state / "kubeconfig"
             authority = base64.b64encode(keys.ca.read_bytes()).decode()
             trust.write_private(kubeconfig, trust.kubeconfig(keys, own.url, authority))
@@ -127,12 +138,12 @@ async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         task.cancel()
 
 
-def _found(rules: registry.Registry, at: front.Endpoint) -> None:
+async def _found(rules: registry.Registry, at: front.Endpoint) -> None:
     """Create what every cluster has: its namespaces, and the way to this server."""
     write = change.Change(manager="kube-apiserver", now_wall_ns=clock.wall_ns())
     for name in NAMESPACES:
         if rules.store.get(kinds.NAMESPACE, ("", name)) is None:
-            rules.create(
+            await rules.create(
                 kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, write
             )
-    front.publish(rules, at, write)
+    await front.publish(rules, at, write)

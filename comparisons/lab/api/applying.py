@@ -8,7 +8,20 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from comparisons.lab.api import asking, change, decoding, fieldsets, kinds, managing, merging, registry, status
+from comparisons.lab.api import (
+    asking,
+    change,
+    conforming,
+    decoding,
+    fieldsets,
+    kinds,
+    managing,
+    merging,
+    preparation,
+    registry,
+    status,
+    versions,
+)
 
 Value = dict[str, Any]
 
@@ -41,20 +54,33 @@ def options(query: Mapping[str, str]) -> Options:
     )
 
 
-def apply(rules: registry.Registry, target: asking.Target, body: bytes, asked: Options, who: change.Change) -> Applied:
+async def apply(
+    rules: registry.Registry, target: asking.Target, body: bytes, asked: Options, who: change.Change
+) -> Applied:
     """Create the object, or brings it to what is stated; raises Refused."""
-    decoded = decoding.decode(_stated(target, body), target.kind, asked.validation)
+    decoded = _relevant(target, decoding.decode(_stated(target, body), target.kind, asked.validation))
     who = dataclasses.replace(who, applied=True)
     kind, key = target.kind, (target.namespace, target.name)
     live = rules.store.get(kind, key)
     if live is None:
         if target.subresource or (decoded.value.get("metadata") or {}).get("uid"):
             raise status.not_found(kind.group, kind.plural, target.name)
-        value = rules.create(kind, target.namespace, _claimed(kind, decoded.value, asked, who), who)
+        value = await rules.create(kind, target.namespace, _claimed(kind, decoded.value, asked, who), who)
         return Applied(value=value, created=True, warnings=decoded.warnings)
-    wanted = _merged(kind, live, decoded.value, asked, who)
-    value = rules.update(kind, key, wanted, who)
+    wanted = _merged(kind, versions.shown(kind, live), decoded.value, asked, who)
+    value = await rules.update(kind, key, wanted, who)
     return Applied(value=value, created=False, warnings=decoded.warnings)
+
+
+def _relevant(target: asking.Target, decoded: decoding.Decoded) -> decoding.Decoded:
+    """Leave the part that this path does not change to its owners; say the names of items of custom lists in full."""
+    kind, value = target.kind, decoded.value
+    if kind.custom is not None:
+        conforming.fill_keys(kind.custom.schema, value)
+    if target.subresource != "status":
+        return dataclasses.replace(decoded, value=preparation.without_status(kind, value))
+    mine = {"apiVersion", "kind", "metadata", "status"}
+    return dataclasses.replace(decoded, value={name: part for name, part in value.items() if name in mine})
 
 
 def _stated(target: asking.Target, body: bytes) -> Value:

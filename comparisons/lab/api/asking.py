@@ -7,7 +7,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from comparisons.lab.api import decoding, kinds, status
+from comparisons.lab.api import catalogue, decoding, kinds, status
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,29 +45,28 @@ class Reading:
     send_initial: bool | None
 
 
-def target(path: str) -> Target:
+def target(path: str, served: catalogue.Catalogue) -> Target:
     """Return what a path names; raises Refused (404)."""
     match path.strip("/").split("/"):
         case ["api", version, *rest]:
-            return _resource("", version, rest)
+            return _resource(served, ("", version), rest)
         case ["apis", group, version, *rest]:
-            return _resource(group, version, rest)
+            return _resource(served, (group, version), rest)
         case _:
             raise status.no_such_path()
 
 
-def _resource(group: str, version: str, rest: list[str]) -> Target:
+def _resource(served: catalogue.Catalogue, within: tuple[str, str], rest: list[str]) -> Target:
     match rest:
         case ["namespaces", namespace, plural, *more] if plural not in kinds.NAMESPACE.subresources:
-            return _named(group, version, plural, namespace, more)
+            return _named(served.by_path(*within, plural), namespace, more)
         case [plural, *more]:
-            return _named(group, version, plural, "", more)
+            return _named(served.by_path(*within, plural), "", more)
         case _:
             raise status.no_such_path()
 
 
-def _named(group: str, version: str, plural: str, namespace: str, more: list[str]) -> Target:
-    kind = kinds.by_path().get((group, version, plural))
+def _named(kind: kinds.Kind | None, namespace: str, more: list[str]) -> Target:
     name, subresource, *beyond = [*more, "", ""][: max(2, len(more))]
     known = kind is not None and (not subresource or subresource in kind.subresources)
     if (

@@ -7,7 +7,7 @@ changes that are refused. Rules: the strategies in k8s.io/kubernetes/pkg/registr
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from comparisons.lab.api import kinds, status
+from comparisons.lab.api import definition_validation, kinds, status
 
 Value = dict[str, Any]
 Causes = Iterator[status.Cause]
@@ -27,8 +27,11 @@ IMMUTABLE = "field is immutable"
 def keep(kind: kinds.Kind, old: Value, new: Value, subresource: str) -> Value:
     """Return the new object with the parts that this request cannot change taken from the old one."""
     if subresource == "status":
-        status_metadata = {**old["metadata"], **_status_metadata(new["metadata"])}
-        return {**old, "metadata": status_metadata, "status": new.get("status", {})}
+        status_metadata = {**old["metadata"], **_status_metadata(kind, new["metadata"])}
+        rest = {**old, "metadata": status_metadata}
+        if kind.custom is None or "status" in new:
+            return {**rest, "status": new.get("status", {})}
+        return {key: part for key, part in rest.items() if key != "status"}
     kept = {**new, "metadata": _metadata(old["metadata"], new["metadata"])}
     if "status" in kind.subresources:
         kept.pop("status", None)
@@ -36,9 +39,10 @@ def keep(kind: kinds.Kind, old: Value, new: Value, subresource: str) -> Value:
     return _addresses(old, kept) if kind is kinds.SERVICE else kept
 
 
-def _status_metadata(new: Value) -> Value:
-    """Labels, annotations and finalizers of a status update are taken over, as the real server does."""
-    return {key: new[key] for key in ("labels", "annotations", "managedFields") if key in new}
+def _status_metadata(kind: kinds.Kind, new: Value) -> Value:
+    """Labels and annotations of a status update are taken over, as the real server does; not those of custom kinds."""
+    taken = ("labels", "annotations", "managedFields") if kind.custom is None else ("managedFields",)
+    return {key: new[key] for key in taken if key in new}
 
 
 def _metadata(old: Value, new: Value) -> Value:
@@ -109,6 +113,24 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
+_STATEFUL_SET_MAY_CHANGE = frozenset(
+    {
+        *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"),
+        "persistentVolumeClaimRetentionPolicy",
+    }
+)
+
+
+def _stateful_set(old: Value, new: Value) -> Causes:
+    fixed = [{k: v for k, v in each["spec"].items() if k not in _STATEFUL_SET_MAY_CHANGE} for each in (old, new)]
+    if fixed[0] != fixed[1]:
+        why = (
+            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+            "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+        )
+        yield status.forbidden_field("spec", why)
+
+
 def _service(old: Value, new: Value) -> Causes:
     was = old["spec"].get("clusterIP")
     if was and new["spec"].get("type") != "ExternalName" and new["spec"].get("clusterIP") != was:
@@ -136,6 +158,8 @@ BY_KIND: Mapping[kinds.Kind, Callable[[Value, Value], Causes]] = {
     kinds.DEPLOYMENT: _same("spec.selector"),
     kinds.REPLICA_SET: _same("spec.selector"),
     kinds.DAEMON_SET: _same("spec.selector"),
+    kinds.STATEFUL_SET: _stateful_set,
+    kinds.CUSTOM_RESOURCE_DEFINITION: definition_validation.changed,
     kinds.JOB: _same("spec.completions", "spec.selector", "spec.template", "spec.completionMode"),
     kinds.ENDPOINT_SLICE: _same("addressType"),
     kinds.CONFIG_MAP: _data,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from comparisons.lab import clock
-from comparisons.lab.api import durations, kinds, pod_cells
+from comparisons.lab.api import durations, event_views, kinds, pod_cells
 
 Value = dict[str, Any]
 Cell = Callable[[Value, int], Any]
@@ -25,11 +25,13 @@ class Column:
     cell: Cell
     type: str = "string"
     wide: bool = False
+    format: str = ""
+    description: str = ""
 
     def definition(self) -> Value:
         """As the table says it."""
-        format_ = "name" if self.name == "Name" else ""
-        return {"name": self.name, "type": self.type, "format": format_, "description": "", "priority": int(self.wide)}
+        said = {"format": "name" if self.name == "Name" else self.format, "description": self.description}
+        return {"name": self.name, "type": self.type, **said, "priority": int(self.wide)}
 
 
 def _at(*path: str, default: Any = NONE) -> Cell:
@@ -186,6 +188,9 @@ def _number(name: str, *path: str) -> Column:
     return Column(name=name, cell=_count(*path), type="integer")
 
 
+_WEBHOOKS = Column(name="Webhooks", cell=lambda value, _now: len(value.get("webhooks") or ()), type="integer")
+
+
 def _wide(name: str, cell: Cell) -> Column:
     return Column(name=name, cell=cell, wide=True)
 
@@ -239,6 +244,16 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
         AGE,
         *_TEMPLATE,
     ),
+    kinds.STATEFUL_SET: (
+        NAME,
+        Column(name="Ready", cell=_of(_count("status", "readyReplicas"), _count("spec", "replicas"))),
+        AGE,
+        *_TEMPLATE[:2],
+    ),
+    kinds.CUSTOM_RESOURCE_DEFINITION: (
+        NAME,
+        Column(name="Created At", cell=_at("metadata", "creationTimestamp"), type="date"),
+    ),
     kinds.DAEMON_SET: (
         NAME,
         _number("Desired", "status", "desiredNumberScheduled"),
@@ -279,6 +294,8 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
         Column(name="Endpoints", cell=_slice_endpoints),
         AGE,
     ),
+    kinds.MUTATING_WEBHOOK_CONFIGURATION: (NAME, _WEBHOOKS, AGE),
+    kinds.VALIDATING_WEBHOOK_CONFIGURATION: (NAME, _WEBHOOKS, AGE),
     kinds.EVENT: (
         Column(name="Last Seen", cell=_last_seen),
         Column(name="Type", cell=_at("type", default="")),
@@ -296,4 +313,10 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
 
 def of(kind: kinds.Kind) -> tuple[Column, ...]:
     """Return the columns of a kind."""
+    if kind is kinds.EVENT_VIEW:
+        return tuple(dataclasses.replace(each, cell=_of_core(each.cell)) for each in BY_KIND[kinds.EVENT])
     return BY_KIND.get(kind, GENERIC)
+
+
+def _of_core(cell: Cell) -> Cell:
+    return lambda event, now_wall_ns: cell(event_views.stored(event), now_wall_ns)

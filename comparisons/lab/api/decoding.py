@@ -2,7 +2,8 @@
 
 Unknown fields are dropped, as the real server does, and reported as ``fieldValidation`` asks: Strict refuses, Warn
 (the default) adds a warning, Ignore is silent. Nulls, and lists and maps without entries, are dropped: to Go they are
-zero values. Leaves out values (``validation``) and defaults (``defaulting``).
+zero values. An object of a custom kind is no Go struct: nulls and empty entries stay, types are its schema's matter.
+Leaves out values (``validation``) and defaults (``defaulting``).
 """
 
 import dataclasses
@@ -14,14 +15,13 @@ import msgspec
 import yaml
 
 from comparisons.lab import clock
-from comparisons.lab.api import kinds, protobuf, shapes, status
+from comparisons.lab.api import conforming, kinds, protobuf, shapes, status
 
 JSON = "application/json"
 YAML = "application/yaml"
 BODIES = (JSON, YAML, protobuf.MEDIA_TYPE)
 """What a body that states an object may be in."""
-MAX_DEPTH = 64
-"""Arbitrary, far above what any kind has; keeps a hostile body from exhausting the stack."""
+MAX_DEPTH = conforming.MAX_DEPTH
 
 
 class FieldValidation(enum.StrEnum):
@@ -55,7 +55,12 @@ def parse(body: bytes, media_type: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, by which a small body becomes a large object."""
+    """YAML without aliases, by which a small body becomes a large object, and with times as the text that they are."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as the class above has it
+        first: [each for each in rules if each[0] != "tag:yaml.org,2002:timestamp"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuses an alias."""
@@ -85,6 +90,8 @@ def mapping(body: bytes, media_type: str) -> dict[str, Any]:
 def decode(value: dict[str, Any], kind: kinds.Kind, validation: FieldValidation) -> Decoded:
     """Shapes plain values as an object of that kind; raises Refused."""
     _check_kind(value, kind)
+    if kind.custom is not None:
+        return _custom(value, kind, kind.custom, validation)
     return shaped(
         {**value, "apiVersion": kind.api_version, "kind": kind.kind},
         kind.shape,
@@ -92,6 +99,21 @@ def decode(value: dict[str, Any], kind: kinds.Kind, validation: FieldValidation)
         kind.api_version,
         validation,
     )
+
+
+def _custom(value: dict[str, Any], kind: kinds.Kind, custom: kinds.Custom, validation: FieldValidation) -> Decoded:
+    """Keep what the schema knows; metadata is as everywhere."""
+    unknown: list[str] = []
+    where = _where(kind.kind, kind.api_version)
+    try:
+        body = {key: conforming.plain(part) for key, part in value.items() if key != "metadata"}
+        meta = value.get("metadata")
+        shaped_meta = _value({} if meta is None else meta, "V1ObjectMeta", "metadata", unknown, 0)
+    except (_WrongType, conforming.NoJson) as error:
+        raise status.bad_request(f"{where}: {error}") from error
+    kept = conforming.pruned(custom.schema, body, unknown)
+    head = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": shaped_meta}
+    return _judged({**kept, **head}, where, unknown, validation)
 
 
 def _check_kind(value: dict[str, Any], kind: kinds.Kind) -> None:
@@ -104,11 +126,19 @@ def _check_kind(value: dict[str, Any], kind: kinds.Kind) -> None:
 def shaped(value: dict[str, Any], shape: str, kind: str, api_version: str, validation: FieldValidation) -> Decoded:
     """Keep what the shape knows; raises Refused for wrong types, and for unknown fields under Strict."""
     unknown: list[str] = []
-    where = f'{kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind}'
+    where = _where(kind, api_version)
     try:
         kept = _struct(value, shape, "", unknown, 0)
     except _WrongType as error:
         raise status.bad_request(f"{where}: {error}") from error
+    return _judged(kept, where, unknown, validation)
+
+
+def _where(kind: str, api_version: str) -> str:
+    return f'{kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind}'
+
+
+def _judged(kept: dict[str, Any], where: str, unknown: list[str], validation: FieldValidation) -> Decoded:
     if unknown and validation is FieldValidation.STRICT:
         raise status.bad_request(f"{where}: strict decoding error: " + ", ".join(unknown))
     return Decoded(value=kept, warnings=tuple(unknown) if validation is FieldValidation.WARN else ())
@@ -124,7 +154,7 @@ def _struct(value: dict[str, Any], shape: str, path: str, unknown: list[str], de
     return {
         key: item
         for key, item in made.items()
-        if item or not isinstance(item, list | dict) or shapes.is_struct(known[key].kind)
+        if item or not isinstance(item, list | dict) or shapes.is_struct(known[key].kind) or known[key].kind == "any"
     }
 
 
@@ -141,6 +171,8 @@ def _value(value: Any, kind: str, path: str, unknown: list[str], depth: int) -> 
     if kind.startswith(shapes.MAP):
         entries = _expect(value, dict, path, kind)
         return {key: _value(item, kind[2:], _join(path, key), unknown, depth + 1) for key, item in entries.items()}
+    if kind == "schemaOrBool":
+        return value if isinstance(value, bool) else _value(value, "V1JSONSchemaProps", path, unknown, depth)
     if shapes.is_struct(kind):
         return _struct(_expect(value, dict, path, kind), kind, path, unknown, depth)
     return _scalar(value, kind, path)

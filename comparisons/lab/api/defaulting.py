@@ -8,13 +8,15 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from comparisons.lab.api import kinds, quality
+from comparisons.lab.api import conforming, definition_validation, kinds, quality, webhook_configuration
 
 Value = dict[str, Any]
 
 
 def fill(kind: kinds.Kind, value: Value) -> None:
     """Set every default of the kind."""
+    if kind.custom is not None:
+        conforming.fill(kind.custom.schema, value)
     rule = BY_KIND.get(kind)
     if rule is not None:
         rule(value)
@@ -27,8 +29,6 @@ def _set(value: Value, **defaults: Any) -> None:
 
 def _pod(value: Value) -> None:
     pod_spec(value.setdefault("spec", {}))
-    _set(value["spec"], serviceAccountName="default", priority=0, preemptionPolicy="PreemptLowerPriority")
-    value["spec"]["serviceAccount"] = value["spec"]["serviceAccountName"]
     _set(value.setdefault("status", {}), phase="Pending", qosClass=quality.of_service(value["spec"]))
 
 
@@ -160,6 +160,17 @@ def _daemon_set(value: Value) -> None:
     _set(value, status=dict.fromkeys(counts, 0))
 
 
+def _stateful_set(value: Value) -> None:
+    spec = value.setdefault("spec", {})
+    _template(spec)
+    _set(spec, replicas=1, podManagementPolicy="OrderedReady", updateStrategy={}, revisionHistoryLimit=10)
+    _set(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
+    _set(spec["updateStrategy"], type="RollingUpdate")
+    if spec["updateStrategy"]["type"] == "RollingUpdate":
+        _set(spec["updateStrategy"].setdefault("rollingUpdate", {}), partition=0)
+    _set(value, status={"replicas": 0, "availableReplicas": 0})
+
+
 def _job(value: Value) -> None:
     spec = value.setdefault("spec", {})
     _template(spec)
@@ -204,4 +215,8 @@ BY_KIND: Mapping[kinds.Kind, Callable[[Value], None]] = {
     kinds.NODE: _node,
     kinds.SECRET: _secret,
     kinds.EVENT: _event,
+    kinds.MUTATING_WEBHOOK_CONFIGURATION: webhook_configuration.fill,
+    kinds.VALIDATING_WEBHOOK_CONFIGURATION: webhook_configuration.fill,
+    kinds.STATEFUL_SET: _stateful_set,
+    kinds.CUSTOM_RESOURCE_DEFINITION: definition_validation.fill,
 }

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from comparisons.lab.api import kinds
+from comparisons.lab.api import catalogue, kinds
 
 Value = dict[str, Any]
 
@@ -31,18 +31,8 @@ _SUBRESOURCE_KINDS = {
     "binding": ("", "v1", "Binding"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
-_SUBRESOURCE_VERBS = {
-    "log": ["get"],
-    "binding": ["create"],
-    "eviction": ["create"],
-    "finalize": ["update"],
-    "token": ["create"],
-}
-
-
-def groups() -> list[str]:
-    """Return the named groups, in the order of the table."""
-    return list(dict.fromkeys(kind.group for kind in (*kinds.GROUPED, *kinds.ASKED)))
+_CREATED = ("binding", "eviction", "token")
+_SUBRESOURCE_VERBS = {"log": ["get"], "finalize": ["update"], **{name: ["create"] for name in _CREATED}}
 
 
 def api_versions(address: str) -> Value:
@@ -51,30 +41,27 @@ def api_versions(address: str) -> Value:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [client]}
 
 
-def api_groups() -> Value:
+def api_groups(served: catalogue.Catalogue) -> Value:
     """``/apis``."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups()]}
+    found = [_group(name, versions) for name, versions in served.groups().items()]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
-def api_group(name: str) -> Value:
+def api_group(served: catalogue.Catalogue, name: str) -> Value:
     """``/apis/<group>``."""
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, served.groups()[name])}
 
 
-def _group(name: str) -> Value:
-    version = {"groupVersion": f"{name}/v1", "version": "v1"}
-    return {"name": name, "versions": [version], "preferredVersion": version}
+def _group(name: str, versions: Sequence[str]) -> Value:
+    found = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": found, "preferredVersion": found[0]}
 
 
-def resources(group: str) -> Value:
-    """``/api/v1`` or ``/apis/<group>/v1``."""
-    rows = [row for kind in _of(group) for row in _rows(kind)]
-    version = f"{group}/v1" if group else "v1"
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": rows}
-
-
-def _of(group: str) -> list[kinds.Kind]:
-    return [kind for kind in (*kinds.ALL, *kinds.ASKED) if kind.group == group]
+def resources(served: catalogue.Catalogue, group: str, version: str) -> Value:
+    """``/api/v1`` or ``/apis/<group>/<version>``."""
+    rows = [row for kind in served.of(group, version) for row in _rows(kind)]
+    said = f"{group}/{version}" if group else version
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": said, "resources": rows}
 
 
 def _rows(kind: kinds.Kind) -> list[Value]:
@@ -103,20 +90,23 @@ def _verbs(subresource: str) -> list[str]:
     return _SUBRESOURCE_VERBS.get(subresource, ["get", "patch", "update"])
 
 
-def aggregated(*, core: bool) -> Value:
+def aggregated(served: catalogue.Catalogue, *, core: bool) -> Value:
     """Return the v2 form, of ``/api`` (the core group) or ``/apis`` (all others)."""
-    names = [""] if core else groups()
+    found = {"": ["v1"]} if core else served.groups()
     return {
         "kind": AGGREGATED,
         "apiVersion": "apidiscovery.k8s.io/v2",
         "metadata": {},
-        "items": [_item(name) for name in names],
+        "items": [_item(served, name, versions) for name, versions in found.items()],
     }
 
 
-def _item(group: str) -> Value:
-    version = {"version": "v1", "freshness": "Current", "resources": [_resource(kind) for kind in _of(group)]}
-    return {"metadata": {"name": group, "creationTimestamp": None}, "versions": [version]}
+def _item(served: catalogue.Catalogue, group: str, versions: Sequence[str]) -> Value:
+    found = [
+        {"version": each, "freshness": "Current", "resources": [_resource(kind) for kind in served.of(group, each)]}
+        for each in versions
+    ]
+    return {"metadata": {"name": group, "creationTimestamp": None}, "versions": found}
 
 
 def _resource(kind: kinds.Kind) -> Value:

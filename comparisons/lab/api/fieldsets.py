@@ -32,13 +32,13 @@ def leaves(value: Value, shape: str) -> dict[Path, Any]:
 
 
 def _top(value: Value, shape: str) -> Iterator[tuple[Path, Any]]:
-    known = shapes.fields(shape)
     for name, part in value.items():
-        if name in {"apiVersion", "kind"} or name not in known:
+        field = shapes.field(shape, name)
+        if name in {"apiVersion", "kind"} or field is None:
             continue
         owned = {k: v for k, v in part.items() if k not in UNMANAGED} if name == "metadata" else part
         if owned or name not in {"metadata", "status", "spec"}:
-            yield from _walk(owned, known[name], (f"f:{name}",))
+            yield from _walk(owned, field, (f"f:{name}",))
 
 
 def _walk(value: Any, field: shapes.Field, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -47,7 +47,8 @@ def _walk(value: Any, field: shapes.Field, path: Path) -> Iterator[tuple[Path, A
     elif isinstance(value, list):
         yield from _items(value, field, path)
     elif field.kind.startswith(shapes.MAP):
-        yield from (((*path, f"f:{key}"), item) for key, item in value.items())
+        for key, item in value.items():
+            yield from _walk(item, shapes.entry(field.item), (*path, f"f:{key}"))
     elif shapes.is_struct(field.kind):
         yield from _struct(value, field.kind, path)
     else:
@@ -55,23 +56,26 @@ def _walk(value: Any, field: shapes.Field, path: Path) -> Iterator[tuple[Path, A
 
 
 def _items(value: list[Any], field: shapes.Field, path: Path) -> Iterator[tuple[Path, Any]]:
+    if not field.keys and not field.is_set:  # a list where the schema speaks of none
+        yield path, value
+        return
     for item in value:
         here = (*path, element(item, field))
         yield here, None
-        if field.keys and field.item not in shapes.ATOMIC:
+        if field.keys and isinstance(item, dict) and field.item not in shapes.ATOMIC:
             yield from _struct(item, field.item, here)
 
 
 def _struct(value: Value, shape: str, path: Path) -> Iterator[tuple[Path, Any]]:
-    known = shapes.fields(shape)
     for name, item in value.items():
-        if name in known:
-            yield from _walk(item, known[name], (*path, f"f:{name}"))
+        field = shapes.field(shape, name)
+        if field is not None:
+            yield from _walk(item, field, (*path, f"f:{name}"))
 
 
 def element(item: Any, field: shapes.Field) -> str:
     """How a path names an item of a list."""
-    if not field.keys:
+    if not field.keys or not isinstance(item, dict):
         return "v:" + _json(item)
     return "k:" + _json({key: item.get(key, DEFAULT_KEYS.get(key, "")) for key in sorted(field.keys)})
 

@@ -1,14 +1,38 @@
 """The table of kinds: what discovery lists and what a path may name.
 
 Short names and categories are those of the real server, since people type them. ``shape`` is the type in
-``shapes.json``. Leaves out what a kind *does*: ``behaviour`` has that.
+``shapes.json``. Kinds that a CustomResourceDefinition adds are made by ``definitions`` and kept by ``catalogue``.
+Leaves out what a kind *does*: ``registry`` and the modules it asks.
 """
 
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 SCALE = ("autoscaling", "v1", "Scale")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Custom:
+    """What a CustomResourceDefinition says of one of its versions. Compared by identity: a changed one is another."""
+
+    schema: Mapping[str, Any]
+    """``openAPIV3Schema``, structural."""
+    storage: str
+    """The version that is stored."""
+    singular: str
+    list_kind: str
+    columns: tuple[Mapping[str, Any], ...] = ()
+    """``additionalPrinterColumns``."""
+    selectable: tuple[str, ...] = ()
+    """Fields for field selectors beside the name and namespace: ``spec.color``."""
+    scale: Mapping[str, str] | None = None
+    """``subresources.scale``: where replicas and the selector are."""
+    deprecation: str = ""
+    """What whoever uses this version is warned of."""
+    terminating: bool = False
+    """Whether the definition is on its way out: nothing more is created."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +52,10 @@ class Kind:
     """Whether ``metadata.generation`` counts the changes of the spec."""
     returns_deleted: bool = False
     """Whether DELETE answers with the object, where others answer with a Status."""
+    custom: Custom | None = None
+    """What its CustomResourceDefinition says; None for a kind of the table below."""
+    view_of: str = ""
+    """The resource that it shows under other names, and whose objects it has."""
 
     @property
     def api_version(self) -> str:
@@ -40,6 +68,11 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def shelf(self) -> str:
+        """Where its objects are stored: one place for all versions of a kind, and for all views of its objects."""
+        return self.view_of or self.resource
+
+    @property
     def root(self) -> str:
         """``/apis/apps/v1`` or ``/api/v1``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -47,7 +80,12 @@ class Kind:
     @property
     def singular(self) -> str:
         """``deployment``."""
-        return self.kind.lower()
+        return self.custom.singular if self.custom is not None else self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        """``DeploymentList``."""
+        return self.custom.list_kind if self.custom is not None else f"{self.kind}List"
 
 
 def _core(kind: str, plural: str, **more: object) -> Kind:
@@ -78,20 +116,71 @@ SERVICE_ACCOUNT = _core(
 CONFIG_MAP = _core("ConfigMap", "configmaps", short=("cm",))
 SECRET = _core("Secret", "secrets")
 EVENT = _core("Event", "events", short=("ev",), shape="CoreV1Event")
+EVENT_VIEW = _group("events.k8s.io", "Event", "events", short=("ev",), shape="EventsV1Event", view_of="events")
 ENDPOINT_SLICE = _group("discovery.k8s.io", "EndpointSlice", "endpointslices", generation=True)
 DEPLOYMENT = _group(
     "apps", "Deployment", "deployments", short=("deploy",), subresources=("status", "scale"), **_WORKLOAD
 )
 REPLICA_SET = _group("apps", "ReplicaSet", "replicasets", short=("rs",), subresources=("status", "scale"), **_WORKLOAD)
 DAEMON_SET = _group("apps", "DaemonSet", "daemonsets", short=("ds",), subresources=("status",), **_WORKLOAD)
+STATEFUL_SET = _group(
+    "apps", "StatefulSet", "statefulsets", short=("sts",), subresources=("status", "scale"), **_WORKLOAD
+)
 JOB = _group("batch", "Job", "jobs", subresources=("status",), **_WORKLOAD)
 LEASE = _group("coordination.k8s.io", "Lease", "leases")
 TOKEN_REQUEST = _group("authentication.k8s.io", "TokenRequest", "", shape="AuthenticationV1TokenRequest")
 TOKEN_REVIEW = _group("authentication.k8s.io", "TokenReview", "tokenreviews", namespaced=False)
 SELF_SUBJECT_REVIEW = _group("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", namespaced=False)
+CUSTOM_RESOURCE_DEFINITION = _group(
+    "apiextensions.k8s.io",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    short=("crd", "crds"),
+    categories=("api-extensions",),
+    namespaced=False,
+    subresources=("status",),
+    generation=True,
+)
+MUTATING_WEBHOOK_CONFIGURATION = _group(
+    "admissionregistration.k8s.io",
+    "MutatingWebhookConfiguration",
+    "mutatingwebhookconfigurations",
+    categories=("api-extensions",),
+    namespaced=False,
+    generation=True,
+)
+VALIDATING_WEBHOOK_CONFIGURATION = _group(
+    "admissionregistration.k8s.io",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    categories=("api-extensions",),
+    namespaced=False,
+    generation=True,
+)
 
 CORE = (NAMESPACE, NODE, POD, SERVICE, SERVICE_ACCOUNT, CONFIG_MAP, SECRET, EVENT)
-GROUPED = (ENDPOINT_SLICE, DEPLOYMENT, REPLICA_SET, DAEMON_SET, JOB, LEASE)
+_RBAC = "rbac.authorization.k8s.io"
+ROLES = (
+    _group(_RBAC, "ClusterRole", "clusterroles", namespaced=False),
+    _group(_RBAC, "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
+    _group(_RBAC, "Role", "roles"),
+    _group(_RBAC, "RoleBinding", "rolebindings"),
+)
+"""Kept and shown, and nothing else: nobody is refused for what he may not do (docs/limitations.md)."""
+GROUPED = (
+    *ROLES,
+    ENDPOINT_SLICE,
+    DEPLOYMENT,
+    REPLICA_SET,
+    DAEMON_SET,
+    STATEFUL_SET,
+    JOB,
+    LEASE,
+    EVENT_VIEW,
+    CUSTOM_RESOURCE_DEFINITION,
+    MUTATING_WEBHOOK_CONFIGURATION,
+    VALIDATING_WEBHOOK_CONFIGURATION,
+)
 ALL = CORE + GROUPED
 ASKED = (TOKEN_REVIEW, SELF_SUBJECT_REVIEW)
 """Kinds that are created, answered and never kept: no list, no watch."""

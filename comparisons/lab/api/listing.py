@@ -10,7 +10,7 @@ import dataclasses
 import json
 from typing import Any
 
-from comparisons.lab.api import asking, kinds, selector, status, store
+from comparisons.lab.api import asking, kinds, selector, status, store, versions
 
 Value = dict[str, Any]
 
@@ -65,7 +65,8 @@ def page(objects: store.Store, target: asking.Target, asked: asking.Reading) -> 
     shown = chosen[: asked.limit] if asked.limit else chosen
     remaining = len(chosen) - len(shown)
     token = _Token(revision, shown[-1]).text() if remaining else ""
-    return Page(items=[found[key] for key in shown], revision=revision, token=token, remaining=remaining)
+    items = [versions.shown(target.kind, found[key]) for key in shown]
+    return Page(items=items, revision=revision, token=token, remaining=remaining)
 
 
 def _moment(
@@ -99,9 +100,10 @@ def _parse(token: str) -> _Token:
 
 
 def body(kind: kinds.Kind, found: Page) -> Value:
-    """Return the page as a ``List`` object. Items carry no kind of their own, as on the real server."""
+    """Return the page as a ``List`` object. Only items of custom kinds carry their kind, as on the real server."""
     metadata: Value = {"resourceVersion": str(found.revision)}
     if found.token:
         metadata |= {"continue": found.token, "remainingItemCount": found.remaining}
-    items = [{k: v for k, v in item.items() if k not in {"kind", "apiVersion"}} for item in found.items]
-    return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata, "items": items}
+    hidden = {"kind", "apiVersion"} if kind.custom is None else set()
+    items = [{k: v for k, v in item.items() if k not in hidden} for item in found.items]
+    return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": items}

@@ -9,10 +9,11 @@ Value = dict[str, Any]
 
 def merged(shape: str, live: Value, stated: Value) -> Value:
     """Return the object with every stated field as stated; the rest stays."""
-    known = shapes.fields(shape)
+    if not isinstance(stated, dict):  # an item of a custom kind that is of the wrong type: validation will say so
+        return stated
     result = dict(live)
     for name, value in stated.items():
-        field = known.get(name)
+        field = shapes.field(shape, name)
         result[name] = value if field is None or name not in live else _field(field, live[name], value)
     return result
 
@@ -22,7 +23,8 @@ def _field(field: shapes.Field, live: Any, stated: Any) -> Any:
         return stated
     if isinstance(stated, dict):
         if field.kind.startswith(shapes.MAP):
-            return {**live, **stated}
+            item = shapes.entry(field.item)
+            return {**live, **{k: _field(item, live[k], v) if k in live else v for k, v in stated.items()}}
         return merged(field.kind, live, stated) if shapes.is_struct(field.kind) else stated
     if isinstance(stated, list):
         return _items(field, live, stated)
@@ -48,32 +50,32 @@ def _items(field: shapes.Field, live: list[Any], stated: list[Any]) -> list[Any]
 def pruned(shape: str, value: Value, paths: list[fieldsets.Path]) -> Value:
     """Return the object without the fields at these paths."""
     for path in paths:
-        value = _without(shapes.fields(shape), value, path)
+        value = _without(shapes.entry(shape), value, path)
     return value
 
 
-def _without(known: dict[str, shapes.Field], value: Value, path: fieldsets.Path) -> Value:
+def _without(within: shapes.Field, value: Value, path: fieldsets.Path) -> Value:
     name = path[0].removeprefix("f:")
     if name not in value:
         return value
     rest = {key: item for key, item in value.items() if key != name}
     if len(path) == 1:
         return rest
-    left = _below(known.get(name), value[name], path[1:])
+    is_map = within.kind.startswith(shapes.MAP)
+    field = shapes.entry(within.item) if is_map else shapes.field(within.kind, name)
+    left = _below(field, value[name], path[1:])
     return {**value, name: left} if left not in ({}, [], None) else rest
 
 
 def _below(field: shapes.Field | None, value: Any, path: fieldsets.Path) -> Any:
-    if field is None:
-        return value
-    if isinstance(value, list):
+    if isinstance(value, list) and field is not None:
         return _items_without(field, value, path)
-    return _without(shapes.fields(field.kind), value, path)
+    return value if field is None or not isinstance(value, dict) else _without(field, value, path)
 
 
 def _items_without(field: shapes.Field, items: list[Any], path: fieldsets.Path) -> list[Any]:
     named = [(fieldsets.element(item, field), item) for item in items]
     if len(path) == 1:
         return [item for name, item in named if name != path[0]]
-    below = shapes.fields(field.item)
+    below = shapes.entry(field.item)
     return [_without(below, item, path[1:]) if name == path[0] else item for name, item in named]

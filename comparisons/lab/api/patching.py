@@ -10,7 +10,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from comparisons.lab.api import decoding, status, strategic
+from comparisons.lab.api import decoding, kinds, status, strategic
 
 Value = dict[str, Any]
 
@@ -27,12 +27,12 @@ class PatchType(enum.StrEnum):
     APPLY_YAML = "application/apply-patch+yaml"
 
 
-def patch_type(media_type: str) -> PatchType:
-    """Return the form of a PATCH; raises Refused (415)."""
-    try:
-        return PatchType(media_type)
-    except ValueError as error:
-        raise status.unsupported_media_type([each.value for each in PatchType]) from error
+def patch_type(media_type: str, kind: kinds.Kind) -> PatchType:
+    """Return the form of a PATCH; raises Refused (415). Custom kinds have no strategic form: their keys are unknown."""
+    possible = [each for each in PatchType if kind.custom is None or each is not PatchType.STRATEGIC]
+    if media_type not in possible:
+        raise status.unsupported_media_type([each.value for each in possible])
+    return PatchType(media_type)
 
 
 def patched(form: PatchType, shape: str, original: Value, body: bytes) -> Value:

@@ -35,11 +35,17 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
             f"involvedObject.{part}"
             for part in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
         ),
+        *("regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "reportingController"),
         *("reason", "reportingComponent", "source", "type"),
     ),
 }
 
-STORED_AS = {"source": "source.component", "status.successful": "status.succeeded"}
+STORED_AS = {
+    "source": "source.component",
+    "status.successful": "status.succeeded",
+    "reportingController": "reportingComponent",
+    **{f"regarding.{part}": f"involvedObject.{part}" for part in ("kind", "namespace", "name", "uid")},
+}
 """Selectable names that are not the path of the field."""
 
 ABSENT = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "status.successful": "0", "status.replicas": "0"}
@@ -103,7 +109,8 @@ def _terms(kind: kinds.Kind, text: str) -> Iterator[tuple[str, str, bool]]:
         if not found:
             raise status.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         path = found[1]
-        if path not in _COMMON and path not in FIELDS.get(kind.plural, ()):
+        more = FIELDS.get(kind.plural, ()) if kind.custom is None else kind.custom.selectable
+        if path not in _COMMON and path not in more:
             raise status.bad_request(f"field label not supported: {path}")
         yield path, found[3], found[2] != "!="
 

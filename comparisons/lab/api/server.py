@@ -48,6 +48,12 @@ class Server:
         return application
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        response = await self._answer(request)
+        if not response.prepared:
+            answers.warn(response, request.get(resources.WARNINGS, ()))
+        return response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
             self._authenticate(request)
             return await self._route(request)
@@ -80,7 +86,9 @@ class Server:
             return said
         if (review := reviews.PATHS.get(request.path.rstrip("/"))) is not None:
             return await self.reviews.handle(request, review)
-        target = asking.target(request.path)
+        target = asking.target(request.path, self.resources.rules.served)
+        if target.kind.custom is not None and target.kind.custom.deprecation:
+            request.setdefault(resources.WARNINGS, []).append(target.kind.custom.deprecation)
         if target.subresource not in {"", "status"}:
             return await self.subresources.handle(request, target)
         if target.name:
@@ -89,6 +97,7 @@ class Server:
 
     def _say(self, request: web.Request) -> web.Response | None:  # noqa: PLR0911  # one line a path
         """Return what the server says about itself; None for a resource's path."""
+        served = self.resources.rules.served
         match request.path.strip("/").split("/"):
             case ["healthz" | "livez" | "readyz", *_]:
                 return web.Response(text="ok")
@@ -97,24 +106,25 @@ class Server:
             case [".well-known", "openid-configuration"] | ["openid", "v1", "jwks"] as path:
                 return self.issuance.answer(path)
             case ["openapi", *rest]:
-                return openapi.answer(rest, request)
+                return openapi.answer(served, rest, request)
             case ["api"] | ["apis"] as root:
                 return self._roots(request, core=root == ["api"])
-            case ["apis", group] if group in discovery.groups():
-                return answers.respond(discovery.api_group(group))
+            case ["apis", group] if group in served.groups():
+                return answers.respond(discovery.api_group(served, group))
             case ["api", "v1"]:
-                return answers.respond(discovery.resources(""))
-            case ["apis", group, "v1"] if group in discovery.groups():
-                return answers.respond(discovery.resources(group))
+                return answers.respond(discovery.resources(served, "", "v1"))
+            case ["apis", group, version] if version in served.groups().get(group, ()):
+                return answers.respond(discovery.resources(served, group, version))
             case _:
                 return None
 
     def _roots(self, request: web.Request, *, core: bool) -> web.Response:
+        served = self.resources.rules.served
         for wish in answers.accepted(request.headers.get("Accept", "")):
             if wish.parameters.get("as") == discovery.AGGREGATED and wish.parameters.get("v") == "v2":
-                response = answers.respond(discovery.aggregated(core=core))
+                response = answers.respond(discovery.aggregated(served, core=core))
                 response.headers["Content-Type"] = (
                     f"application/json;g=apidiscovery.k8s.io;v=v2;as={discovery.AGGREGATED}"
                 )
                 return response
-        return answers.respond(discovery.api_versions(request.host) if core else discovery.api_groups())
+        return answers.respond(discovery.api_versions(request.host) if core else discovery.api_groups(served))

@@ -2,15 +2,20 @@
 
 ``shapes.json`` is written by ``tests/contract/kubernetes_api/shapes_source.py`` from the official client's models.
 The models do not say how lists merge, so that is written here, from the ``patchMergeKey`` and ``listMapKey`` tags of
-k8s.io/api. Leaves out values: what is possible within a type is ``validation``'s.
+k8s.io/api. The shape of a custom kind is its schema's own text (``of_schema``). Leaves out values: what is possible
+within a type is ``validation``'s.
 """
 
 import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 LIST, MAP = "[]", "{}"
+SCHEMA = '{"'
+"""How the shape of a custom kind begins."""
 
 _PODLIKE = ("name",)
 KEYS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -48,7 +53,14 @@ KEYS: dict[tuple[str, str], tuple[str, ...]] = {
     ("V1DeploymentStatus", "conditions"): ("type",),
     ("V1ReplicaSetStatus", "conditions"): ("type",),
     ("V1DaemonSetStatus", "conditions"): ("type",),
+    ("V1StatefulSetStatus", "conditions"): ("type",),
+    ("V1PersistentVolumeClaimStatus", "conditions"): ("type",),
     ("V1JobStatus", "conditions"): ("type",),
+    ("V1MutatingWebhookConfiguration", "webhooks"): _PODLIKE,
+    ("V1ValidatingWebhookConfiguration", "webhooks"): _PODLIKE,
+    ("V1MutatingWebhook", "matchConditions"): _PODLIKE,
+    ("V1ValidatingWebhook", "matchConditions"): _PODLIKE,
+    ("V1CustomResourceDefinitionStatus", "conditions"): ("type",),
 }
 """(type, field) -> the fields that name an item of that list. The first is strategic merge patch's key."""
 
@@ -81,6 +93,10 @@ QUANTITIES = {
 """Strings that may also be written as numbers (``cpu: 1``)."""
 
 
+POINTERS = {("V1CustomResourceSubresources", "status")}
+"""Objects without fields whose presence says something: the models have maps there, of which empty ones are dropped."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """One field of a type."""
@@ -109,9 +125,12 @@ def _source() -> dict[str, dict[str, str]]:
     return loaded
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8192)
 def fields(shape: str) -> dict[str, Field]:
     """Return the fields of a type; empty for a scalar or free-form value."""
+    if shape.startswith(SCHEMA):
+        schema = json.loads(shape)
+        return {name: _of_property(name, below, schema) for name, below in (schema.get("properties") or {}).items()}
     return {name.rstrip("!"): _field(shape, name, kind) for name, kind in _source().get(shape, {}).items()}
 
 
@@ -122,7 +141,7 @@ def _field(shape: str, marked: str, kind: str) -> Field:
     loose_list = kind.startswith(LIST) and not keys and not is_set
     return Field(
         name=name,
-        kind=kind,
+        kind="any" if place in POINTERS else kind,
         required=marked.endswith("!"),
         keys=keys,
         is_set=is_set,
@@ -132,6 +151,85 @@ def _field(shape: str, marked: str, kind: str) -> Field:
     )
 
 
+def field(shape: str, name: str) -> Field | None:
+    """Return one field of a type; None for one that it does not have."""
+    found = fields(shape).get(name)
+    return entry(OPEN) if found is None and shape.startswith(SCHEMA) and _is_open(shape) else found
+
+
+@functools.lru_cache(maxsize=1024)
+def entry(kind: str) -> Field:
+    """Return what an entry of a map, or an item of a list, of that type is."""
+    loose_list = kind.startswith(LIST)
+    return Field(
+        name="",
+        kind=kind,
+        required=False,
+        keys=(),
+        is_set=False,
+        atomic=loose_list or kind in ATOMIC,
+        quantity=False,
+        retain_keys=False,
+    )
+
+
 def is_struct(shape: str) -> bool:
     """Whether the type has named fields."""
-    return shape in _source()
+    return shape.startswith(SCHEMA) or shape in _source()
+
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+OPEN = json.dumps({PRESERVE: True})
+"""The shape of a value of which nothing is known: objects are taken apart, lists are not."""
+_UNSHAPED = frozenset({"description", "title", "default", "example", "externalDocs", "x-kubernetes-validations"})
+"""What makes no difference to the fields: left out, so that the text is short."""
+
+
+def of_schema(schema: Mapping[str, Any]) -> str:
+    """Return the shape of a custom kind: metadata is as everywhere, the rest as its structural schema says."""
+    return json.dumps({**_lean(schema), "x-root": True}, sort_keys=True)
+
+
+def _lean(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_lean(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in _UNSHAPED}
+    named = {name: _lean(below) for name, below in (kept.pop("properties", None) or {}).items()}
+    return {key: _lean(value) for key, value in kept.items()} | ({"properties": named} if named else {})
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_open(shape: str) -> bool:
+    return bool(json.loads(shape).get(PRESERVE))
+
+
+def _of_property(name: str, schema: Mapping[str, Any], parent: Mapping[str, Any]) -> Field:
+    if name == "metadata" and (parent.get("x-root") or parent.get("x-kubernetes-embedded-resource")):
+        return dataclasses.replace(entry("V1ObjectMeta"), name=name)
+    keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
+    list_type = schema.get("x-kubernetes-list-type", "atomic")
+    is_list = schema.get("type") == "array"
+    return Field(
+        name=name,
+        kind=_kind_of(schema),
+        required=False,
+        keys=keys if is_list and list_type == "map" else (),
+        is_set=is_list and list_type == "set",
+        atomic=(is_list and list_type == "atomic") or schema.get("x-kubernetes-map-type") == "atomic",
+        quantity=False,
+        retain_keys=False,
+    )
+
+
+def _kind_of(schema: Mapping[str, Any]) -> str:
+    """Return a schema as a type: a list, a map, a struct (its own text), or anything."""
+    if schema.get("type") == "array":
+        return LIST + _kind_of(schema.get("items") or {})
+    more = schema.get("additionalProperties")
+    if isinstance(more, dict):
+        return MAP + _kind_of(more)
+    if schema.get("properties") or schema.get(PRESERVE) or more:
+        return json.dumps({**schema, PRESERVE: bool(schema.get(PRESERVE) or more)}, sort_keys=True)
+    return "any"

@@ -56,11 +56,17 @@ class Compacted(Exception):  # noqa: N818  # it reads as what happened
         super().__init__(f"too old resource version: {revision} ({oldest})")
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Listener:
+    tell: Callable[[Event], None]
+    end: Callable[[], None]
+
+
 @dataclasses.dataclass(slots=True)
 class _Shelf:
     objects: dict[Key, dict[str, Any]]
     events: collections.deque[Event]
-    listeners: list[Callable[[Event], None]]
+    listeners: list[_Listener]
     forgotten: int = 0
     """The revision of the newest event that is no longer remembered."""
 
@@ -70,13 +76,16 @@ class Store:
 
     def __init__(self, *, history: int) -> None:
         self._history = history
-        self._shelves: dict[kinds.Kind, _Shelf] = {}
+        self._shelves: dict[str, _Shelf] = {}
+        self._compacted = 1
+        """The revision from which on anything at all is known."""
         self.revision = 1
 
     def _shelf(self, kind: kinds.Kind) -> _Shelf:
-        if kind not in self._shelves:
-            self._shelves[kind] = _Shelf({}, collections.deque(), [], forgotten=1)
-        return self._shelves[kind]
+        found = self._shelves.get(kind.shelf)
+        if found is None:
+            found = self._shelves[kind.shelf] = _Shelf({}, collections.deque(), [], forgotten=self._compacted)
+        return found
 
     def get(self, kind: kinds.Kind, key: Key) -> dict[str, Any] | None:
         """Return the object as it is now; not to be changed."""
@@ -127,8 +136,8 @@ class Store:
             shelf.objects[key] = after
         event = Event(type=event_type, revision=self.revision, key=key, before=before, after=after)
         self._remember(shelf, event)
-        for tell in list(shelf.listeners):
-            tell(event)
+        for listener in list(shelf.listeners):
+            listener.tell(event)
         return after
 
     def _remember(self, shelf: _Shelf, event: Event) -> None:
@@ -136,26 +145,38 @@ class Store:
         while len(shelf.events) > self._history:
             shelf.forgotten = shelf.events.popleft().revision
 
-    def listen(self, kind: kinds.Kind, tell: Callable[[Event], None]) -> Callable[[], None]:
-        """Call ``tell`` with every event of the kind, in order, until the answer is called."""
-        listeners = self._shelf(kind).listeners
-        listeners.append(tell)
-        return lambda: listeners.remove(tell)
+    def listen(
+        self, kind: kinds.Kind, tell: Callable[[Event], None], end: Callable[[], None] = lambda: None
+    ) -> Callable[[], None]:
+        """Call ``tell`` with every event of the kind, in order, until the answer is called; ``end`` at ``hang_up``."""
+        listeners, listener = self._shelf(kind).listeners, _Listener(tell, end)
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
+
+    def hang_up(self, kind: kinds.Kind) -> None:
+        """End the watches of a kind: what it is has changed."""
+        for listener in list(self._shelf(kind).listeners):
+            listener.end()
+
+    def forget(self, kind: kinds.Kind) -> None:
+        """Drop a kind that is no more, with its past: who asks for that later gets Compacted."""
+        self.hang_up(kind)
+        shelf = self._shelf(kind)
+        shelf.objects.clear()
+        shelf.events.clear()
+        shelf.forgotten = self.revision
 
     def dump(self) -> dict[str, Any]:
         """Return the state as plain values, for a server that is stopped in order."""
-        objects = [value for shelf in self._shelves.values() for value in shelf.objects.values()]
-        return {"revision": self.revision, "objects": objects}
+        shelves = {name: list(shelf.objects.values()) for name, shelf in self._shelves.items()}
+        return {"revision": self.revision, "shelves": shelves}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a dumped state. Older revisions are compacted, as after a real server's restart."""
-        self.revision = state["revision"]
-        for value in state["objects"]:
-            kind = kinds.by_name()[value["apiVersion"], value["kind"]]
-            meta = value["metadata"]
-            self._shelf(kind).objects[meta.get("namespace", ""), meta["name"]] = value
-        for kind in kinds.ALL:
-            self._shelf(kind).forgotten = self.revision
+        self.revision = self._compacted = state["revision"]
+        for name, objects in state["shelves"].items():
+            found = {(each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in objects}
+            self._shelves[name] = _Shelf(found, collections.deque(), [], forgotten=self.revision)
 
 
 def _newer(events: collections.deque[Event], revision: int) -> Iterator[Event]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from comparisons.lab import clock
-from comparisons.lab.api import answers, columns, kinds, listing, store, watching
+from comparisons.lab.api import answers, columns, custom_columns, kinds, listing, store, watching
 
 Value = dict[str, Any]
 
@@ -51,7 +51,7 @@ def metadata_only(value: Value) -> Value:
 
 
 def _table(kind: kinds.Kind, items: list[Value], include: str, now_wall_ns: int) -> Value:
-    found = columns.of(kind)
+    found = columns.of(kind) if kind.custom is None else custom_columns.of(kind.custom.columns)
     rows = [_row(found, item, include, now_wall_ns) for item in items]
     return {
         "kind": "Table",

@@ -9,7 +9,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from comparisons.lab.api import kinds, names, pod_validation, selector, shapes, status
+from comparisons.lab.api import (
+    definition_validation,
+    kinds,
+    names,
+    pod_validation,
+    schema_rules,
+    schema_validation,
+    selector,
+    shapes,
+    status,
+    webhook_configuration,
+)
 
 Value = dict[str, Any]
 Causes = Iterator[status.Cause]
@@ -18,12 +29,22 @@ MAX_ANNOTATIONS = 256 * 1024
 """Total size of all annotations: k8s.io/apimachinery/pkg/api/validation.TotalAnnotationSizeLimitB."""
 
 
-def check(kind: kinds.Kind, value: Value) -> list[status.Cause]:
-    """Everything that makes it impossible; an empty list if nothing does."""
+def check(kind: kinds.Kind, value: Value, old: Value | None = None) -> list[status.Cause]:
+    """Everything that makes it impossible; an empty list if nothing does. ``old`` is what it was before an update."""
+    if kind.custom is not None:
+        return [*_metadata(kind, value["metadata"]), *by_schema(kind.custom, value, old)]
     causes = [*_metadata(kind, value["metadata"]), *missing(value, kind.shape)]
     if not causes:  # the rules below may rely on what is required
         causes += BY_KIND.get(kind, _anything)(value)
     return causes
+
+
+def by_schema(custom: kinds.Custom, value: Value, old: Value | None) -> list[status.Cause]:
+    """Return what a custom kind's schema has against a value; its rules are asked if nothing else is wrong."""
+    before = schema_validation.UNSAID if old is None else old
+    return schema_validation.check(custom.schema, value, before) or list(
+        schema_rules.broken(custom.schema, value, before)
+    )
 
 
 def _metadata(kind: kinds.Kind, meta: Value) -> Causes:
@@ -106,6 +127,21 @@ def _workload(value: Value) -> Causes:
     if policy != "Always":
         yield status.unsupported("spec.template.spec.restartPolicy", policy, ["Always"])
     yield from _selects_template(spec)
+
+
+def _stateful_set(value: Value) -> Causes:
+    yield from _workload(value)
+    spec = value["spec"]
+    if spec["podManagementPolicy"] not in POD_MANAGEMENT:
+        yield status.unsupported("spec.podManagementPolicy", spec["podManagementPolicy"], POD_MANAGEMENT)
+    if spec["updateStrategy"]["type"] not in UPDATE_STRATEGIES:
+        yield status.unsupported("spec.updateStrategy.type", spec["updateStrategy"]["type"], UPDATE_STRATEGIES)
+    if spec.get("volumeClaimTemplates"):
+        yield status.forbidden_field("spec.volumeClaimTemplates", "a lab has no volumes that outlive a pod")
+
+
+POD_MANAGEMENT = ("OrderedReady", "Parallel")
+UPDATE_STRATEGIES = ("OnDelete", "RollingUpdate")
 
 
 def _selects_template(spec: Value) -> Causes:
@@ -201,4 +237,8 @@ BY_KIND: Mapping[kinds.Kind, Callable[[Value], Causes]] = {
     kinds.CONFIG_MAP: _data,
     kinds.SECRET: _data,
     kinds.ENDPOINT_SLICE: _endpoint_slice,
+    kinds.MUTATING_WEBHOOK_CONFIGURATION: webhook_configuration.check,
+    kinds.VALIDATING_WEBHOOK_CONFIGURATION: webhook_configuration.check,
+    kinds.STATEFUL_SET: _stateful_set,
+    kinds.CUSTOM_RESOURCE_DEFINITION: lambda value: iter(definition_validation.check(value)),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from comparisons.lab.api import asking, kinds, listing, selector, status, store
+from comparisons.lab.api import asking, kinds, listing, selector, status, store, versions
 
 Value = dict[str, Any]
 Encode = Callable[[store.EventType, Value, bytes | None], bytes]
@@ -44,7 +44,8 @@ class Watch:
         self._encode = encode
         self._pending: collections.deque[store.Event] = collections.deque()
         self._wake = asyncio.Event()
-        self._behind = False
+        self._over = False
+        """Whether this watch is to end: its client is too slow, or its kind has changed or is no more."""
         self._from = asked.revision or 0
         """Nothing up to here is told: a watch from a revision that has not been yet stays silent until then."""
 
@@ -55,7 +56,7 @@ class Watch:
         except store.Compacted as error:
             yield _error(status.expired(str(error)))
             return
-        stop = self._objects.listen(self._kind, self._hear)
+        stop = self._objects.listen(self._kind, self._hear, self._end)
         try:
             if first:
                 yield first
@@ -66,16 +67,20 @@ class Watch:
 
     def _hear(self, event: store.Event) -> None:
         if len(self._pending) >= QUEUE:
-            self._behind = True
+            self._over = True
         else:
             self._pending.append(event)
+        self._wake.set()
+
+    def _end(self) -> None:
+        self._over = True
         self._wake.set()
 
     def _first(self) -> bytes:
         """Return what is due at once: the present state, or what happened since the revision asked for."""
         asked = self._asked
         if asked.send_initial or (asked.revision in (None, 0) and asked.send_initial is None):
-            lines = [self._encode(store.EventType.ADDED, value, None) for value in self._present()]
+            lines = [self._said(store.EventType.ADDED, value, None) for value in self._present()]
             return b"".join(lines) + (self._bookmark(initial=True) if asked.send_initial and asked.bookmarks else b"")
         if asked.revision in (None, 0):
             return b""
@@ -91,7 +96,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         end = loop.time() + (self._asked.timeout_s or DEFAULT_TIMEOUT_S)
         due = _next_bookmark(loop.time(), end)
-        while not self._behind:
+        while not self._over:
             try:
                 async with asyncio.timeout_at(min(due, end)):
                     await self._wake.wait()
@@ -105,6 +110,8 @@ class Watch:
             self._wake.clear()
             if lines := self._drain():
                 yield lines
+        if lines := self._drain():  # what led to the end
+            yield lines
 
     def _drain(self) -> bytes:
         lines = []
@@ -119,14 +126,17 @@ class Watch:
         before = event.before is not None and self._admits(event.before)
         after = event.type is not store.EventType.DELETED and self._admits(event.after)
         if after:
-            return self._encode(
-                store.EventType.MODIFIED if before else store.EventType.ADDED, event.after, event.json()
-            )
+            return self._said(store.EventType.MODIFIED if before else store.EventType.ADDED, event.after, event)
         if not before:
             return b""
         if event.type is store.EventType.DELETED:
-            return self._encode(store.EventType.DELETED, event.after, event.json())
-        return self._encode(store.EventType.DELETED, _left(event), None)
+            return self._said(store.EventType.DELETED, event.after, event)
+        return self._said(store.EventType.DELETED, _left(event), None)
+
+    def _said(self, event_type: store.EventType, value: Value, event: store.Event | None) -> bytes:
+        """Return a line with the object in the version that is watched."""
+        shown = versions.shown(self._kind, value)
+        return self._encode(event_type, shown, event.json() if event is not None and shown is event.after else None)
 
     def _bookmark(self, *, initial: bool = False) -> bytes:
         metadata: Value = {"resourceVersion": str(self._objects.revision)}

@@ -10,6 +10,7 @@ from comparisons.lab.controllers import (
     authorities,
     cache,
     collector,
+    custom,
     daemonsets,
     deployments,
     endpoints,
@@ -19,6 +20,7 @@ from comparisons.lab.controllers import (
     reporting,
     running,
     scheduling,
+    statefulsets,
     strays,
     writer,
 )
@@ -54,10 +56,12 @@ async def connected(kubeconfig: str, authority: str) -> AsyncIterator[Assembly]:
             replicasets.ReplicaSets(known, out(replicasets.ReplicaSets.name), events),
             deployments.Deployments(known, out(deployments.Deployments.name), events),
             jobs.Jobs(known, out(jobs.Jobs.name), events),
+            statefulsets.StatefulSets(known, out(statefulsets.StatefulSets.name), events),
             daemonsets.DaemonSets(known, out(daemonsets.DaemonSets.name), events),
             endpoints.Endpoints(known, out(endpoints.Endpoints.name)),
             namespaces.Namespaces(known, out(namespaces.Namespaces.name)),
             collector.Collector(known, out(collector.Collector.name)),
+            custom.Custom(known),
             strays.Strays(known, out(strays.Strays.name)),
         )
         yield Assembly(known=known, controllers=made, events=events)

@@ -2,14 +2,14 @@
 
 Objects are not to be changed by readers. A handler is told the object of every change; what it makes of it is its
 own. What a controller wrote is known at once (``learn``), before the watch tells: or it would be written twice.
-Leaves out writing: ``writer``.
+Custom kinds come and go (``follow``, ``unfollow``). Leaves out writing: ``writer``.
 """
 
 import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comparisons.lab.api import kinds
@@ -43,7 +43,11 @@ class Cache:
     """Objects of the watched kinds, as they were when last heard of."""
 
     def __init__(self, api: "client.ApiClient", watched: Iterable[kinds.Kind]) -> None:
-        self._informers = {kind: _informer(api, kind) for kind in watched}
+        self._api = api
+        self._informers = {kind: _informer(api, kind, _trim) for kind in watched}
+        self._lasting = tuple(self._informers)
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[kinds.Kind, asyncio.Task[None]] = {}
         self._objects: dict[kinds.Kind, dict[Key, Value]] = {kind: {} for kind in self._informers}
         self._owned: dict[str, dict[str, tuple[kinds.Kind, Value]]] = collections.defaultdict(dict)
         self._handlers: list[Handler] = []
@@ -57,9 +61,40 @@ class Cache:
         self._handlers.append(handler)
 
     async def until_synced(self) -> None:
-        """Wait until every kind has been listed: half a picture would look like missing objects."""
-        while not all(each.synced for each in self._informers.values()):  # noqa: ASYNC110  # they can only be asked
+        """Wait until every kind of the table has been listed: half a picture would look like missing objects."""
+        while not all(self.synced(kind) for kind in self._lasting):  # noqa: ASYNC110  # they can only be asked
             await asyncio.sleep(SYNC_POLL_S)
+
+    def synced(self, kind: kinds.Kind) -> bool:
+        """Whether all objects of a kind are known."""
+        return self._informers[kind].synced
+
+    def watched(self) -> Sequence[kinds.Kind]:
+        """Return the kinds that are followed now."""
+        return tuple(self._informers)
+
+    def kind_of(self, api_version: str, name: str) -> kinds.Kind | None:
+        """Return the kind that an object names; of a custom kind any version will do."""
+        group = api_version.rpartition("/")[0]
+        custom = (kind for kind in self._informers if (kind.group, kind.kind) == (group, name))
+        return kinds.by_name().get((api_version, name)) or next(custom, None)
+
+    def follow(self, kind: kinds.Kind) -> None:
+        """Follow one more kind, of whose objects only the metadata is kept."""
+        if kind in self._informers or self._group is None:
+            return
+        self._informers[kind] = _informer(self._api, kind, _metadata)
+        self._objects[kind] = {}
+        self._tasks[kind] = self._group.create_task(self._follow(kind, self._informers[kind]))
+
+    def unfollow(self, kind: kinds.Kind) -> None:
+        """Follow a kind no longer; its objects are gone."""
+        if kind not in self._tasks:
+            return
+        self._tasks.pop(kind).cancel()
+        for value in list(self._objects[kind].values()):
+            self._apply(kind, value, gone=True)
+        del self._objects[kind], self._informers[kind]
 
     def get(self, kind: kinds.Kind, key: Key) -> Value | None:
         """One object."""
@@ -82,11 +117,13 @@ class Cache:
     async def following(self) -> AsyncIterator[None]:
         """Follows all kinds meanwhile."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._follow(kind, each)) for kind, each in self._informers.items()]
+            lasting = [group.create_task(self._follow(kind, each)) for kind, each in self._informers.items()]
+            self._group = group
             try:
                 yield
             finally:
-                for task in tasks:
+                self._group = None
+                for task in (*lasting, *self._tasks.values()):
                     task.cancel()
 
     async def _follow(self, kind: kinds.Kind, source: informer.Informer[Value]) -> None:
@@ -154,9 +191,14 @@ class Cache:
                 self._owned.pop(owner["uid"], None)
 
 
-def _informer(api: "client.ApiClient", kind: kinds.Kind) -> informer.Informer[Value]:
+def _informer(api: "client.ApiClient", kind: kinds.Kind, trim: Callable[[Value], Value]) -> informer.Informer[Value]:
     resource = kube.Resource(path=f"{kind.root}/{kind.plural}")
-    return informer.Informer(api, resource, trim=_trim, clock=time.monotonic_ns)
+    return informer.Informer(api, resource, trim=trim, clock=time.monotonic_ns)
+
+
+def _metadata(value: Value) -> Value:
+    """Return what the collector and the namespaces' end need of an object."""
+    return {"metadata": _trim(value)["metadata"]}
 
 
 def _trim(value: Value) -> Value:

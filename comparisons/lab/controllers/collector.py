@@ -72,7 +72,7 @@ class Collector:
     async def _is_there(self, value: Value, owner: Value) -> bool:
         if owner["uid"] in self._known.uids:
             return True
-        kind = kinds.by_name().get((owner["apiVersion"], owner["kind"]))
+        kind = self._known.kind_of(owner["apiVersion"], owner["kind"])
         if kind is None:
             return True
         namespace = value["metadata"].get("namespace", "") if kind.namespaced else ""

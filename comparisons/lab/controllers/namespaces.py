@@ -9,8 +9,10 @@ from comparisons.lab.controllers import cache, pods, writer
 LOOK_AGAIN_S = 1.0
 """How often a namespace that will not become empty is swept; what changes in it makes it sooner."""
 FINALIZER = "kubernetes"
-NAMESPACED = tuple(kind for kind in kinds.ALL if kind.namespaced)
-UNWATCHED = (kinds.EVENT, kinds.LEASE)
+UNWATCHED = (kinds.EVENT, kinds.EVENT_VIEW, kinds.LEASE)
+"""Kinds that change often and matter to no controller."""
+SWEPT = (kinds.EVENT, kinds.LEASE)
+"""Those of them whose objects go with their namespace; a view has none of its own."""
 
 
 class Namespaces:
@@ -38,12 +40,13 @@ class Namespaces:
             return None
         if FINALIZER not in (namespace["spec"].get("finalizers") or ()):
             return None
-        left = [kind for kind in NAMESPACED if kind not in UNWATCHED and any(self._known.all(kind, key[1]))]
+        watched = [kind for kind in self._known.watched() if kind.namespaced]
+        left = [kind for kind in watched if any(self._known.all(kind, key[1])) or not self._known.synced(kind)]
         fresh = [kind for kind in left if not all(pods.deleting(each) for each in self._known.all(kind, key[1]))]
         await asyncio.gather(*(self._out.delete_all(kind, key[1]) for kind in fresh))
         if left:
             return LOOK_AGAIN_S
-        for kind in NAMESPACED:  # what is not watched, and what has come since
+        for kind in (*watched, *SWEPT):  # what is not watched, and what has come since
             await self._out.delete_all(kind, key[1])
         rest = [each for each in namespace["spec"].get("finalizers") or () if each != FINALIZER]
         await self._out.replace(

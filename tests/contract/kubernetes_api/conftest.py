@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.contract.kubernetes_api import cluster, own
+from tests.contract.kubernetes_api import cluster, definitions, hooked, own
+from tests.contract.kubernetes_api import kubectl as kubectl_program
+from tests.fakes import admission_webhook
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that turns the suite to another server."""
     parser.addoption("--kubeconfig", default=None, help="run the contract tests against this cluster")
+    where = "address of this machine at which that cluster reaches the tests' webhooks"
+    parser.addoption("--webhook-address", default="127.0.0.1", help=where)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +49,19 @@ async def namespace(api: cluster.Cluster) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def group(api: cluster.Cluster, namespace: str) -> AsyncIterator[definitions.Group]:
+    """Yield an API group of the test's own, for its CustomResourceDefinitions."""
+    async with definitions.group(api, namespace) as made:
+        yield made
+
+
+@pytest.fixture
+def kubectl(kubeconfig: pathlib.Path, namespace: str, tmp_path: pathlib.Path) -> kubectl_program.Kubectl:
+    """Return the real kubectl, in the test's namespace."""
+    return kubectl_program.runner(kubeconfig, namespace, tmp_path)
+
+
+@pytest.fixture
 def maps(namespace: str) -> str:
     """Return the path of the namespace's ConfigMaps."""
     return f"/api/v1/namespaces/{namespace}/configmaps"
@@ -60,3 +77,20 @@ def pods(namespace: str) -> str:
 def deployments(namespace: str) -> str:
     """Return the path of the namespace's Deployments."""
     return f"/apis/apps/v1/namespaces/{namespace}/deployments"
+
+
+@pytest.fixture
+async def webhook(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[admission_webhook.Webhook]:
+    """Yield an admission webhook that the server under test can reach."""
+    address = request.config.getoption("--webhook-address", default="127.0.0.1")
+    async with admission_webhook.running(tmp_path, address, ["hook.contract.svc"]) as made:
+        yield made
+
+
+@pytest.fixture
+async def hooks(
+    api: cluster.Cluster, namespace: str, webhook: admission_webhook.Webhook
+) -> AsyncIterator[hooked.Hooked]:
+    """Yield a way to have the webhook asked about the test's namespace."""
+    async with hooked.within(api, namespace, webhook) as found:
+        yield found

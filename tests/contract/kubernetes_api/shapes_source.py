@@ -20,6 +20,9 @@ from comparisons.lab import api
 ROOTS = (
     *("V1Namespace", "V1Node", "V1Pod", "V1Service", "V1EndpointSlice", "V1ServiceAccount", "V1ConfigMap", "V1Secret"),
     *("CoreV1Event", "V1Deployment", "V1ReplicaSet", "V1Job", "V1DaemonSet", "V1Lease"),
+    *("V1StatefulSet", "V1CustomResourceDefinition", "EventsV1Event"),
+    *("V1MutatingWebhookConfiguration", "V1ValidatingWebhookConfiguration"),
+    *("V1ClusterRole", "V1ClusterRoleBinding", "V1Role", "V1RoleBinding"),
     *("V1DeleteOptions", "V1Eviction", "V1Binding", "V1Scale"),
     *("AuthenticationV1TokenRequest", "V1TokenReview", "V1SelfSubjectReview"),
 )
@@ -68,12 +71,22 @@ def _type(annotation: typing.Any) -> str:
     return SCALARS.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", "any"))
 
 
+UNIONS = {
+    ("int", "string"): "intOrString",
+    ("int", "number"): "number",
+    ("bool", "{}any"): "schemaOrBool",  # JSONSchemaProps.additionalProperties
+    ("[]{}any", "{}any"): "V1JSONSchemaProps",  # JSONSchemaProps.items: v1 takes no list
+    ("[]string", "{}any"): "any",  # JSONSchemaProps.dependencies, which v1 refuses
+}
+
+
 def _union(members: set[str]) -> str:
-    if members == {"int", "string"}:
-        return "intOrString"
     if len(members) == 1:
         return members.pop()
-    raise TypeError(f"no rule for a union of {sorted(members)}")
+    try:
+        return UNIONS[tuple(sorted(members))]
+    except KeyError:
+        raise TypeError(f"no rule for a union of {sorted(members)}") from None
 
 
 def text() -> str:

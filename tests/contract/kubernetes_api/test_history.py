@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.kubernetes_api import cluster, own
+from tests.contract.kubernetes_api import cluster, definitions, own
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -78,3 +78,24 @@ async def test_an_orderly_restart_keeps_everything(tmp_path: pathlib.Path) -> No
             async with contextlib.aclosing(api.events(MAPS, resourceVersion=version)) as live:
                 await api.create(MAPS, cluster.config_map("c"))
                 assert (await anext(live))["object"]["metadata"]["name"] == "c"
+
+
+async def test_an_orderly_restart_keeps_custom_kinds(tmp_path: pathlib.Path) -> None:
+    """They are served from the first request on; a definition that was on its way out goes on waiting."""
+    crd = definitions.definition("kept.contract.test")
+    going = definitions.definition("going.contract.test", shortNames=[])
+    gate = {"metadata": {"name": "g", "finalizers": ["contract.test/hold"]}, "spec": {"action": "Allow"}}
+    paths = {name: f"/apis/{name}.contract.test/v1/namespaces/default/gates" for name in ("kept", "going")}
+    with own.served(tmp_path / "api", "--no-controllers") as kubeconfig:
+        async with cluster.connected(kubeconfig) as api:
+            for body, name in ((crd, "kept"), (going, "going")):
+                await api.create(definitions.PATH, body)
+                await definitions.Group(f"{name}.contract.test", "default", api).established(body["metadata"]["name"])
+                await api.create(paths[name], gate)
+            (await api.delete(f"{definitions.PATH}/gates.going.contract.test")).expect(200)
+    with own.served(tmp_path / "api", "--no-controllers") as kubeconfig:
+        async with cluster.connected(kubeconfig) as api:
+            assert (await api.get(f"{paths['kept']}/g")).expect(200)["spec"] == {"action": "Allow", "replicas": 3}
+            (await api.call("POST", paths["going"], gate)).refused(405, "MethodNotAllowed")
+            (await api.patch(f"{paths['going']}/g", {"metadata": {"finalizers": None}})).expect(200)
+            await api.until_gone(definitions.PATH, "gates.going.contract.test")

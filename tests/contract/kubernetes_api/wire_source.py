@@ -24,6 +24,8 @@ ROOTS = {
     },
     **{f"v1/{kind}": f"{CORE}.{kind}" for kind in ("Event", "Binding")},
     **{f"apps/v1/{kind}": f"k8s.io/api/apps/v1.{kind}" for kind in ("Deployment", "ReplicaSet", "DaemonSet")},
+    "apps/v1/StatefulSet": "k8s.io/api/apps/v1.StatefulSet",
+    "events.k8s.io/v1/Event": "k8s.io/api/events/v1.Event",
     "batch/v1/Job": "k8s.io/api/batch/v1.Job",
     "coordination.k8s.io/v1/Lease": "k8s.io/api/coordination/v1.Lease",
     "discovery.k8s.io/v1/EndpointSlice": "k8s.io/api/discovery/v1.EndpointSlice",
@@ -32,6 +34,10 @@ ROOTS = {
     **{
         f"authentication.k8s.io/v1/{kind}": f"k8s.io/api/authentication/v1.{kind}"
         for kind in ("TokenRequest", "TokenReview", "SelfSubjectReview")
+    },
+    **{
+        f"admissionregistration.k8s.io/v1/{kind}": f"k8s.io/api/admissionregistration/v1.{kind}"
+        for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
     },
     "v1/DeleteOptions": f"{META}.DeleteOptions",
 }
