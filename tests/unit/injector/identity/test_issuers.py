@@ -119,7 +119,7 @@ def test_an_anchor_may_sign_leaves_itself() -> None:
 )
 def test_an_issuer_that_would_sign_what_nobody_accepts(reason: issuers.Reason, how: dict[str, object]) -> None:
     """Found out before it signs anything."""
-    assert reason == refusal([signed(ANCHOR, KEY, **how)], KEY, [ANCHOR.certificate])  # type: ignore[arg-type]
+    assert reason == refusal([signed(ANCHOR, KEY, **how)], KEY, [ANCHOR.certificate])
 
 
 def test_our_own_trust_domain_may_be_named() -> None:
