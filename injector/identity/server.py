@@ -109,7 +109,10 @@ class Server:
         """Come up, waiting for the API server where it is away. Raises CannotRun."""
         self._log.open()
         self._opened_at = self._log.head
-        self.ledger.recall(issuance.unexpired(issuelog.lines(self._options.log), now_s=self._clock()))
+        known = issuance.unexpired(issuelog.lines(self._options.log), now_s=self._clock())
+        # Our own leaves follow the issuer within seconds: a rotation that waited for one of an earlier life waits a day.
+        own = str(self.own.spiffe_id)
+        self.ledger.recall(each for each in known if each.spiffe_id != own)
         self._writing = asyncio.create_task(self._log.run())
         await self._take_secrets()
         await self.own.refresh()
@@ -174,6 +177,7 @@ class Server:
             await self._grpc.stop(_GRACE_S)
         if self._writing is not None:
             self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)  # the file is in use until then
         self._log.close()
 
 

@@ -92,6 +92,12 @@ class OwnLeaf:
         self._clock = clock
         self.pair: Pair | None = None
 
+    @property
+    def spiffe_id(self) -> identity.SpiffeId:
+        """Who the control plane is."""
+        account = identity.ServiceAccount(self._pod.namespace, names.CONTROL_PLANE)
+        return identity.SpiffeId(self._held.trust_domain, account)
+
     async def refresh(self) -> bool:
         """Sign a new leaf where it is due: 70 % of its life, another issuer, another bundle. True: ``pair`` is new.
 
@@ -105,8 +111,7 @@ class OwnLeaf:
         if pair and pair.issuer == signer and pair.anchors_pem == bundle_pem and now_s < pair.renew_s:
             return False
         key = ec.generate_private_key(ec.SECP256R1())
-        account = identity.ServiceAccount(self._pod.namespace, names.CONTROL_PLANE)
-        spiffe_id = identity.SpiffeId(self._held.trust_domain, account)
+        spiffe_id = self.spiffe_id
         leaf = ca.issue(
             issuer,
             key.public_key(),
