@@ -110,7 +110,7 @@ class Server:
         self._log.open()
         self._opened_at = self._log.head
         known = issuance.unexpired(issuelog.lines(self._options.log), now_s=self._clock())
-        # Our own leaves follow the issuer within seconds: a rotation that waited for one of an earlier life waits a day.
+        # Ours follow the issuer within seconds; one of an earlier life would hold up a rotation for a day.
         own = str(self.own.spiffe_id)
         self.ledger.recall(each for each in known if each.spiffe_id != own)
         self._writing = asyncio.create_task(self._log.run())
