@@ -8,6 +8,6 @@ Read in this order: ``kinds`` and ``shapes`` (what exists), ``store`` (one revis
 Who asks is ``authenticator``'s (``tokens``, ``token_request``, ``reviews``, ``access``): service account tokens as on a
 real cluster, and the admin's. Leaves out authorization (whoever is somebody may do everything), versions other than
 the stored one, and protobuf.
-Admission has its place in ``registry.Registry.create`` and ``update`` (between defaulting and validation).
+Who else is asked before a write is ``admission``'s (``hooks`` decides, ``admission_review`` says, ``calling`` asks).
 Custom kinds would be more rows in ``kinds.Kinds``.
 """

@@ -5,6 +5,7 @@ Leaves out what is answered: ``resources`` and ``discovery``.
 
 import dataclasses
 import enum
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,9 @@ from aiohttp import web
 from comparisons.lab.api import status
 
 JSON = "application/json"
+WARNINGS_LIMIT, WARNING_LIMIT = 4096, 256
+"""k8s.io/apiserver/pkg/endpoints/filters/warning.go: truncateAtTotalRunes, truncateItemRunes."""
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Form(enum.StrEnum):
@@ -58,10 +62,18 @@ def respond(value: Any, code: int = 200, *, warnings: Iterable[str] = ()) -> web
     """Return a JSON answer; warnings become headers that clients print."""
     response = web.Response(body=msgspec.json.encode(value), status=code, content_type=JSON)
     response.headers["Cache-Control"] = "no-cache, private"
-    for warning in warnings:
-        quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{quoted}"')
+    warn(response, warnings)
     return response
+
+
+def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    """Add Warning headers, each text once. What is long is cut once all of it is too long, as on the real server."""
+    total = 0
+    for warning in dict.fromkeys(warnings):
+        total += len(warning)
+        text = warning if total <= WARNINGS_LIMIT else warning[:WARNING_LIMIT]
+        quoted = _UNPRINTABLE.sub("", text).replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{quoted}"')
 
 
 def refusal(refused: status.Refused) -> web.Response:

@@ -1,8 +1,10 @@
 """A write as a value: who changes an object, through which path, when, and whether for real."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from comparisons.lab import clock
+from comparisons.lab.api import users
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,12 @@ class Change:
     dry_run: bool = False
     applied: bool = False
     """Whether the fields' owners were already worked out (server-side apply)."""
+    user: users.User = users.ADMIN
+    """Whoever asks."""
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """``fieldManager`` and ``fieldValidation`` as the client said them."""
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    """What admission has to say to the client; filled while the write is done."""
 
     @property
     def time(self) -> str:

@@ -36,15 +36,15 @@ class Endpoint:
         return not ipaddress.ip_address(self.ip).is_loopback
 
 
-def publish(rules: registry.Registry, at: Endpoint, write: change.Change) -> None:
+async def publish(rules: registry.Registry, at: Endpoint, write: change.Change) -> None:
     """Make the Service, if it is not there, and have its slice say where the server is now."""
     if rules.store.get(kinds.SERVICE, (NAMESPACE, NAME)) is None:
-        rules.create(kinds.SERVICE, NAMESPACE, _service(at), write)
+        await rules.create(kinds.SERVICE, NAMESPACE, _service(at), write)
     wanted, present = _slice(at), rules.store.get(kinds.ENDPOINT_SLICE, (NAMESPACE, NAME))
     if present is None:
-        rules.create(kinds.ENDPOINT_SLICE, NAMESPACE, wanted, write)
+        await rules.create(kinds.ENDPOINT_SLICE, NAMESPACE, wanted, write)
     elif any(present.get(part) != wanted[part] for part in ("endpoints", "ports")):
-        rules.update(kinds.ENDPOINT_SLICE, (NAMESPACE, NAME), {**present, **_without_metadata(wanted)}, write)
+        await rules.update(kinds.ENDPOINT_SLICE, (NAMESPACE, NAME), {**present, **_without_metadata(wanted)}, write)
 
 
 def _without_metadata(value: Value) -> Value:

@@ -1,20 +1,23 @@
 """What create, update and delete mean: names, identity, defaults, validation, generations, finalizers, grace.
 
-Every write goes through here; HTTP is not known here. Admission belongs between ``defaulting.fill`` and
-``validation.check``, where the real server has it, in ``create`` and in ``update``. Leaves out how a change is stated
-(``patching``, ``applying``) and how it is read (``listing``, ``watching``).
+Every write goes through here; HTTP is not known here. Admission is asked between defaults and validation, and once
+more after it, where the real server does: meanwhile others may write, so what was decided about a state is stored only
+if that state is still there. Leaves out how a change is stated (``patching``, ``applying``) and how it is read
+(``listing``, ``watching``).
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 from comparisons.lab import clock
 from comparisons.lab.api import (
-    access,
     addresses,
+    attributes,
+    catalogue,
     change,
     changes,
     defaulting,
+    definitions,
     kinds,
     managing,
     names,
@@ -22,6 +25,7 @@ from comparisons.lab.api import (
     status,
     store,
     validation,
+    versions,
 )
 
 Value = dict[str, Any]
@@ -29,6 +33,8 @@ TERMINAL = ("Succeeded", "Failed")
 IMMORTAL = ("default", "kube-system", "kube-public")
 """Namespaces that the real server's NamespaceLifecycle admission keeps."""
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+ASKED_HERE = ("", "status")
+"""Paths whose body is the object itself. Of others (scale, binding) whoever reads the body asks: ``admit``."""
 GENERATED_NAME_TRIES = 8
 """k8s.io/apiserver/pkg/registry/generic/registry: maxNameGenerationCreateAttempts."""
 
@@ -41,6 +47,16 @@ class Removal:
     propagation: str | None = None
     uid: str | None = None
     resource_version: str | None = None
+    collection: bool = False
+    """Whether the request names no object, but all that there are."""
+
+    def said(self) -> Value:
+        """Return the fields of DeleteOptions, without those that were not said."""
+        conditions = {"uid": self.uid, "resourceVersion": self.resource_version}
+        preconditions = {name: value for name, value in conditions.items() if value}
+        found = {"gracePeriodSeconds": self.grace_s, "propagationPolicy": self.propagation}
+        said = {name: value for name, value in found.items() if value is not None}
+        return said | ({"preconditions": preconditions} if preconditions else {})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,47 +67,74 @@ class Removed:
     gone: bool
 
 
+class Admission(Protocol):
+    """Who is asked before a write."""
+
+    async def mutate(self, asked: attributes.Attributes) -> Value:
+        """Return the object as it shall be written; raises Refused."""
+        ...
+
+    async def validate(self, asked: attributes.Attributes) -> None:
+        """Raise Refused if the write may not be."""
+        ...
+
+
+class Moved(status.Refused):
+    """409: the object changed while admission was asked about it. Whoever states a change, not a state, tries again."""
+
+    def __init__(self, kind: kinds.Kind, name: str) -> None:
+        seen = status.conflict(kind.group, kind.plural, name, status.OBJECT_MODIFIED)
+        super().__init__(seen.code, seen.reason, seen.message, seen.details)
+
+
 class Registry:
     """The rules over the store."""
 
-    def __init__(self, objects: store.Store, ranges: addresses.Ranges) -> None:
+    def __init__(self, objects: store.Store, ranges: addresses.Ranges, admission: Admission) -> None:
         self.store = objects
         self._ranges = ranges
+        self._admission = admission
+        self.served = catalogue.Catalogue()
 
     def get(self, kind: kinds.Kind, key: store.Key) -> Value:
         """Return the stored object; raises Refused (404)."""
         found = self.store.get(kind, key)
         if found is None:
             raise status.not_found(kind.group, kind.plural, key[1])
-        return found
+        return versions.shown(kind, found)
 
-    def create(self, kind: kinds.Kind, namespace: str, value: Value, write: change.Change) -> Value:
+    async def create(self, kind: kinds.Kind, namespace: str, value: Value, write: change.Change) -> Value:
         """Store a new object; ``value`` becomes the registry's. Raises Refused."""
-        value["metadata"] = preparation.metadata(value.get("metadata") or {}, namespace, write.now_wall_ns, kind)
+        self._check_served(kind)
+        value["metadata"] = preparation.stated(value.get("metadata") or {}, namespace)
         self._check_namespace(kind, namespace, value)
-        self._name(kind, value["metadata"])
-        key = (namespace, value["metadata"].get("name", ""))
         preparation.fresh(kind, value)
         defaulting.fill(kind, value)
         if not write.applied:
-            managing.record(kind, None, value, write)
-        self._give_access(kind, namespace, value)
+            managing.record(kind, None, preparation.without_status(kind, value), write)
+        asked = attributes.creation(kind, namespace, preparation.unborn(kind, value), write)
+        value = preparation.born(kind, await self._admission.mutate(asked), namespace, write.now_wall_ns)
+        self._name(kind, value["metadata"])
+        preparation.tie(kind, value)
+        defaulting.fill(kind, value)
+        key = (namespace, value["metadata"].get("name", ""))
         self._refuse_if(kind, key, validation.check(kind, value))
+        await self._admission.validate(asked.with_object(value))
+        self._check_namespace(kind, namespace, value)
+        self._check_served(kind)
         if self.store.get(kind, key) is not None:
             raise status.already_exists(kind.group, kind.plural, key[1])
         self._assign(kind, key, value)
         return self._put(kind, key, value, write)
 
-    def _give_access(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
-        """Give a pod its way to the API; raises Refused (403) if its service account is missing."""
-        if kind is not kinds.POD:
+    def _check_served(self, kind: kinds.Kind) -> None:
+        """Refuse (405) a new object of a kind whose definition is on its way out, or has changed meanwhile."""
+        if kind.custom is None:
             return
-        name = access.account_of(value)
-        account = self.store.get(kinds.SERVICE_ACCOUNT, (namespace, name))
-        if account is None:
-            why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-            raise status.forbidden("", "pods", value["metadata"].get("name", ""), why)
-        access.give(value, account)
+        now = self.served.by_path(kind.group, kind.version, kind.plural)
+        if now is None or now.custom is None or now.custom.terminating:
+            message = "create not allowed while custom resource definition is terminating"
+            raise status.Refused(405, "MethodNotAllowed", message, status.named(kind.group, kind.plural))
 
     def _check_namespace(self, kind: kinds.Kind, namespace: str, value: Value) -> None:
         if not kind.namespaced:
@@ -121,29 +164,60 @@ class Registry:
         if causes:
             raise status.invalid(kind.group, kind.kind, key[1], causes)
 
-    def update(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
+    async def update(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
         """Replace an object; ``value`` becomes the registry's. Raises Refused."""
         old = self.get(kind, key)
         self.check_version(kind, key, old, value)
-        new = changes.keep(kind, old, value, write.subresource)
+        new = self._kept(kind, old, value, write)
+        if not write.applied:
+            managing.record(kind, old, new, write)
+        asked = attributes.update(kind, key, old, new, write)
+        if write.subresource in ASKED_HERE:
+            new = self._kept(kind, old, await self._admission.mutate(asked), write)
         if write.subresource != "status":
-            defaulting.fill(kind, new)
             self._refuse_if(kind, key, changes.check(kind, old, new))
+        if write.subresource != "status" or kind.custom is not None:
+            self._refuse_if(kind, key, validation.check(kind, new, old))
+        if write.subresource in ASKED_HERE:
+            await self._admission.validate(asked.with_object(new))
+            self.check_unmoved(kind, key, old)
+        if write.subresource != "status":
             self._assign(kind, key, new)
-            self._refuse_if(kind, key, validation.check(kind, new))
-        return self.settle(kind, old, new, write)
+        return self._settle(kind, old, new, write)
+
+    def _kept(self, kind: kinds.Kind, old: Value, new: Value, write: change.Change) -> Value:
+        kept = changes.keep(kind, old, new, write.subresource)
+        if write.subresource != "status" or kind.custom is not None:
+            defaulting.fill(kind, kept)
+        return kept
+
+    def check_unmoved(self, kind: kinds.Kind, key: store.Key, old: Value) -> None:
+        """Refuse what was decided about a state that is no more."""
+        found = self.store.get(kind, key)
+        if found is None or found["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]:
+            raise Moved(kind, key[1])
+
+    async def admit(self, asked: attributes.Attributes) -> Value:
+        """Return the body of a subresource as it shall be done; raises Refused."""
+        admitted = await self._admission.mutate(asked)
+        await self._admission.validate(asked.with_object(admitted))
+        return admitted
 
     def settle(self, kind: kinds.Kind, old: Value, new: Value, write: change.Change) -> Value:
+        """Store a new state that no admission is asked about; what it changes becomes the writer's."""
+        if not write.applied:
+            managing.record(kind, old, new, write)
+        return self._settle(kind, old, new, write)
+
+    def _settle(self, kind: kinds.Kind, old: Value, new: Value, write: change.Change) -> Value:
         """Store a checked new state, unless it is the old one; lets go of what was only held by its finalizers."""
         key = (old["metadata"].get("namespace", ""), old["metadata"]["name"])
         new["metadata"].pop("resourceVersion", None)
         if _unchanged(old, new, managed=write.applied):
             return old
-        if kind.generation and write.subresource != "binding" and not _same_spec(old, new):
+        if kind.generation and write.subresource != "binding" and not _same_spec(kind, old, new):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        if not write.applied:
-            managing.record(kind, old, new, write)
-        if _released(new):
+        if _released(kind, new):
             return self._remove(kind, key, new, write)
         return self._put(kind, key, new, write)
 
@@ -155,16 +229,27 @@ class Registry:
         if meta.get("resourceVersion") not in (None, "", "0", old["metadata"]["resourceVersion"]):
             raise status.conflict(kind.group, kind.plural, key[1], status.OBJECT_MODIFIED)
 
-    def delete(self, kind: kinds.Kind, key: store.Key, removal: Removal, write: change.Change) -> Removed:
+    async def delete(self, kind: kinds.Kind, key: store.Key, removal: Removal, write: change.Change) -> Removed:
         """Remove an object, or starts its graceful end; raises Refused."""
         old = self.get(kind, key)
         if kind is kinds.NAMESPACE and key[1] in IMMORTAL:
             raise status.forbidden("", "namespaces", key[1], "this namespace may not be deleted")
         self._check_preconditions(kind, key, old, removal)
+        name = "" if removal.collection else key[1]
+        asked = attributes.deletion(kind, (key[0], name), old, removal.said(), write)
+        if write.subresource in ASKED_HERE:
+            await self._admission.mutate(asked)
+            await self._admission.validate(asked)
+            self.check_unmoved(kind, key, old)
+        return self.remove(kind, key, removal, write)
+
+    def remove(self, kind: kinds.Kind, key: store.Key, removal: Removal, write: change.Change) -> Removed:
+        """Remove an object, or start its graceful end, without asking admission; raises Refused."""
+        old = self.get(kind, key)
         meta = old["metadata"]
-        finalizers = _finalizers(meta.get("finalizers") or [], removal.propagation)
+        finalizers = _finalizers(kind, meta, removal.propagation)
         grace_s = _grace(kind, old, removal.grace_s)
-        held = finalizers or (old.get("spec") or {}).get("finalizers")
+        held = finalizers or _held_by_spec(kind, old)
         new = _deleting(kind, old, finalizers, grace_s, write.now_wall_ns)
         if grace_s > 0 or held:
             return Removed(value=self._put(kind, key, new, write) if new["metadata"] != meta else old, gone=False)
@@ -181,12 +266,14 @@ class Registry:
 
     def _put(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
         if not write.dry_run:
-            return self.store.put(kind, key, value)
+            return versions.shown(kind, self.store.put(kind, key, versions.stored(kind, value)))
         version = (self.store.get(kind, key) or {"metadata": {}})["metadata"].get("resourceVersion")
         return {**value, "metadata": value["metadata"] | ({"resourceVersion": version} if version else {})}
 
     def _remove(self, kind: kinds.Kind, key: store.Key, value: Value, write: change.Change) -> Value:
-        return value if write.dry_run else self.store.remove(kind, key, value)
+        if write.dry_run:
+            return value
+        return versions.shown(kind, self.store.remove(kind, key, versions.stored(kind, value)))
 
 
 def _uid_differs(asked: str, found: str) -> str:
@@ -202,19 +289,27 @@ def _unchanged(old: Value, new: Value, *, managed: bool) -> bool:
     return visible(old) == visible(new)
 
 
-def _same_spec(old: Value, new: Value) -> bool:
-    ignored = {"metadata", "status"}
+def _same_spec(kind: kinds.Kind, old: Value, new: Value) -> bool:
+    ignored = {"metadata", "status"} if kind.custom is None or "status" in kind.subresources else {"metadata"}
     return {k: v for k, v in old.items() if k not in ignored} == {k: v for k, v in new.items() if k not in ignored}
 
 
-def _released(value: Value) -> bool:
+def _held_by_spec(kind: kinds.Kind, value: Value) -> bool:
+    """Whether a namespace is held by the finalizers that only ``/finalize`` changes."""
+    return kind is kinds.NAMESPACE and bool((value.get("spec") or {}).get("finalizers"))
+
+
+def _released(kind: kinds.Kind, value: Value) -> bool:
     meta = value["metadata"]
-    held = meta.get("finalizers") or (value.get("spec") or {}).get("finalizers")
+    held = meta.get("finalizers") or _held_by_spec(kind, value)
     return bool(meta.get("deletionTimestamp")) and not meta.get("deletionGracePeriodSeconds") and not held
 
 
-def _finalizers(found: list[str], propagation: str | None) -> list[str]:
-    """Return the finalizers that the garbage collector needs for this propagation policy."""
+def _finalizers(kind: kinds.Kind, meta: Value, propagation: str | None) -> list[str]:
+    """Return the finalizers that the garbage collector needs for this propagation policy, and a definition's end."""
+    found = list(meta.get("finalizers") or [])
+    if kind is kinds.CUSTOM_RESOURCE_DEFINITION and "deletionTimestamp" not in meta:
+        found = [*(each for each in found if each != definitions.CLEANUP), definitions.CLEANUP]
     if propagation is None:
         return found
     rest = [each for each in found if each not in {FOREGROUND, ORPHAN}]
@@ -224,9 +319,11 @@ def _finalizers(found: list[str], propagation: str | None) -> list[str]:
 
 def _grace(kind: kinds.Kind, value: Value, asked: int | None) -> int:
     """How long a pod may still take; 0 for everything else, and for pods that run nowhere."""
+    if kind is not kinds.POD:
+        return 0
     spec = value.get("spec") or {}
     idle = not spec.get("nodeName") or (value.get("status") or {}).get("phase") in TERMINAL
-    if kind is not kinds.POD or idle:
+    if idle:
         return 0
     wanted: int = spec.get("terminationGracePeriodSeconds", 30) if asked is None else max(asked, 0)
     left: int | None = value["metadata"].get("deletionGracePeriodSeconds")

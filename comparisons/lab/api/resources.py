@@ -5,14 +5,16 @@ What they mean is left to ``registry``, ``listing`` and ``watching``. Leaves out
 """
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from comparisons.lab import clock
 from comparisons.lab.api import (
+    access,
     answers,
     applying,
     asking,
@@ -25,16 +27,24 @@ from comparisons.lab.api import (
     status,
     store,
     tables,
+    users,
     watching,
 )
 
 Value = dict[str, Any]
+T = TypeVar("T")
 
 FRESH_WAIT_S, FRESH_LOOKS = 3.0, 30
 """How long a list waits for a revision that has not been yet: k8s.io/apiserver/pkg/storage/cacher blockTimeout."""
 ACCOUNT_TRIES, ACCOUNT_PAUSE_S = 10, 0.1
 """How the ServiceAccount admission of the real server waits for a new namespace's default account."""
 PROPAGATION = ("Background", "Foreground", "Orphan")
+MOVED_TRIES = 5
+"""k8s.io/apiserver/pkg/endpoints/handlers: MaxRetryWhenPatchConflicts."""
+SAID = ("fieldManager", "fieldValidation")
+"""Options that admission reviews repeat."""
+WARNINGS = web.RequestKey("warnings", list[str])
+"""What the answer will say in Warning headers, whatever becomes of the request."""
 
 
 def write(request: web.Request, subresource: str = "") -> change.Change:
@@ -42,7 +52,13 @@ def write(request: web.Request, subresource: str = "") -> change.Change:
     program = request.headers.get("User-Agent", "unknown").partition("/")[0]
     manager = request.query.get("fieldManager") or program or "unknown"
     return change.Change(
-        manager=manager, now_wall_ns=clock.wall_ns(), subresource=subresource, dry_run=asking.dry_run(request.query)
+        manager=manager,
+        now_wall_ns=clock.wall_ns(),
+        subresource=subresource,
+        dry_run=asking.dry_run(request.query),
+        user=request[users.KEY],
+        options={name: request.query[name] for name in SAID if request.query.get(name)},
+        warnings=request.setdefault(WARNINGS, []),
     )
 
 
@@ -125,7 +141,7 @@ class Resources:
         self._check_namespace(target, decoded.value)
         if kind is kinds.POD:
             await self._account(target.namespace, decoded.value)
-        made = self.rules.create(kind, target.namespace, decoded.value, write(request))
+        made = await self.rules.create(kind, target.namespace, decoded.value, write(request))
         return self._object(request, kind, made, 201, decoded.warnings)
 
     def _check_namespace(self, target: asking.Target, value: Value) -> None:
@@ -135,19 +151,13 @@ class Resources:
             raise status.bad_request(message)
 
     async def _account(self, namespace: str, pod: Value) -> None:
-        """Check that the pod's service account exists. A new namespace's default one is waited for."""
-        spec = pod.get("spec") or {}
-        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-        if name != "default":
+        """Wait for a new namespace's default account; the registry refuses a pod whose account is not there."""
+        if access.account_of(pod) != access.DEFAULT or not self._known(kinds.NAMESPACE, ("", namespace)):
             return
         for _ in range(ACCOUNT_TRIES):
-            if self._known(kinds.SERVICE_ACCOUNT, (namespace, name)) or not self._known(
-                kinds.NAMESPACE, ("", namespace)
-            ):
+            if self._known(kinds.SERVICE_ACCOUNT, (namespace, access.DEFAULT)):
                 return
             await asyncio.sleep(ACCOUNT_PAUSE_S)
-        why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-        raise status.forbidden("", "pods", (pod.get("metadata") or {}).get("name", ""), why)
 
     def _known(self, kind: kinds.Kind, key: store.Key) -> bool:
         return self.rules.store.get(kind, key) is not None
@@ -157,6 +167,9 @@ class Resources:
         return self._object(request, target.kind, found, 200)
 
     async def _replace(self, request: web.Request, target: asking.Target) -> web.Response:
+        return await unmoved(lambda: self._replace_once(request, target))
+
+    async def _replace_once(self, request: web.Request, target: asking.Target) -> web.Response:
         kind, key = target.kind, (target.namespace, target.name)
         decoded = decoding.decode(await body(request), kind, asking.field_validation(request.query))
         self._check_namespace(target, decoded.value)
@@ -165,26 +178,32 @@ class Resources:
             raise status.bad_request(
                 f"the name of the object ({said}) does not match the name on the URL ({target.name})"
             )
-        changed = self.rules.update(kind, key, decoded.value, write(request, target.subresource))
+        changed = await self.rules.update(kind, key, decoded.value, write(request, target.subresource))
         return self._object(request, kind, changed, 200, decoded.warnings)
 
     async def _patch(self, request: web.Request, target: asking.Target) -> web.Response:
-        form = patching.patch_type(request.content_type)
-        content = await request.read()
+        form = patching.patch_type(request.content_type, target.kind)
         if form is patching.PatchType.APPLY_YAML:
-            asked = applying.options(request.query)
-            done = applying.apply(self.rules, target, content, asked, write(request, target.subresource))
-            return self._object(request, target.kind, done.value, 201 if done.created else 200, done.warnings)
+            return await unmoved(lambda: self._apply_once(request, target))
+        return await unmoved(lambda: self._patch_once(request, target, form))
+
+    async def _apply_once(self, request: web.Request, target: asking.Target) -> web.Response:
+        asked, who = applying.options(request.query), write(request, target.subresource)
+        done = await applying.apply(self.rules, target, await request.read(), asked, who)
+        return self._object(request, target.kind, done.value, 201 if done.created else 200, done.warnings)
+
+    async def _patch_once(self, request: web.Request, target: asking.Target, form: patching.PatchType) -> web.Response:
         kind, key = target.kind, (target.namespace, target.name)
-        patched = patching.patched(form, kind.shape, self.rules.get(kind, key), content)
+        patched = patching.patched(form, kind.shape, self.rules.get(kind, key), await request.read())
         decoded = decoding.decode(patched, kind, asking.field_validation(request.query))
-        changed = self.rules.update(kind, key, decoded.value, write(request, target.subresource))
+        changed = await self.rules.update(kind, key, decoded.value, write(request, target.subresource))
         return self._object(request, kind, changed, 200, decoded.warnings)
 
     async def _delete(self, request: web.Request, target: asking.Target) -> web.Response:
         removal = await _removal(request)
         kind = target.kind
-        done = self.rules.delete(kind, (target.namespace, target.name), removal, write(request))
+        key, who = (target.namespace, target.name), write(request)
+        done = await unmoved(lambda: self.rules.delete(kind, key, removal, who))
         if done.gone and not kind.returns_deleted:
             meta = done.value["metadata"]
             return answers.respond(status.success(status.named(kind.group, kind.plural, meta["name"], meta["uid"])))
@@ -193,13 +212,20 @@ class Resources:
     async def _delete_all(self, request: web.Request, target: asking.Target) -> web.Response:
         if target.kind.namespaced and not target.namespace:
             raise status.method_not_allowed()
-        removal = await _removal(request)
+        removal = dataclasses.replace(await _removal(request), collection=True)
         found = listing.page(self.rules.store, target, asking.reading(request.query))
         who = write(request)
         for item in found.items:
-            meta = item["metadata"]
-            self.rules.delete(target.kind, (meta.get("namespace", ""), meta["name"]), removal, who)
+            await self._delete_each(target.kind, item["metadata"], removal, who)
         return answers.respond(listing.body(target.kind, found))
+
+    async def _delete_each(self, kind: kinds.Kind, meta: Value, removal: registry.Removal, who: change.Change) -> None:
+        key = (meta.get("namespace", ""), meta["name"])
+        try:
+            await unmoved(lambda: self.rules.delete(kind, key, removal, who))
+        except status.Refused as refused:
+            if refused.code != web.HTTPNotFound.status_code:  # somebody else was quicker
+                raise
 
     def _object(
         self, request: web.Request, kind: kinds.Kind, value: Value, code: int, warnings: tuple[str, ...] = ()
@@ -207,6 +233,14 @@ class Resources:
         form = answers.form(request.headers.get("Accept", ""))
         shown = tables.single(kind, value, form, _included(request), clock.wall_ns())
         return answers.respond(shown, code, warnings=warnings)
+
+
+async def unmoved(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try again where another write came first while admission was asked; raises Refused (409) after some tries."""
+    for _ in range(MOVED_TRIES - 1):
+        with contextlib.suppress(registry.Moved):
+            return await attempt()
+    return await attempt()
 
 
 def _included(request: web.Request) -> str:

@@ -72,7 +72,8 @@ class Refused(Exception):  # noqa: N818  # it reads as what happened
         """Return the ``Status`` object."""
         head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
         details = {"details": self.details} if self.details else {}
-        return {**head, "reason": self.reason, **details, "code": self.code}
+        reason = {"reason": self.reason} if self.reason else {}
+        return {**head, **reason, **details, "code": self.code}
 
 
 def success(details: dict[str, Any]) -> dict[str, Any]:
@@ -175,6 +176,16 @@ def too_large_revision(asked: int, current: int) -> Refused:
 def internal() -> Refused:
     """500: our own mistake; the log has it."""
     return Refused(500, "InternalError", "Internal error occurred: see the server's log")
+
+
+def internal_error(message: str) -> Refused:
+    """500: something that this server relies on does not work; the message says what."""
+    return Refused(500, "InternalError", f"Internal error occurred: {message}", {"causes": [{"message": message}]})
+
+
+def timed_out() -> Refused:
+    """504: what had to be asked did not answer within the request's time."""
+    return Refused(504, "Timeout", "Timeout: request did not complete within requested timeout", {})
 
 
 def unavailable(message: str) -> Refused:

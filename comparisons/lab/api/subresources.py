@@ -1,7 +1,4 @@
-"""Subresources other than ``status``: what a POST or PUT to them does to the object they belong to.
-
-TokenRequest (``serviceaccounts/token``) belongs here when the injector needs it.
-"""
+"""Subresources other than ``status``: what a POST or PUT to them does to the object they belong to."""
 
 import dataclasses
 from typing import Any
@@ -11,6 +8,7 @@ from aiohttp import web
 from comparisons.lab.api import (
     answers,
     asking,
+    attributes,
     change,
     changes,
     decoding,
@@ -56,11 +54,12 @@ class Subresources:
                 raise status.method_not_allowed()
 
     async def _bind(self, request: web.Request, target: asking.Target) -> web.Response:
-        binding = await _decoded(request, "V1Binding", "Binding", "v1")
+        who = resources.write(request, "binding")
+        body = {**await _decoded(request, "V1Binding", "Binding", "v1"), "apiVersion": "v1", "kind": "Binding"}
+        binding = await self.rules.admit(attributes.subresource(target.kind, _key(target), body, who))
         node = (binding.get("target") or {}).get("name", "")
         if not node:
             raise status.invalid("", "Binding", target.name, [status.required("target.name")])
-        who = resources.write(request, "binding")
         self.rules.settle(kinds.POD, *self._bound(target, node, who), who)
         return answers.respond(SUCCESS, 201)
 
@@ -86,9 +85,12 @@ class Subresources:
         return pod, bound | {"status": {**pod["status"], "conditions": [*others, condition]}}
 
     async def _evict(self, request: web.Request, target: asking.Target) -> web.Response:
-        eviction = await _decoded(request, "V1Eviction", "Eviction", "policy/v1")
+        who = resources.write(request, "eviction")
+        said = await _decoded(request, "V1Eviction", "Eviction", "policy/v1")
+        body = {**said, "apiVersion": "policy/v1", "kind": "Eviction"}
+        eviction = await self.rules.admit(attributes.subresource(target.kind, _key(target), body, who))
         removal = resources.removal(eviction.get("deleteOptions") or {}, request.query)
-        self.rules.delete(kinds.POD, _key(target), removal, resources.write(request))
+        await self.rules.delete(kinds.POD, _key(target), removal, who)
         return answers.respond(SUCCESS, 201)
 
     async def _finalize(self, request: web.Request, target: asking.Target) -> web.Response:
