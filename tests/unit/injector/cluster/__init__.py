@@ -1,0 +1,1 @@
+"""Tests of the cluster picture: objects, protocols, index."""
