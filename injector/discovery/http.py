@@ -10,7 +10,8 @@ import dataclasses
 import enum
 from typing import Any, Final
 
-from envoy.config.core.v3 import address_pb2, config_source_pb2, protocol_pb2
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
 from envoy.config.core.v3 import extension_pb2 as core_extension_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -19,6 +20,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.http.header_formatters.preserve_case.v3 import preserve_case_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
 
 from injector.discovery import resource
@@ -26,8 +28,12 @@ from injector.discovery import resource
 MANAGER: Final = "envoy.filters.network.http_connection_manager"
 PROTOCOL_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _ROUTER: Final = "envoy.filters.http.router"
-_RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
+UNDELIVERED: Final = "x-ipseity-undelivered"
+"""From the server's proxy to the client's: the application has not begun with this request, try another endpoint."""
+_RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request,retriable-headers"
 """Only what the other end has certainly not begun to do: safe for every method."""
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+"""RFC 9110, 9.2.1: to do it twice is to do it once."""
 _RETRIES: Final = 2
 _HEADERS_KIB: Final = 96
 """Largest request header. Envoy's default is 60; tokens of some identity providers are larger."""
@@ -102,6 +108,7 @@ def routes(name: str, cluster: str) -> Any:
             )
         ],
         host_selection_retry_max_attempts=3,
+        retriable_headers=[route_components_pb2.HeaderMatcher(name=UNDELIVERED, present_match=True)],
     )
     action = route_components_pb2.RouteAction(
         cluster=cluster, timeout=_UNLIMITED, idle_timeout=_UNLIMITED, retry_policy=retry
@@ -110,8 +117,43 @@ def routes(name: str, cluster: str) -> Any:
     server = route_components_pb2.Route(match=route_components_pb2.RouteMatch(path="*"), route=action)  # OPTIONS *
     host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=[everything, server])
     return route_pb2.RouteConfiguration(
-        name=name, virtual_hosts=[host], validate_clusters=wrappers_pb2.BoolValue(value=False)
+        name=name,
+        virtual_hosts=[host],
+        validate_clusters=wrappers_pb2.BoolValue(value=False),
+        response_headers_to_remove=[UNDELIVERED],  # only proxies may say it, and only to each other
     )
+
+
+def undelivered(said: Any = None) -> Any:
+    """Give the local replies of a server's proxy: those in ``said``, and a mark on what the application never got.
+
+    A pod that ends stops listening before everybody has learned that it ends. Its proxy is still there, and knows: a
+    connection that was refused (UF) has carried nothing; one that was closed unanswered (UC) is tried again where the
+    method is safe.
+    """
+    refused = _flagged("UF")
+    closed = accesslog_pb2.AccessLogFilter(
+        and_filter=accesslog_pb2.AndFilter(
+            filters=[
+                _flagged("UC"),
+                accesslog_pb2.AccessLogFilter(
+                    or_filter=accesslog_pb2.OrFilter(filters=[_method(each) for each in _SAFE_METHODS])
+                ),
+            ]
+        )
+    )
+    header = base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key=UNDELIVERED, value="1"))
+    marks = [hcm_pb2.ResponseMapper(filter=each, headers_to_add=[header]) for each in (refused, closed)]
+    return hcm_pb2.LocalReplyConfig(mappers=[*(said.mappers if said is not None else ()), *marks])
+
+
+def _flagged(flag: str) -> Any:
+    return accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=[flag]))
+
+
+def _method(name: str) -> Any:
+    matcher = route_components_pb2.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(exact=name))
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=matcher))
 
 
 def upstream(idle_s: float) -> Any:

@@ -95,6 +95,7 @@ def listener(given: Sequence[Port], *, ipv6: bool, config: settings.Settings) ->
     message.listener_filters_timeout.CopyFrom(outbound.milliseconds(config.inbound_wait_s))
     message.continue_on_listener_filters_timeout = True
     message.traffic_direction = base_pb2.INBOUND
+    message.access_log.append(accesslog.of_listener())
     message.filter_chains.extend(chains[name] for name in sorted(chains))
     message.filter_chain_matcher.CopyFrom(matchers.by_port(trees, otherwise))
     clusters = (naming.INBOUND, naming.REFUSED)
@@ -148,7 +149,8 @@ def _secured(port: Port, chains: dict[str, Any], config: settings.Settings, *, h
 
 def _requests_of(port: Port, who: identity.SpiffeId) -> list[Any]:
     prefix = naming.inbound(port.label, str(who.account))
-    return [http.manager(prefix, _route(), http.ClientCert.WRITTEN)]
+    extras = http.Extras(local_reply=http.undelivered())
+    return [http.manager(prefix, _route(), http.ClientCert.WRITTEN, extras)]
 
 
 def _bytes_of(port: Port, who: identity.SpiffeId) -> list[Any]:
@@ -202,7 +204,7 @@ def _judged(decided: match.Inbound, *, identified: bool) -> http.Extras:
     judge = rbac.http(decided)
     return http.Extras(
         filters=() if judge is None else ((rbac.HTTP_FILTER, judge),),
-        local_reply=None if judge is None else rbac.local_reply(decided, identified=identified),
+        local_reply=http.undelivered(None if judge is None else rbac.local_reply(decided, identified=identified)),
         logs=accesslog.of_chain(decided, http=True, identified=identified),
     )
 

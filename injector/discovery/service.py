@@ -74,6 +74,12 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
             self._counted.refused.labels("protocol").inc()
             _log.warning("proxy cut off", pod=who.pod, namespace=who.namespace, error=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except grpc.aio.AbortError:
+            raise
+        except Exception:  # noqa: BLE001  # a defect of ours ends the stream, and is said
+            self._counted.refused.labels("defect").inc()
+            _log.exception("proxy not served", pod=who.pod, namespace=who.namespace)
+            await context.abort(grpc.StatusCode.INTERNAL, "an error of ipseity's own")
         finally:
             self._hub.proxies.discard(proxy)
             reading.cancel()
