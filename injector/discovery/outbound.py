@@ -48,9 +48,7 @@ def service(item: model.Service, port: model.ServicePort, config: settings.Setti
     """Make the listeners of a Service port: one for each of its addresses."""
     name = naming.service(port.port, item.key)
     chains = _chains(name, port.protocol)
-    needs = [(resource.CLUSTER, name)]
-    if port.protocol is not model.Protocol.OPAQUE:
-        needs.append((resource.ROUTE, name))
+    needs = [(resource.ROUTE if each == "http" else resource.CLUSTER, name) for each in chains]
     return [
         resource.pack(
             f"{name}|{address}", _service_listener(f"{name}|{address}", (address, port), chains, config), needs

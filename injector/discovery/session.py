@@ -87,10 +87,14 @@ class Session:
     @property
     def synced(self) -> bool:
         """Whether the proxy has accepted all of the latest snapshot that it wants."""
-        return all(
-            each.told is self._latest and not each.nonce and not each.fresh and not each.refused
-            for each in self._subscriptions.values()
-        ) and bool(self._subscriptions and not self._retired)
+        return (
+            self._latest is not None
+            and all(
+                each.told is self._latest and not each.nonce and not each.fresh and not each.refused
+                for each in self._subscriptions.values()
+            )
+            and bool(self._subscriptions and not self._retired)
+        )
 
     @property
     def refused(self) -> dict[str, str]:
