@@ -1,43 +1,35 @@
-"""``ipseity check``: whether the agent can run here, and whether it does.
+"""This node's part of ``ipseity check``: whether the agent can run here, and whether it does.
 
 Here because everything that can be missing is found before it hurts, each with what to do about it. Reads the machine
 and asks the API server and the agent; changes nothing. Leaves out what is needed and why (``requirements``).
 """
 
 import asyncio
-import dataclasses
-import json
 import os
 import pathlib
 import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from agent import apiaddress, cgroups, client, config, errors, pins, requirements
-from ipseity import kube, screen, table
+from ipseity import contribution, findings, kube
 
-HOLDS: Final = 0
-DOES_NOT_HOLD: Final = 1
 _BCC_TIMEOUT_S: Final = 30.0
 _BCC: Final = "import bcc; print(bcc.__version__)"
 _STATUS: Final = pathlib.Path("/proc/self/status")
 _OK: Final = 200
 _CAP_SYS_ADMIN: Final = 21
 _CAP_SYS_RESOURCE: Final = 24
-_COLOURS: Final = {
-    requirements.Status.OK: table.Colour.GREEN,
-    requirements.Status.WARN: table.Colour.YELLOW,
-    requirements.Status.FAIL: table.Colour.RED,
-}
-Finding = requirements.Finding
-Status = requirements.Status
+Finding = findings.Finding
+Status = findings.Status
 
 
-def run(settings: config.Config, page: screen.Page, *, as_json: bool) -> int:
-    """Check everything and print it; 0 if the agent can run here."""
+def look(settings: config.Config, *, asked: bool) -> findings.Section:
+    """Check everything about this node, whether it was asked for or not."""
+    del asked
     checks: tuple[Callable[[config.Config], Finding | None], ...] = (
         _kernel,
         _memory_limit,
@@ -49,43 +41,19 @@ def run(settings: config.Config, page: screen.Page, *, as_json: bool) -> int:
         _kubernetes,
         _agent,
     )
-    found = [finding for check in checks if (finding := check(settings)) is not None]
-    page.print([_json(found)] if as_json else report(found, page))
-    return DOES_NOT_HOLD if any(finding.status is Status.FAIL for finding in found) else HOLDS
+    found = tuple(finding for check in checks if (finding := check(settings)) is not None)
+    return findings.Section(verdict=verdict(found), findings=found)
 
 
-def report(found: Sequence[Finding], page: screen.Page) -> list[str]:
-    """Write the verdict, then a line for each check, with a hint below what is not well."""
-    width = max(len(finding.name) for finding in found)
-    return [_verdict(found), "", *(line for finding in found for line in _lines(finding, width, page))]
-
-
-def _verdict(found: Sequence[Finding]) -> str:
-    names = {status: [each.name for each in found if each.status is status] for status in Status}
-    if names[Status.FAIL]:
-        if names[Status.FAIL] == ["kubernetes"]:
+def verdict(found: Sequence[Finding]) -> str:
+    """Say in one sentence whether the agent can run here."""
+    if failed := findings.names(found, Status.FAIL):
+        if failed == "kubernetes":
             return "the agent can run here, but without the API server it can name no pod: kubernetes"
-        return f"the agent cannot run here: {', '.join(names[Status.FAIL])}"
-    if names[Status.WARN]:
-        return f"the agent can run here, with less: {', '.join(names[Status.WARN])}"
+        return f"the agent cannot run here: {failed}"
+    if warned := findings.names(found, Status.WARN):
+        return f"the agent can run here, with less: {warned}"
     return "the agent can run here"
-
-
-def _lines(finding: Finding, width: int, page: screen.Page) -> Iterable[str]:
-    status = finding.status.ljust(4)
-    if page.colour:
-        status = table.paint(status, _COLOURS[finding.status])
-    margin = " " * (width + 2 + 4 + 2)
-    room = max(40, page.size().columns - len(margin))
-    first, *more = table.wrapped(table.printable(finding.text), room)
-    yield f"{finding.name.ljust(width)}  {status}  {first}"
-    yield from (margin + line for line in more)
-    if finding.hint:
-        yield from (margin + line for line in table.wrapped(f"hint: {finding.hint}", room))
-
-
-def _json(found: Sequence[Finding]) -> str:
-    return json.dumps([dataclasses.asdict(finding) for finding in found], indent=2)
 
 
 def _kernel(settings: config.Config) -> Finding:
@@ -199,3 +167,12 @@ def _told(detail: dict[str, object]) -> str:
 
 def _failed(name: str, error: Exception, *, hint: str) -> Finding:
     return Finding(name=name, status=Status.FAIL, text=str(error), hint=getattr(error, "hint", "") or hint)
+
+
+NODE: Final = contribution.Contribution(
+    order=1,
+    only="Only this node: what the agent needs, and the agent itself.",
+    settings=config.Config,
+    look=look,
+)
+"""Registered in the group ``ipseity.checks``."""

@@ -1,4 +1,4 @@
-"""The agent's commands: ``ipseity agent``, ``observe``, ``who-owned``, ``check``.
+"""The agent's commands: ``ipseity agent``, ``observe``, ``who-owned``.
 
 Here because flags are what people learn by heart, so they stand in one place; those of ``observe`` have the names that
 ``hubble observe`` gave them. Each command imports what it runs when it runs: the agent's process never pays for tables,
@@ -155,18 +155,3 @@ def who_owned(server: tuple[str, ...], output: str, question: str) -> int:
     answer = owners.best(owners.ask(asked, flags.servers(server, os.environ)))
     page = screen.Page.of(sys.stdout, os.environ)
     return owners.run(asked, answer, page, as_json=output == "json")
-
-
-@click.command()
-@_output("table", "json")
-@settings.click_options(config.Config)
-def check(output: str, **given: object) -> int:
-    """Check what the agent needs: kernel, mounts, capabilities, BCC, API server, and the agent itself.
-
-    Takes the agent's own flags and variables. Exit code 1 if something that it needs is missing.
-    """
-    from agent import checks
-    from ipseity import screen
-
-    loaded = settings.load(config.Config, given, os.environ)
-    return checks.run(loaded, screen.Page.of(sys.stdout, os.environ), as_json=output == "json")

@@ -6,35 +6,18 @@ on values can be tested for kernels and containers that are not at hand. Leaves 
 """
 
 import dataclasses
-import enum
 import re
 from collections.abc import Collection
 from typing import Final
 
+from ipseity import findings
+
+Status = findings.Status
+Finding = findings.Finding
+
 FLOOR: Final = (5, 10)
 _MEMCG: Final = (5, 11)
 """From here BPF memory is charged to the cgroup; before, RLIMIT_MEMLOCK bounds it."""
-
-
-class Status(enum.StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    """The agent runs, with less."""
-    FAIL = "fail"
-    """The agent cannot run."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """The outcome of one check."""
-
-    name: str
-    status: Status
-    text: str
-    hint: str = ""
-    """What to do about it; only where something is wrong."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ import prometheus_client
 import structlog
 
 from injector import config, errors, health, names, steering
+from injector.discovery import proxies
 from injector.identity import server as identity_server
 from injector.kube import events
 from injector.webhook import announcements, configuration, files, metrics, namespaces, options, rotation, server, tls
@@ -60,6 +61,7 @@ class ControlPlane:
     def __init__(self, api: Any, settings: config.Config) -> None:
         """Put the parts together. Raises CannotRun and SettingError for settings that cannot be used."""
         self.settings = settings
+        self._api = api
         self.registry = prometheus_client.CollectorRegistry()
         self.pod = identity.PodRef(settings.pod_namespace, settings.pod_name, settings.pod_uid)
         self.trust_domain = _trust_domain(settings)
@@ -155,7 +157,12 @@ class ControlPlane:
             self.certificate.run(),
             *self.identity.tasks(),
             *self.steering.tasks(),
+            proxies.publish(self._api, self.pod.namespace, self.pod.name, self._report),
         )
+
+    def _report(self) -> proxies.Report:
+        version = importlib.metadata.version("ipseity")
+        return proxies.report(self.steering.hub.statuses(), self.steering.state, now_s=_wall_s(), version=version)
 
     def _ready(self) -> dict[str, Callable[[], bool]]:
         return {

@@ -13,7 +13,7 @@ import ipaddress
 import pathlib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import click
 
@@ -67,12 +67,17 @@ def load(cls: type[T], flags: Mapping[str, object], environ: Mapping[str, str]) 
     return cls(**values)
 
 
-def click_options(cls: type) -> Callable[[Command], Command]:
-    """Give a click command one option per field of ``cls``; each arrives under the field's name, None if not given."""
+def click_options(cls: type, *, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Give a click command one option per field of ``cls``; each arrives under the field's name, None if not given.
+
+    ``without`` are fields that the command has already, from another dataclass.
+    """
+    left_out = frozenset(without)
 
     def decorate(command: Command) -> Command:
         for each, hint in reversed(_fields(cls)):
-            command = _option(each, hint)(command)
+            if each.name not in left_out:
+                command = _option(each, hint)(command)
         return command
 
     return decorate

@@ -112,14 +112,10 @@ def verify(path: pathlib.Path, head: str | None) -> int:
 
 
 async def _check(namespace: str, kubeconfig: str | None, context: str | None) -> int:
-    from injector.identity import anchors, authority, findings, rotating
+    from injector.identity import examination, findings
 
     async with _api(kubeconfig, context) as api:
-        seen = await rotating.look(api, namespace)
-    secret = seen.found.issuer
-    issuer = anchors.read_bundle(secret.certificate_pem, "the issuer")[0] if secret else None
-    bundle = authority.wanted_anchors(seen.found)
-    found = findings.examine(bundle, issuer, seen.known.statuses, now_s=_now_s())
+        found = await examination.examine(api, namespace, now_s=_now_s())
     for each in found:
         click.echo(f"{each.level:4}  {each.what}{f'  ({each.remedy})' if each.remedy else ''}")
     good = all(each.level is findings.Level.GOOD for each in found)

@@ -52,7 +52,7 @@ def examine(
     if not live:
         found.append(Finding(level=Level.BAD, what="no control plane says what pods hold", remedy="is it running?"))
     for name, each in sorted(live.items()):
-        found += _of_status(name, each, issuer)
+        found += _of_status(name, each, issuer, now_s=now_s)
     return tuple(found)
 
 
@@ -70,7 +70,7 @@ def _ends(certificate: x509.Certificate, what: str, soon_s: float, *, now_s: flo
     return Finding(level=Level.GOOD, what=said)
 
 
-def _of_status(name: str, each: status.Status, issuer: x509.Certificate | None) -> Sequence[Finding]:
+def _of_status(name: str, each: status.Status, issuer: x509.Certificate | None, *, now_s: float) -> Sequence[Finding]:
     found = []
     if issuer is not None and each.issuer != anchors.fingerprint(issuer):
         remedy = "see the Events of the issuer's Secret"
@@ -82,6 +82,11 @@ def _of_status(name: str, each: status.Status, issuer: x509.Certificate | None) 
         what = f"{each.overdue} of {each.pods} pods have not renewed in time"
         found.append(Finding(level=Level.SOON, what=what, remedy="see the log of their container ipseity-proxy"))
     if not found:
-        what = f"{name}: {each.pods} pods, bundle in {each.namespaces} namespaces"
+        first = f", the first leaf ends in {_left(each.first_not_after_s - now_s)}" if each.first_not_after_s else ""
+        what = f"{name}: {each.pods} pods{first}, bundle in {each.namespaces} namespaces"
         found.append(Finding(level=Level.GOOD, what=what))
     return found
+
+
+def _left(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{max(0, seconds) / 60:.0f} minutes"

@@ -52,6 +52,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     by_anchor: dict[str, Use]
     trusting: dict[str, int]
     log_head: str
+    first_not_after_s: int = 0
+    """When the leaf that ends first ends; 0: there is none."""
 
     def summary(self) -> ledger.Summary:
         """Give what it says about pods."""
@@ -93,6 +95,7 @@ def of(
         },
         trusting=dict(pods.trusting),
         log_head=str(log.head),
+        first_not_after_s=pods.first_not_after_s,
     )
 
 

@@ -45,7 +45,7 @@ async def read(api: "client.ApiClient", trust_domain: identity.TrustDomain) -> M
     known, policies = index.Index(trust_domain), book.Book(trust_domain)
     warnings: list[str] = []
     for path, trim in _READERS:
-        async for item in _each(api, path):
+        async for item in each(api, path):
             try:
                 record = trim(item)
             except objects.Malformed as error:
@@ -54,7 +54,7 @@ async def read(api: "client.ApiClient", trust_domain: identity.TrustDomain) -> M
                 if record is not None:
                     known.seen(record)
     try:
-        async for item in _each(api, service.RESOURCE.path):
+        async for item in each(api, service.RESOURCE.path):
             policies.apply(item)
     except kube.KubernetesError as error:
         if error.status != http.HTTPStatus.NOT_FOUND:
@@ -67,7 +67,7 @@ async def read(api: "client.ApiClient", trust_domain: identity.TrustDomain) -> M
     return Moment(state=known.state(), book=policies, warnings=tuple(warnings))
 
 
-async def _each(api: "client.ApiClient", path: str) -> AsyncIterator[Any]:
+async def each(api: "client.ApiClient", path: str) -> AsyncIterator[Any]:
     """Read a whole collection, page by page. Raises KubernetesError."""
     query = {"limit": str(_PAGE)}
     while True:

@@ -4,7 +4,6 @@ Rules are tested on facts of machines that are not at hand; the reading of facts
 and a real API on a socket. Left out: that the agent then really runs (tests/functional).
 """
 
-import io
 import json
 import pathlib
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent import api, checks, config, requirements
-from ipseity import cli, screen
+from ipseity import cli, findings
 from tests.fakes import agent_api
 
 OK, WARN, FAIL = requirements.Status.OK, requirements.Status.WARN, requirements.Status.FAIL
@@ -211,32 +210,20 @@ def test_the_agent(agent: agent_api.RunningAgent) -> None:
     assert (WARN, True) == (found.status, "ipseity agent" in found.hint)
 
 
-def finding(name: str, status: requirements.Status) -> requirements.Finding:
+def finding(name: str, status: requirements.Status) -> findings.Finding:
     hint = "" if status is OK else f"mend {name}"
-    return requirements.Finding(name=name, status=status, text="word " * 30, hint=hint)
+    return findings.Finding(name=name, status=status, text="word " * 30, hint=hint)
 
 
-def test_the_report_begins_with_the_verdict() -> None:
-    """One sentence; then a line for each check, hints below, nothing beyond 100 columns."""
-    page = screen.Page.of(io.StringIO(), {})
+def test_the_verdict() -> None:
+    """One sentence that names what is wrong; the API server alone is no reason that the agent cannot run."""
     found = [finding("kernel", OK), finding("bpffs", WARN), finding("bcc", FAIL)]
-    lines = checks.report(found, page)
-    assert lines[0] == "the agent cannot run here: bcc"
-    assert max(map(len, lines)) <= 100
-    assert [line.split()[:2] for line in lines if line[:1].strip()][1:] == [
-        ["kernel", "ok"],
-        ["bpffs", "warn"],
-        ["bcc", "fail"],
-    ]
-    assert [line.strip() for line in lines if "hint:" in line] == ["hint: mend bpffs", "hint: mend bcc"]
-    assert checks.report(found[:2], page)[0] == "the agent can run here, with less: bpffs"
-    assert checks.report(found[:1], page)[0] == "the agent can run here"
-
-
-def test_statuses_have_colours() -> None:
-    """On a terminal."""
-    page = screen.Page(stream=io.StringIO(), terminal=True, colour=True)
-    assert "\x1b[31mfail\x1b[0m" in "\n".join(checks.report([finding("bcc", FAIL)], page))
+    assert "the agent cannot run here: bcc" == checks.verdict(found)
+    assert "the agent can run here, with less: bpffs" == checks.verdict(found[:2])
+    assert "the agent can run here" == checks.verdict(found[:1])
+    assert checks.verdict([finding("kubernetes", FAIL)]).startswith(
+        "the agent can run here, but without the API server"
+    )
 
 
 def test_the_command(
@@ -247,7 +234,7 @@ def test_the_command(
 ) -> None:
     """On this machine, whatever it has: every check has an answer, and the exit code is that of the verdict."""
     monkeypatch.setattr(checks, "_bcc", lambda _: finding("bcc", OK))
-    words = ["check", "--api", str(agent.address), "--kubeconfig", str(tmp_path / "none")]
+    words = ["check", "--node", "--api", str(agent.address), "--kubeconfig", str(tmp_path / "none")]
     assert cli.run(words) == 1
     assert capsys.readouterr().out.startswith("the agent can")
     cli.run([*words, "-o", "json"])
@@ -263,7 +250,7 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     for name in names:
         monkeypatch.setattr(checks, name, lambda _, name=name: finding(name, OK))
     monkeypatch.setattr(checks, "_agent", lambda _: finding("agent", WARN))
-    assert cli.run(["check"]) == 0
+    assert cli.run(["check", "--node"]) == 0
     assert "with less: agent" in capsys.readouterr().out
 
 

@@ -1,6 +1,6 @@
 """agent/cli and agent/flags: what each flag becomes, what is refused, and what a command imports.
 
-Left out: what the commands print (test_observe.py, test_owners.py, test_checks.py) and the agent itself.
+Left out: what the commands print (test_observe.py, test_owners.py) and the agent itself.
 """
 
 import dataclasses
@@ -172,14 +172,12 @@ def test_cleanup(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> 
     assert other.exists()
 
 
-@pytest.mark.parametrize(
-    "words", [["agent"], ["agent", "run"], ["agent", "cleanup"], ["observe"], ["who-owned"], ["check"]]
-)
+@pytest.mark.parametrize("words", [["agent"], ["agent", "run"], ["agent", "cleanup"], ["observe"], ["who-owned"]])
 def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command explains itself, each option with a line."""
     assert cli.run([*words, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: ipseity {' '.join(words)}")
-    command: Any = {"agent": agent_cli.agent, "observe": agent_cli.observe, "check": agent_cli.check}.get(words[0])
+    command: Any = {"agent": agent_cli.agent, "observe": agent_cli.observe}.get(words[0])
     for option in command.params if command else []:
         assert not isinstance(option, click.Option) or option.help or option.name in ("output", "help")
 

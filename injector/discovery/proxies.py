@@ -1,0 +1,138 @@
+"""How the connected proxies are, published for those who look from outside.
+
+Here because only the control plane sees which proxies have accepted what, and ``ipseity check`` runs where a person is.
+ConfigMap ``ipseity-discovery``, one key per control-plane pod. Bounded: everything is counted, the worst are named.
+Leaves out what is made of it (``seeing``).
+"""
+
+import asyncio
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from injector.cluster import model
+from injector.discovery import hub
+from injector.kube import configmaps
+from ipseity import kube
+
+if typing.TYPE_CHECKING:
+    from kubernetes.aio import client
+
+NAME: Final = "ipseity-discovery"
+EVERY_S: Final = 10.0
+"""How often it is written; also the age at which a reader may begin to wonder."""
+SLOW_S: Final = 5.0
+"""A proxy accepts a change in well under a second; one that has not for so long is behind."""
+_MOST_NAMED: Final = 50
+_MOST_SAID: Final = 300
+"""Characters of Envoy's reason; it may quote a whole configuration."""
+_FORGOTTEN_S: Final = 600.0
+"""What a control plane said that has been silent for so long is removed by the next one."""
+_log = structlog.get_logger("discovery")
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """One proxy that is not as it should be."""
+
+    pod: str
+    """``namespace/name``."""
+    state: str
+    """``refusing``, ``behind``, ``unknown`` (see ``hub.Status``), or ``absent``: ready, and not connected."""
+    for_s: int = 0
+    reason: str = ""
+    """What Envoy said of what it refuses."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What one control plane knows of its proxies."""
+
+    time_s: int
+    """Seconds since the epoch."""
+    version: str
+    """Of the control plane: what it puts into pods now."""
+    connected: int
+    synced: int
+    troubled: int
+    """Connected, and refusing, behind or unknown."""
+    absent: int
+    """Ready pods of the mesh that are not connected here."""
+    named: tuple[Trouble, ...]
+    """The worst of both, refusing ones first."""
+
+
+_ORDER: Final = ("refusing", "behind", "unknown", "absent")
+
+
+def report(statuses: Iterable[hub.Status], state: model.ClusterState, *, now_s: float, version: str) -> Report:
+    """Say how they are now."""
+    seen = list(statuses)
+    bad = [each for each in seen if each.state != "synced" and (each.state == "refusing" or each.behind_s >= SLOW_S)]
+    here = {(each.namespace, each.pod) for each in seen}
+    absent = [
+        pod.ref
+        for pod in state.pods.values()
+        if pod.meshed and pod.ready and (pod.ref.namespace, pod.ref.name) not in here
+    ]
+    troubles = [
+        Trouble(
+            pod=f"{each.namespace}/{each.pod}",
+            state=each.state,
+            for_s=int(each.behind_s),
+            reason=each.refused[:_MOST_SAID],
+        )
+        for each in bad
+    ]
+    troubles += [Trouble(pod=str(ref), state="absent") for ref in absent]
+    troubles.sort(key=lambda each: (_ORDER.index(each.state), -each.for_s, each.pod))
+    return Report(
+        time_s=int(now_s),
+        version=version,
+        connected=len(seen),
+        synced=sum(each.state == "synced" for each in seen),
+        troubled=len(bad),
+        absent=len(absent),
+        named=tuple(troubles[:_MOST_NAMED]),
+    )
+
+
+async def read(api: "client.ApiClient", namespace: str) -> Mapping[str, Report]:
+    """Read what each control plane published; what cannot be read is left out. Raises KubernetesError."""
+    found = {}
+    for name, text in (await configmaps.read(api, namespace, NAME) or {}).items():
+        try:
+            found[name] = msgspec.json.decode(text, type=Report)
+        except msgspec.MsgspecError as error:
+            _log.warning("a report of discovery is unreadable", control_plane=name, error=str(error))
+    return found
+
+
+async def publish(
+    api: "client.ApiClient",
+    namespace: str,
+    name: str,
+    current: Callable[[], Report],
+    *,
+    every_s: float = EVERY_S,
+) -> None:
+    """Write the report for ever. ``name`` is the control plane's pod; trouble is said once and tried again."""
+    trouble = ""
+    over: dict[str, None] | None = None
+    while True:
+        try:
+            now = current()
+            if over is None:
+                over = dict.fromkeys(_forgotten(await read(api, namespace), name, now.time_s))
+            await configmaps.ensure(api, namespace, NAME, {name: msgspec.json.encode(now).decode(), **over})
+            trouble = ""
+        except kube.KubernetesError as error:
+            if not trouble:
+                _log.warning("cannot write the report of discovery", error=str(error), hint=error.hint)
+            trouble = str(error)
+        await asyncio.sleep(every_s)
+
+
+def _forgotten(reports: Mapping[str, Report], own: str, now_s: float) -> tuple[str, ...]:
+    return tuple(name for name, each in reports.items() if name != own and now_s - each.time_s > _FORGOTTEN_S)
