@@ -1,13 +1,16 @@
-"""HTTP as it passes: what the manager of a chain and a route say. Nothing is changed on the way but one header.
+"""HTTP as it passes: what the manager of a chain and a route say. Next to nothing is changed on the way.
 
 Here because inbound and outbound must treat a message alike: no time limit of ours, WebSocket upgrades let through,
-HTTP/2 stays HTTP/2, the case of HTTP/1 header names is kept, no header of Envoy's is added. The one header is
-``x-forwarded-client-cert``: it says who the client proved to be, so nobody but this proxy may write it. Leaves out who
-is admitted (``policy``) and where the listeners are.
+HTTP/2 stays HTTP/2, the case of HTTP/1 header names is kept. Two headers are touched: ``x-forwarded-client-cert`` says
+who the client proved to be, so nobody but this proxy may write it, in any spelling; ``x-forwarded-proto: http`` is
+added where nobody has said it (Envoy has no switch for that). Leaves out who is admitted (``policy``) and where the
+listeners are.
 """
 
 import dataclasses
 import enum
+import itertools
+from collections.abc import Sequence
 from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -30,13 +33,24 @@ PROTOCOL_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOption
 _ROUTER: Final = "envoy.filters.http.router"
 UNDELIVERED: Final = "x-ipseity-undelivered"
 """From the server's proxy to the client's: the application has not begun with this request, try another endpoint."""
-_RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request,retriable-headers"
+_RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
 """Only what the other end has certainly not begun to do: safe for every method."""
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 """RFC 9110, 9.2.1: to do it twice is to do it once."""
 _RETRIES: Final = 2
+_CLIENT_CERT: Final = ("x", "forwarded", "client", "cert")
+LOOKALIKES: Final = tuple(
+    sorted(
+        "".join(part for pair in zip(_CLIENT_CERT, (*joints, ""), strict=True) for part in pair)
+        for joints in itertools.product("-_", repeat=len(_CLIENT_CERT) - 1)
+        if "_" in joints
+    )
+)
+"""Other headers than ``x-forwarded-client-cert``, and the same to whoever turns names into variables (CGI, WSGI)."""
 _HEADERS_KIB: Final = 96
 """Largest request header. Envoy's default is 60; tokens of some identity providers are larger."""
+_HOST_OF_NONE: Final = "localhost"
+"""For requests of HTTP/1.0 that name no host, such as those of old health checks: Envoy would refuse them."""
 _UNLIMITED: Final = duration_pb2.Duration()
 
 
@@ -96,10 +110,16 @@ def manager(stat_prefix: str, route: Any, client_cert: ClientCert, extras: Extra
     return listener_components_pb2.Filter(name=MANAGER, typed_config=resource.typed(message))
 
 
-def routes(name: str, cluster: str) -> Any:
-    """Give a route configuration that sends everything to one cluster, and tries again what was never begun."""
+def routes(name: str, cluster: str, *, application: bool = False, without: Sequence[str] = ()) -> Any:
+    """Give a route configuration that sends everything to one cluster, and tries again what was never begun.
+
+    ``application``: behind it is the pod's own application and no proxy. Its word on delivery is not taken: it has the
+    request by then, and may only be passing on what somebody else's server said. ``without``: request headers that are
+    taken out.
+    """
+    said = () if application else (route_components_pb2.HeaderMatcher(name=UNDELIVERED, present_match=True),)
     retry = route_components_pb2.RetryPolicy(
-        retry_on=_RETRY_ON,
+        retry_on=_RETRY_ON if application else f"{_RETRY_ON},retriable-headers",
         num_retries=wrappers_pb2.UInt32Value(value=_RETRIES),
         retry_host_predicate=[
             route_components_pb2.RetryPolicy.RetryHostPredicate(
@@ -108,7 +128,7 @@ def routes(name: str, cluster: str) -> Any:
             )
         ],
         host_selection_retry_max_attempts=3,
-        retriable_headers=[route_components_pb2.HeaderMatcher(name=UNDELIVERED, present_match=True)],
+        retriable_headers=said,
     )
     action = route_components_pb2.RouteAction(
         cluster=cluster, timeout=_UNLIMITED, idle_timeout=_UNLIMITED, retry_policy=retry
@@ -120,6 +140,7 @@ def routes(name: str, cluster: str) -> Any:
         name=name,
         virtual_hosts=[host],
         validate_clusters=wrappers_pb2.BoolValue(value=False),
+        request_headers_to_remove=without,
         response_headers_to_remove=[UNDELIVERED],  # only proxies may say it, and only to each other
     )
 
@@ -193,6 +214,8 @@ def _http1() -> Any:
     )
     return protocol_pb2.Http1ProtocolOptions(
         accept_http_10=True,
+        default_host_for_http_10=_HOST_OF_NONE,
+        allow_custom_methods=True,
         enable_trailers=True,
         header_key_format=protocol_pb2.Http1ProtocolOptions.HeaderKeyFormat(stateful_formatter=as_sent),
     )

@@ -54,6 +54,8 @@ class Proxy:
         """When what it is being told became true, or when it connected, if that was later."""
         self.news = False
         """It is being told of a change, not of what there was when it connected."""
+        self.told: world.World | None = None
+        """Whose snapshot it was offered last."""
         self.complained = ""
 
     @property
@@ -62,10 +64,10 @@ class Proxy:
         node = self.session.node
         return node is not None and bool(node.metadata.fields["ipv6"].bool_value)
 
-    def status(self, now_s: float) -> Status:
+    def status(self, latest: world.World | None, now_s: float) -> Status:
         """Say how it is."""
         refused = "; ".join(f"{kind}: {reason}" for kind, reason in sorted(self.session.refused.items()))
-        synced = self.known and self.session.synced
+        synced = self.known and self.told is latest and self.session.synced
         state = "unknown" if not self.known else "refusing" if refused else "synced" if synced else "behind"
         behind_s = 0.0 if synced else max(0.0, now_s - self.changed_s)
         return Status(
@@ -144,6 +146,7 @@ class Hub:
             return False
         pod = self._world.state.pod_named(proxy.who.namespace, proxy.who.pod)
         if pod is None or pod.account != proxy.who.spiffe_id.account:
+            proxy.told = self._world
             return proxy.known  # what it knows stays; a pod that is not known yet will be
         told = self._maker.snapshot(self._world, pod, ipv6=proxy.ipv6)
         faults = consistency.faults(told)
@@ -152,7 +155,7 @@ class Hub:
             return proxy.known
         if self._world_s > proxy.changed_s:
             proxy.news, proxy.changed_s = proxy.known, self._world_s
-        proxy.known = True
+        proxy.known, proxy.told = True, self._world
         proxy.session.offer(told)
         return True
 
@@ -165,7 +168,9 @@ class Hub:
     def statuses(self) -> list[Status]:
         """Say how the connected proxies are, by name."""
         now_s = self._clock()
-        return sorted((each.status(now_s) for each in self.proxies), key=lambda one: (one.namespace, one.pod))
+        return sorted(
+            (each.status(self._world, now_s) for each in self.proxies), key=lambda one: (one.namespace, one.pod)
+        )
 
     def refresh_metrics(self) -> None:
         """Set the gauges; called before they are read."""

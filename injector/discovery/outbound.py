@@ -27,6 +27,8 @@ ORIGINAL_DST: Final = "envoy.filters.listener.original_dst"
 HTTP_INSPECTOR: Final = "envoy.filters.listener.http_inspector"
 PLAIN_HTTP: Final = ("http/1.1", "http/1.0", "h2c")
 """What the HTTP inspector calls what it has seen."""
+UNKNOWN: Final = "unknown"
+"""Chain for destinations that are nobody's we know."""
 ANYWHERE: Final = "0.0.0.0"  # noqa: S104  # redirected connections have any address
 ANYWHERE_6: Final = "::"
 _NO = wrappers_pb2.BoolValue(value=False)
@@ -107,27 +109,44 @@ def group(pod: model.Pod, services: Iterable[model.Service]) -> Group:
     return Group(pod.account, pod.skip_inbound_ports, frozenset(http_ports))
 
 
-def everything(table: Mapping[Group, Iterable[str]], *, strict: bool, ipv6: bool) -> resource.Resource:
-    """Make the listener that all outgoing connections arrive at. ``table``: pods' addresses by how they are reached."""
-    unknown = naming.REFUSED if strict else naming.PASSTHROUGH
-    chains = {name: _to(name, name) for name in sorted({unknown, naming.REFUSED})}
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Where pods' own addresses lead, made once for all kinds of proxies."""
+
+    matcher: Any
+    chains: Mapping[str, Any]
+    clusters: tuple[str, ...]
+
+
+def table(reached: Mapping[Group, Iterable[str]]) -> Table:
+    """Make the table. ``reached``: pods' addresses by how they are reached."""
+    chains: dict[str, Any] = {}
     branches = []
-    for each in sorted(table, key=lambda one: (one.account, sorted(one.plain_ports), sorted(one.http_ports))):
+    for each in sorted(reached, key=lambda one: (one.account, sorted(one.plain_ports), sorted(one.http_ports))):
         cluster = naming.direct(each.account)
         chains[cluster] = _to(cluster, cluster, secured=True)
-        towards: dict[int, str] = dict.fromkeys(each.plain_ports, unknown)
+        towards: dict[int, str] = dict.fromkeys(each.plain_ports, UNKNOWN)
         if each.http_ports:
             chains[f"{cluster}|http"] = _http_to(f"{cluster}|http", cluster)
             towards |= dict.fromkeys(each.http_ports, f"{cluster}|http")
-        branches.append((sorted(table[each]), matchers.by_port(towards, cluster)))
+        branches.append((sorted(reached[each]), matchers.by_port(towards, cluster)))
     own = dict.fromkeys((names.OUTBOUND_PORT, names.INBOUND_PORT), naming.REFUSED)
+    matcher = matchers.by_port(own, matchers.by_address(branches, UNKNOWN))
+    clusters = tuple(sorted({naming.direct(each.account) for each in reached}))
+    return Table(matcher=matcher, chains=chains, clusters=clusters)
+
+
+def everything(given: Table, *, strict: bool, ipv6: bool) -> resource.Resource:
+    """Make the listener that all outgoing connections arrive at."""
+    unknown = naming.REFUSED if strict else naming.PASSTHROUGH
+    chains = {**given.chains, UNKNOWN: _to(UNKNOWN, unknown), naming.REFUSED: _to(naming.REFUSED, naming.REFUSED)}
     listener = redirected(naming.OUTBOUND_LISTENER, names.OUTBOUND_PORT, ipv6=ipv6)
     listener.traffic_direction = base_pb2.OUTBOUND
     listener.use_original_dst.value = True
     listener.filter_chains.extend(chains[name] for name in sorted(chains))
-    listener.filter_chain_matcher.CopyFrom(matchers.by_port(own, matchers.by_address(branches, unknown)))
-    clusters = {unknown, naming.REFUSED, *(naming.direct(each.account) for each in table)}
-    return resource.pack(listener.name, listener, [(resource.CLUSTER, each) for each in clusters])
+    listener.filter_chain_matcher.CopyFrom(given.matcher)
+    needed = {unknown, naming.REFUSED, *given.clusters}
+    return resource.pack(listener.name, listener, [(resource.CLUSTER, each) for each in needed])
 
 
 def redirected(name: str, port: int, *, ipv6: bool) -> Any:

@@ -242,8 +242,8 @@ class Session:
         clusters, listeners = (self._subscriptions.get(kind) for kind in (resource.CLUSTER, resource.LISTENER))
         if not self._retired or clusters is None or clusters.nonce:
             return None
-        if listeners is not None and (listeners.told is not self._latest or listeners.nonce):
-            return None
+        if listeners is None or listeners.told is not self._latest or listeners.nonce:
+            return None  # after a reconnection it may have listeners that we have not heard of yet
         gone, self._retired = self._retired, set()
         return self._response(clusters, (), gone)
 

@@ -69,6 +69,7 @@ class Builder:
         self._tables: dict[str, _Table] = {}
         self._direct: dict[identity.ServiceAccount, resource.Resource] = {}
         self._table: Mapping[outbound.Group, tuple[str, ...]] = {}
+        self._made: outbound.Table | None = None
         self._everything: dict[Kind, resource.Resource] = {}
         self._identities: frozenset[identity.SpiffeId] = frozenset()
         self._last: World | None = None
@@ -79,19 +80,20 @@ class Builder:
             return self._last
         self._parts = {key: self._part(state.services[key]) for key in sorted(state.services)}
         table = self._reached(state)
-        if table != self._table:
-            self._table = table
+        if table != self._table or self._made is None:
+            self._table, self._made = table, outbound.table(table)
             self._everything.clear()
         accounts = {group.account for group in table}
         self._direct = {each: self._direct.get(each) or clusters.direct(each, self._config) for each in accounts}
         known = frozenset(identity.SpiffeId(state.trust_domain, account) for account in accounts)
         self._identities = known if known != self._identities else self._identities
         listeners, shadowed = self._listeners()
+        layers = {kind: self._layer(kind, listeners, self._made) for kind in _KINDS}
         self._last = World(
             state=state,
             identities=self._identities,
             parts=self._parts,
-            layers={kind: self._layer(kind, listeners) for kind in _KINDS},
+            layers=layers,
             shadowed=shadowed,
         )
         return self._last
@@ -130,9 +132,9 @@ class Builder:
                     shadowed.append(each.name)
         return list(taken.values()), tuple(shadowed)
 
-    def _layer(self, kind: Kind, listeners: Iterable[resource.Resource]) -> resource.Layer:
+    def _layer(self, kind: Kind, listeners: Iterable[resource.Resource], table: outbound.Table) -> resource.Layer:
         if kind not in self._everything:
-            self._everything[kind] = outbound.everything(self._table, strict=kind.strict, ipv6=kind.ipv6)
+            self._everything[kind] = outbound.everything(table, strict=kind.strict, ipv6=kind.ipv6)
         shared = [*self._common.values(), *self._direct.values(), *self._of_all(lambda part: part.clusters)]
         said = self._of_all(lambda part: part.secured if kind.strict else part.endpoints)
         return {

@@ -134,7 +134,7 @@ def test_strict_proxies_are_not_told_of_plaintext() -> None:
     cluster = message(made, resource.CLUSTER, "outbound|80|shop/web")
     found = message(made, resource.ENDPOINT, cluster.eds_cluster_config.service_name)
     assert 1 == len(found.endpoints[0].lb_endpoints)
-    assert naming.PASSTHROUGH not in chains(made, naming.OUTBOUND_LISTENER)
+    assert naming.PASSTHROUGH.encode() not in chains(made, naming.OUTBOUND_LISTENER)["unknown"]
 
 
 def test_each_admitted_identity_has_a_chain_of_its_own_on_each_port() -> None:
