@@ -1,6 +1,6 @@
 """What sends a pod's TCP through its proxy: one nftables table, as text. Pure.
 
-    app --> output:     dnat to 15001, unless: the proxy's own user, loopback, a skipped port
+    app --> output:     dnat to 15001, unless: the proxy's own user, loopback, a status port, a skipped port
     net --> prerouting: dnat to 15006, unless: the status port, a skipped port
 
 Here because a mesh that misses one connection is a mesh that lies; so the whole plan is a value that can be read and
@@ -18,6 +18,8 @@ Things that are not seen at once:
   port as if it came from outside. The inbound side must not mark its own sockets, so nothing can go in a circle.
 - *The proxy's own two ports* called directly (from outside or from the pod) would make the proxy connect to itself
   without end; the guard refuses such connections before anything is translated.
+- *Another pod's status port* is reached directly: Envoy would hand the connection to its own listener on that port, so
+  a meshed Prometheus would read its own metrics under everybody's name.
 - *A pod that routes for others* (VPN, gateway): TCP that it forwards goes through its proxy as well.
 - Whatever runs as the proxy's user is not redirected: an application must not. An application that has NET_ADMIN can
   remove the table. The redirect is no security boundary; the server's policy is.
@@ -46,7 +48,8 @@ class Redirect(NamedTuple):
 
 def ruleset(plan: Redirect) -> str:
     """Write the table, to be loaded at once: whatever was there before is replaced in the same transaction."""
-    inbound = ports.joined((ports.PortRange(names.STATUS_PORT, names.STATUS_PORT), *plan.skip_inbound))
+    status = ports.PortRange(names.STATUS_PORT, names.STATUS_PORT)
+    inbound, outbound = ports.joined((status, *plan.skip_inbound)), ports.joined((status, *plan.skip_outbound))
     return f"""\
 {remove()}
 table inet {TABLE} {{
@@ -65,7 +68,7 @@ table inet {TABLE} {{
     {_hairpin(plan.proxy_uid, "ip6 daddr != ::1")}
     meta skuid {plan.proxy_uid} return
     oifname "lo" return
-    {_skip(plan.skip_outbound)}
+    {_skip(outbound)}
     meta l4proto tcp counter redirect to :{names.OUTBOUND_PORT}
   }}
   chain prerouting {{
@@ -90,8 +93,8 @@ def _hairpin(uid: int, foreign: str) -> str:
 
 
 def _skip(skipped: tuple[ports.PortRange, ...]) -> str:
-    """Write the rule for skipped ports; a comment if there are none, since nftables has no empty set."""
-    return f"tcp dport {{ {_listed(skipped)} }} return" if skipped else "# no port is skipped"
+    """Write the rule for skipped ports. There is always one: nftables has no empty set."""
+    return f"tcp dport {{ {_listed(skipped)} }} return"
 
 
 def _listed(members: tuple[object, ...]) -> str:

@@ -115,6 +115,8 @@ def test_probes_and_metrics_are_reached_directly(pair: tuple[room.Room, room.Roo
     pod, peer = pair
     assert f"15020 {pod.address4} 15020" == dial(peer, pod.address4, 15020)
     assert f"15020 {pod.address6} 15020" == dial(peer, pod.address6, 15020)
+    # Redirected, it would end at the pod's own status port: Envoy has a listener for that number.
+    assert f"15020 {peer.address4} 15020" == dial(pod, peer.address4, 15020)
 
 
 def test_loopback_is_left_alone(pair: tuple[room.Room, room.Room]) -> None:
