@@ -32,6 +32,8 @@ class Index:
         self._records: dict[identity.PodRef, objects.PodRecord] = {}
         self._pods: dict[identity.PodRef, model.Pod] = {}
         self._addresses: dict[str, identity.PodRef] = {}
+        self._claimants: dict[str, list[identity.PodRef]] = {}
+        """Address -> the pods that say they have it, the last to come last; nearly always one."""
         self._names: dict[tuple[str, str], identity.PodRef] = {}
         self._services: dict[str, objects.ServiceRecord] = {}
         self._slices: dict[str, dict[str, objects.SliceRecord]] = {}
@@ -123,9 +125,10 @@ class Index:
             self._touch(pod, before)
 
     def _take(self, pod: model.Pod, *, had: frozenset[str]) -> None:
-        """Give a pod its addresses. One that it had and that is another's by now stays the other's."""
+        """Give a pod its new addresses: the last to come has them. One that it had stays with whom it went to since."""
         for address in () if pod.host_network else pod.addresses:
-            if address not in had or address not in self._addresses:
+            if address not in had:
+                self._claimants.setdefault(address, []).append(pod.ref)
                 self._addresses[address] = pod.ref
 
     def _configured(self, record: objects.PodRecord, before: model.Pod | None) -> model.Pod:
@@ -158,10 +161,15 @@ class Index:
         self._touch(before, None)
 
     def _release(self, pod: model.Pod, *, keep: frozenset[str]) -> None:
-        """Forget a pod's addresses, unless they are already another's."""
-        for address in pod.addresses:
-            if address not in keep and self._addresses.get(address) == pod.ref:
-                del self._addresses[address]
+        """Take a pod's addresses from it; each goes back to who had it before, if that one still says so."""
+        for address in () if pod.host_network else pod.addresses:
+            if address not in keep:
+                claimants = self._claimants[address]
+                claimants.remove(pod.ref)
+                if claimants:
+                    self._addresses[address] = claimants[-1]
+                else:
+                    del self._claimants[address], self._addresses[address]
 
     def _touch(self, *pods: model.Pod | None) -> None:
         """Have the services resolved again that may mean one of these pods."""
@@ -232,13 +240,15 @@ class Index:
         return known
 
     def _pod_of(self, place: objects.Place) -> model.Pod | None:
-        """Find whose an address is: who has it wins over what the slice says; ``_UNKNOWN`` where a pod is missing."""
-        owner = self._addresses.get(place.address)
-        if owner is not None:
-            return self._pods[owner]
-        if place.pod is None:
-            return None
-        return self._pods.get(place.pod, _UNKNOWN)
+        """Find whose an address is: who has it wins over what the slice says; ``_UNKNOWN`` where a pod is missing.
+
+        A slice that names a pod that is not there is ahead of us or behind: who has the address at present may be the
+        pod before it or after it, whose traffic this is not.
+        """
+        if place.pod is not None and place.pod not in self._pods:
+            return _UNKNOWN
+        owner = self._addresses.get(place.address, place.pod)
+        return None if owner is None else self._pods[owner]
 
     def _service(
         self, record: objects.ServiceRecord, endpoints: Mapping[str, tuple[model.Endpoint, ...]]

@@ -151,9 +151,14 @@ class ClusterState:
         return None if ref is None else self.pods.get(ref)
 
     def services_of(self, pod: Pod) -> tuple[Service, ...]:
-        """Return the services that have a pod as an endpoint, ready or not."""
-        keys = sorted({key for address in pod.addresses for key in self.behind.get(address, ())})
-        return tuple(self.services[key] for key in keys if key in self.services)
+        """Return the services of a pod's own namespace that have it as an endpoint, ready or not.
+
+        A slice written by hand may lead to pods of any namespace: it says where clients go, not what a stranger's pod
+        speaks.
+        """
+        mine = f"{pod.ref.namespace}/"
+        keys = {key for address in pod.addresses for key in self.behind.get(address, ()) if key.startswith(mine)}
+        return tuple(self.services[key] for key in sorted(keys) if key in self.services)
 
 
 def state_of(

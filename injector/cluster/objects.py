@@ -215,7 +215,7 @@ def _place(item: Any, where: str) -> Place | None:
     if not addresses or not (ready or (serving and ending)):
         return None
     ref = None
-    if target.get("kind") == "Pod":
+    if target.get("kind") == "Pod" and target.get("name") and target.get("uid"):  # optional: slices written by hand
         ref = identity.PodRef(_string(target.get("namespace") or where), _text(target, "name"), _text(target, "uid"))
     return Place(address=_address(_string(addresses[0])), pod=ref, draining=not ready)
 
@@ -269,7 +269,7 @@ def _is_tcp(item: Any) -> bool:
 
 def _pod_addresses(status: Json) -> tuple[str, ...]:
     several = [each.get("ip") for each in _sequence(status, "podIPs") if isinstance(each, Mapping)]
-    return tuple(_address(_string(each)) for each in several or [status.get("podIP")] if each)
+    return tuple(dict.fromkeys(_address(_string(each)) for each in several or [status.get("podIP")] if each))
 
 
 def _conditions(status: Json) -> Iterable[Json]:

@@ -16,14 +16,14 @@ WEB = identity.ServiceAccount("shop", "web")
 
 def pod(*words: str, **said: object) -> objects.PodRecord:
     """Read a pod that is not over."""
-    record = objects.pod(given.pod(*words, **said))  # type: ignore[arg-type]
+    record = objects.pod(given.pod(*words, **said))  # type: ignore[arg-type]  # of whatever the test says
     assert record is not None
     return record
 
 
 def slice_of(service: str, *endpoints: dict[str, object], **said: object) -> objects.SliceRecord:
     """Read a slice."""
-    return objects.endpoint_slice(given.endpoint_slice(service, endpoints, **said))  # type: ignore[arg-type]
+    return objects.endpoint_slice(given.endpoint_slice(service, endpoints, **said))  # type: ignore[arg-type]  # of whatever the test says
 
 
 @pytest.fixture
@@ -96,6 +96,30 @@ def test_who_has_the_address_counts_and_not_what_a_slice_says(known: index.Index
     known.seen(pod("spy-1", "10.0.0.9", account="spy", meshed=False))
     known.seen(slice_of("web", given.endpoint("10.0.0.1", "spy-1")))
     assert [WEB] == [each.account for each in behind(known)]
+
+
+@pytest.mark.parametrize("meshed", [True, False])
+def test_a_slice_that_names_a_pod_that_is_not_there_waits(known: index.Index, *, meshed: bool) -> None:
+    """Its address was somebody else's, or is by now: that pod is not who the Service's clients want."""
+    known.seen(pod("old-1", "10.0.0.5", account="old", meshed=meshed))
+    known.seen(slice_of("web", given.endpoint("10.0.0.5", "web-2")))
+    assert () == behind(known)
+    known.seen(pod("web-2", "10.0.0.5"))
+    assert [WEB] == [each.account for each in behind(known)]
+    known.gone(pod("web-2", "10.0.0.5"))
+    known.seen(pod("next-1", "10.0.0.5", account="next", meshed=meshed))
+    assert () == behind(known)
+
+
+def test_a_service_of_another_namespace_does_not_say_what_a_pod_speaks(known: index.Index) -> None:
+    """Whoever may write Services and slices in one namespace would else open ports in all others."""
+    known.seen(objects.service(given.service("spy", "10.96.0.9", namespace="spies")))
+    known.seen(slice_of("spy", given.endpoint("10.0.0.1"), namespace="spies"))
+    state = known.state()
+    there = state.pod_at("10.0.0.1")
+    assert there is not None
+    assert ["shop/web"] == [each.key for each in state.services_of(there)]
+    assert [WEB] == [each.account for each in behind(known, "spies/spy")]
 
 
 def test_an_address_is_its_next_owners_and_stays_so(known: index.Index) -> None:

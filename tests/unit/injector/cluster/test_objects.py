@@ -119,6 +119,13 @@ def test_what_serves_stays_while_it_ends(expected: list[bool], conditions: dict[
     assert expected == [place.draining for place in record.places]
 
 
+def test_a_pod_named_without_a_uid_is_none_in_particular() -> None:
+    """The API lets it be left out, and so do slices that people write."""
+    item = given.endpoint_slice("web", [given.endpoint("10.0.0.1", "web-1")])
+    del item["endpoints"][0]["targetRef"]["uid"]
+    assert [("10.0.0.1", None)] == [(each.address, each.pod) for each in objects.endpoint_slice(item).places]
+
+
 def test_an_endpoint_without_conditions_is_ready() -> None:
     """As the API says of what is absent."""
     record = objects.endpoint_slice(cluster_objects.endpoint_slice("web", [{"addresses": ["10.0.0.1"]}]))

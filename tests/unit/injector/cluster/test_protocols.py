@@ -57,7 +57,7 @@ def pod(**said: object) -> model.Pod:
         labels={},
         addresses=("10.0.0.1",),
         ports=(model.PodPort(name="http", port=8080), model.PodPort(name="main", port=9000)),
-        **given,  # type: ignore[arg-type]
+        **given,  # type: ignore[arg-type]  # of whatever the test says
     )
 
 

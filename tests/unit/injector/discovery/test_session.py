@@ -284,4 +284,4 @@ def test_a_snapshot_is_a_value() -> None:
     latest = talk.session._latest
     assert latest is not None
     with pytest.raises(dataclasses.FrozenInstanceError):
-        latest.revision = 2  # type: ignore[misc]
+        latest.revision = 2  # type: ignore[misc]  # that it is refused is the test
