@@ -162,11 +162,13 @@ class Server:
         try:
             await response.prepare(request)
             for piece in pieces:
-                await asyncio.wait_for(response.write(piece), _STALL_S)
+                async with asyncio.timeout(_STALL_S):
+                    await response.write(piece)
                 await asyncio.sleep(0)  # the next drain may be due
             while follower:
                 lines = await follower.take()
-                await asyncio.wait_for(response.write(lines), _STALL_S)
+                async with asyncio.timeout(_STALL_S):
+                    await response.write(lines)
         except TimeoutError:
             self.stalled += 1
             _abort(request)

@@ -110,7 +110,8 @@ class Agent:
             while not self._stop.is_set():
                 spent_s = await self._guarded_tick()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), self._pause_s(spent_s))
+                    async with asyncio.timeout(self._pause_s(spent_s)):
+                        await self._stop.wait()
         finally:
             watching.cancel()
             await self._guarded_tick()

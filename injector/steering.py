@@ -152,7 +152,8 @@ class Steering:
         """Publish what is true, once everything was read; a burst of events makes one state."""
         while True:
             with contextlib.suppress(TimeoutError):  # a list that was empty brings no event, and counts as read
-                await asyncio.wait_for(self._more.wait(), None if self.hub.ready else _LOOK_S)
+                async with asyncio.timeout(None if self.hub.ready else _LOOK_S):  # wait_for may swallow a cancellation
+                    await self._more.wait()
             if self.synced and (self._more.is_set() or not self.hub.ready):
                 self._more.clear()
                 self.hub.publish(self._index.state(), self._book.policies)

@@ -96,7 +96,8 @@ class Worker:
         delay_s = RETRY_S
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._outdated.wait(), self._freshness_s())
+                async with asyncio.timeout(self._freshness_s()):  # wait_for may swallow a cancellation before 3.12
+                    await self._outdated.wait()
             self._outdated.clear()
             if not self._sandbox.filled or self._over:
                 continue
@@ -221,7 +222,8 @@ class Worker:
     async def _pause(self, duration_s: float) -> None:
         """Until something happens, at most so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), None if duration_s == FOREVER_S else max(0.0, duration_s))
+            async with asyncio.timeout(None if duration_s == FOREVER_S else max(0.0, duration_s)):
+                await self._wake.wait()
 
     async def _release(self) -> None:
         """Give back what the pod holds: a pod that is over keeps its status and its logs, not its address."""
