@@ -100,4 +100,5 @@ def _pod_end(pod: model.Pod, evidence: model.Evidence, address: str) -> model.En
         workload_kind=pod.workload_kind,
         service_account=pod.service_account,
         labels=pod.labels,
+        mesh=pod.mesh,
     )

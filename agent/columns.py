@@ -7,7 +7,7 @@ collected (``graph``) and how it is laid out (``table``). Leaves out where it is
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from agent import flowjson, graph, model, selection, walltime
+from agent import flowjson, graph, mesh, model, selection, walltime
 from ipseity import table
 
 _COLOURS: Final = {
@@ -66,6 +66,15 @@ def _connections(row: graph.Row) -> table.Cell:
     return table.Cell(table.number(row.totals.opened) + partial) if row.key.protocol == "tcp" else _NOTHING
 
 
+def _tls(row: graph.Row) -> table.Cell:
+    """Say what secured the row; "some" where only a part of it was."""
+    found = sorted(row.totals.tls)
+    if not found:
+        return _NOTHING
+    secured = found == [mesh.Tls.MTLS]
+    return table.Cell(found[0] if len(found) == 1 else "some", table.Colour.GREEN if secured else table.Colour.YELLOW)
+
+
 def _account(end: flowjson.Endpoint) -> table.Cell:
     return table.Cell(end.service_account) if end.service_account else _NOTHING
 
@@ -95,6 +104,7 @@ _MORE: Final = (
     _Spec(_right("OPEN"), lambda row: table.Cell(table.number(max(0, row.totals.opened - row.totals.closed)))),
     _Spec(table.Column(title="SOURCE ACCOUNT"), lambda row: _account(row.source)),
     _Spec(table.Column(title="DESTINATION ACCOUNT"), lambda row: _account(row.destination)),
+    _Spec(table.Column(title="TLS"), _tls),
     _Spec(table.Column(title="SEEN BY"), lambda row: table.Cell(_seen_by(row.views))),
     _Spec(table.Column(title="FAILED"), lambda row: _failures(row.totals.failed)),
 )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from agent import model, walltime
+from agent import mesh, model, walltime
 
 _LABEL_PREFIX: Final = "k8s:"
 
@@ -118,6 +118,7 @@ class Flow(_Format, frozen=True):
     counters: Counters
     connection: Connection | None = None
     partial: bool = False
+    tls: mesh.Tls = mesh.Tls.UNKNOWN
 
 
 class Lost(_Format, frozen=True):
@@ -207,6 +208,7 @@ def from_flow(flow: model.Flow, *, node_name: str) -> Flow:
         counters=_counters(flow.counters, egress=egress),
         connection=Connection(duration_us=flow.duration_us, end_reason=flow.end_reason) if flow.end_reason else None,
         partial=flow.partial,
+        tls=mesh.tls(flow),
     )
 
 

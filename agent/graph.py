@@ -64,6 +64,8 @@ class Totals:
     rtt: tuple[int, int] = (0, 0)
     connect: tuple[int, int] = (0, 0)
     partial: bool = False
+    tls: frozenset[str] = frozenset()
+    """What secured it, as far as any record said: both where it was not always the same."""
 
     def add(self, more: "Totals | flowjson.Counters") -> None:
         """Add a record's counters or other totals."""
@@ -135,6 +137,7 @@ class Graph:
         view.source, view.destination = _weaker(view.source, flow.source), _weaker(view.destination, flow.destination)
         view.totals.add(flow.counters)
         view.totals.partial |= flow.partial
+        view.totals.tls |= {flow.tls} if flow.tls else set()
         self.nodes.add(flow.node_name)
         self.first_time = min(self.first_time or flow.start_time, flow.start_time)
         self.last_time = max(self.last_time, flow.time)
@@ -175,6 +178,7 @@ def _row(key: Key, pairs: dict[tuple[str, ...], dict[str, _View]]) -> Row:
             continue
         totals.add(counted.totals)
         totals.partial |= counted.totals.partial
+        totals.tls |= counted.totals.tls
         sources.append(counted.source)
         destinations.append((ingress or counted).destination)
         addresses.append(counted.addresses)

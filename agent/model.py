@@ -98,6 +98,17 @@ class FailCause(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """What the agent keeps of a pod that has a sidecar; what follows from it says ``mesh``."""
+
+    containers: tuple[tuple[str, str], ...] = ()
+    """Container id, without the runtime's name, and name; of those that the kubelet has reported."""
+    skip_inbound: str = ""
+    """Ports past the proxy, as annotated: ``25,4000-4010``."""
+    skip_outbound: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """What the agent keeps of a Kubernetes pod. Made by ``pods``; strings are interned there."""
 
@@ -120,6 +131,8 @@ class Pod:
     """Sorted pairs."""
     static_hash: str = ""
     """Annotation ``kubernetes.io/config.hash``: the uid that a static pod has in its cgroup path; empty otherwise."""
+    mesh: Mesh | None = None
+    """None: it has no sidecar."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +212,8 @@ class End:
     cgroup: int = 0
     """Cgroup id of the local socket (0: not a local end, or unknown)."""
     reason: Reason = Reason.NAMED
+    mesh: Mesh | None = None
+    """Of a pod that has a sidecar."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

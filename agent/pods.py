@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent import model
+from agent import mesh, model
 from ipseity import informer, kube
 
 if TYPE_CHECKING:
@@ -67,8 +67,15 @@ class _PodSpec(msgspec.Struct, rename="camel"):
     host_network: bool = False
 
 
-class _PodStatus(msgspec.Struct):
+class _Container(msgspec.Struct, rename="camel"):
+    name: str = ""
+    container_id: str = msgspec.field(name="containerID", default="")
+
+
+class _PodStatus(msgspec.Struct, rename="camel"):
     phase: str = ""
+    container_statuses: list[_Container] | None = None
+    init_container_statuses: list[_Container] | None = None
     podIP: str = ""  # noqa: N815  # Kubernetes' spelling
     podIPs: list[_Ip] | None = None  # noqa: N815  # Kubernetes' spelling
 
@@ -142,6 +149,20 @@ def to_pod(shape: PodShape) -> model.Pod:
         terminal=status.phase in _TERMINAL,
         labels=_labels(meta.labels or {}),
         static_hash=(meta.annotations or {}).get("kubernetes.io/config.hash", ""),
+        mesh=_mesh(meta, status) if (meta.labels or {}).get(mesh.LABEL) == "true" else None,
+    )
+
+
+def _mesh(meta: _Meta, status: _PodStatus) -> model.Mesh:
+    """Keep what tells a sidecar's sockets from its application's: that costs 100 bytes for each of its containers."""
+    said = meta.annotations or {}
+    told = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    return model.Mesh(
+        containers=tuple(
+            (each.container_id.rpartition("://")[2], sys.intern(each.name)) for each in told if each.container_id
+        ),
+        skip_inbound=sys.intern(said.get(mesh.SKIP_INBOUND, "")),
+        skip_outbound=sys.intern(said.get(mesh.SKIP_OUTBOUND, "")),
     )
 
 

@@ -62,7 +62,13 @@ def _to_known(data: Plain, thing: ownership.Object) -> ownership.Known:
 
 def _to_pod(data: Plain) -> model.Pod:
     labels = tuple((str(key), str(value)) for key, value in data["labels"])
-    return model.Pod(**{**data, "ips": _to_addresses(data["ips"]), "labels": labels})
+    mesh = _to_mesh(data["mesh"]) if data.get("mesh") else None
+    return model.Pod(**{**data, "ips": _to_addresses(data["ips"]), "labels": labels, "mesh": mesh})
+
+
+def _to_mesh(data: Plain) -> model.Mesh:
+    containers = tuple((str(number), str(name)) for number, name in data["containers"])
+    return model.Mesh(**{**data, "containers": containers})
 
 
 def _to_service(data: Plain) -> model.Service:

@@ -50,6 +50,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     rtt: Sum
     connect: Sum
     partial: bool
+    tls: tuple[str, ...]
+    """"mtls", "none", or both where it was not always the same; empty: it cannot be told."""
     seen_by: tuple[str, ...]
     """"source", "destination" or both: whose agents reported."""
 
@@ -84,6 +86,7 @@ def _shape(found: graph.Row | flowjson.Flow) -> Row | flowjson.Flow:
         rtt=Sum(count=totals.rtt[0], sum_us=totals.rtt[1]),
         connect=Sum(count=totals.connect[0], sum_us=totals.connect[1]),
         partial=totals.partial,
+        tls=tuple(sorted(totals.tls)),
         seen_by=tuple(sorted(_SEEN_BY[view] for view in found.views)),
     )
 

@@ -117,6 +117,15 @@ def test_most_bytes_first() -> None:
     assert [row.key.port for row in rows(small, HERE)] == [8080, 1]
 
 
+def test_what_secured_a_row_is_kept() -> None:
+    """Of every record that says so; one that says nothing changes nothing."""
+    proxy = model.Mesh(containers=(("c0ffee", "ipseity-proxy"),))
+    local, remote = dataclasses.replace(flows.CLIENT, mesh=proxy), dataclasses.replace(flows.WEB, mesh=proxy)
+    secured, plain = flows.edge(local=local, remote=remote), flows.edge(local=local)
+    assert [{"mtls"}] == [row.totals.tls for row in rows(HERE, record(secured), record(flows.edge()))]
+    assert [{"mtls", "none"}] == [row.totals.tls for row in rows(HERE, record(secured), record(plain))]
+
+
 def test_partial_stays_partial() -> None:
     """One record that is older than its agent marks the row."""
     (row,) = rows(HERE, record(flows.edge(partial=True)))
@@ -170,6 +179,7 @@ def test_a_row_as_json() -> None:
         "rtt": {"count": 23, "sum_us": 4600},
         "connect": {"count": 23, "sum_us": 6900},
         "partial": False,
+        "tls": [],
         "seen_by": ["destination", "source"],
     }
 

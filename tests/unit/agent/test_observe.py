@@ -105,6 +105,21 @@ def test_wide_shows_accounts_causes_and_who_reported(
     assert row.endswith("source   7 refused, 3 reset, 5 timed out")
 
 
+@pytest.mark.parametrize(("parts", "shown"), [((True,), "mtls"), ((False,), "none"), ((True, False), "some")])
+def test_wide_says_what_the_mesh_secured(
+    node_a: agent_api.RunningAgent, capsys: pytest.CaptureFixture[str], parts: tuple[bool, ...], shown: str
+) -> None:
+    """All of it, nothing of it, or some."""
+    mesh = model.Mesh(containers=(("c0ffee", "ipseity-proxy"),))
+    local = dataclasses.replace(flows.CLIENT, mesh=mesh)
+    for part in parts:
+        node_a.publish(flows.edge(local=local, remote=dataclasses.replace(flows.WEB, mesh=mesh if part else None)))
+    observe(node_a, more=("-o", "wide"))
+    header, row = capsys.readouterr().out.splitlines()
+    assert "TLS" in header
+    assert shown in row.split()
+
+
 def test_json_is_exact(node_a: agent_api.RunningAgent, capsys: pytest.CaptureFixture[str]) -> None:
     """The same rows, not one byte rounded."""
     node_a.publish(flows.edge())

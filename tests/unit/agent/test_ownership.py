@@ -322,7 +322,8 @@ def test_a_restarted_agent_gives_the_same_answers(story: Story) -> None:
     """Through real JSON, the history of addresses, cgroups and namespaces included."""
     story.seen(NODE, 0)
     story.seen(model.Service(uid="s1", namespace="shop", name="db", ips=(Y,)), 0)
-    old = pod("old", X, labels=(("app", "old"),), static_hash="ab" * 16)
+    part = model.Mesh(containers=(("beef", "ipseity-proxy"),), skip_inbound="25")
+    old = pod("old", X, labels=(("app", "old"),), static_hash="ab" * 16, mesh=part)
     story.seen(old, 0)
     story.runs("old", CGROUP_A, 0)
     story.sighted(X, CGROUP_A, NETNS_A, 1)

@@ -46,6 +46,20 @@ def test_a_recorded_pod_is_trimmed_to_what_is_asked_for() -> None:
     ) == trimmed(RECORDED["web-b975d49dd-hl2rf"])
 
 
+def test_a_sidecar_is_known_by_its_container() -> None:
+    """Only of a meshed pod: containers that have started, without the runtime's name, and what goes past its proxy."""
+    status = {
+        "initContainerStatuses": [{"name": "ipseity-proxy", "containerID": "containerd://beef"}],
+        "containerStatuses": [{"name": "app", "containerID": "cri-o://c0ffee"}, {"name": "late", "containerID": ""}],
+    }
+    said = {"config.ipseity.io/skip-inbound-ports": "25"}
+    meta = {"uid": "u", "name": "p", "namespace": "shop", "annotations": said}
+    meshed = trimmed({"metadata": {**meta, "labels": {"ipseity.io/meshed": "true"}}, "status": status})
+    containers = (("beef", "ipseity-proxy"), ("c0ffee", "app"))
+    assert model.Mesh(containers=containers, skip_inbound="25") == meshed.mesh
+    assert trimmed({"metadata": meta, "status": status}).mesh is None
+
+
 def test_every_recorded_pod_is_read() -> None:
     """Bare, of a Job and finished, on the host's network, of a StatefulSet, with another service account."""
     read = {name: trimmed(obj) for name, obj in RECORDED.items()}
