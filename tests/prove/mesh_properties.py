@@ -17,7 +17,8 @@ CLUSTERS = 500
 CASES = {
     "admission reviews": ("tests/sim/injector/test_admission.py", EXAMPLES),
     "certificate requests": ("tests/sim/injector/test_csr.py", EXAMPLES),
-    "snapshots before a real Envoy": ("tests/sim/injector/test_snapshots.py", CLUSTERS),
+    "policies": ("tests/sim/injector/test_policy.py", EXAMPLES),
+    "clusters before a real Envoy": ("tests/sim/injector/test_snapshots.py", CLUSTERS),
 }
 
 

@@ -32,7 +32,7 @@ OTHER_KEYS = (
 REVIEW = recordings.load("tokenreview-bound-custom-audience")["response"]
 PROOF = tokens.judge(REVIEW, audience=mesh_api.AUDIENCE)
 REASONS = {*csr.Reason, *tokens.Reason}
-many = hypothesis.settings(max_examples=2000, deadline=None)
+many = hypothesis.settings(deadline=None)
 
 
 class Answering:
