@@ -1,8 +1,8 @@
 """The agent put together: one event loop that reads, steps, writes a checkpoint and serves.
 
-A tick: cgroup events, edges, then (when due) a sweep of open sockets, one ``pipeline.step``, then what it told goes to
-totals, API and flow log, and idle edges are forgotten. Nothing here waits for a disk, an API server or a reader: each
-of these drops and counts. The one place that knows every part.
+A tick: cgroup events, an edge for whatever is open, edges, a sweep of open sockets (when due), what is open now, one
+``pipeline.step``; then what it told goes to totals, API and flow log, and idle edges are forgotten. Nothing here waits
+for a disk, an API server or a reader: each of these drops and counts. The one place that knows every part.
 """
 
 import asyncio
@@ -142,9 +142,10 @@ class Agent:
         now = clock.now()
         lives = self.pipeline.owners.lives
         cgroup_events = self.reader.cgroup_events(lives.alive(), now.boot_ns)
+        self.reader.make_edges(self.pipeline.table)
         keys, values = self.kernel.edges()
         connections = self.reader.ended()
-        pending, older = await self.reader.open_connections(lives.by_id, now.boot_ns)
+        still_open, older = await self.reader.open_connections(lives.by_id, now.boot_ns)
         events, self._events = self._events, []
         told = self.pipeline.step(
             pipeline.Inputs(
@@ -154,7 +155,8 @@ class Agent:
                 object_events=events,
                 keys=keys,
                 values=values,
-                pending=pending,
+                gone=self.kernel.gone,
+                still_open=still_open,
                 older=older,
                 connections=connections,
             )
@@ -180,8 +182,9 @@ class Agent:
         if boot_ns >= self._expire_due_ns:
             self._expire_due_ns = boot_ns + _EXPIRE_NS
             self.metrics.expire(boot_ns, self._workloads())
-        # What was told of an edge must be in the file before the kernel forgets the edge.
-        if len(told.idle) or boot_ns >= self._checkpoint_due_ns:
+        # What was told of an edge must be in the file before the kernel forgets the edge, and what was told of one that
+        # it has forgotten cannot be read again.
+        if len(told.idle) or self.kernel.gone or boot_ns >= self._checkpoint_due_ns:
             self._checkpoint_due_ns = boot_ns + _CHECKPOINT_NS
             saved = self.continuity.save(self.metrics, self.pipeline, boot_ns)
             # Without a file a restart will miss what was told of them; a table that fills up misses new ones now.

@@ -22,6 +22,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _OBJ_PIN, _OBJ_GET = 1, 2, 3, 4, 6, 7
 _GET_INFO, _MAP_LOOKUP_AND_DELETE, _MAP_LOOKUP_BATCH, _MAP_DELETE_BATCH, _LINK_CREATE = 15, 21, 24, 27, 28
 
+_NOEXIST: Final = 1  # BPF_NOEXIST
+
 PERF_EVENT: Final = 41
 """``enum bpf_attach_type``: a link from a program to a perf event, here a tracepoint (5.15)."""
 CGROUP_INET_INGRESS, CGROUP_INET_EGRESS, CGROUP_SOCK_OPS = 0, 1, 3
@@ -87,6 +89,12 @@ def update(fd: int, key: bytes, value: bytes) -> None:
     """Write one entry."""
     k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
     _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, _address(k), _address(v), 0))
+
+
+def create(fd: int, key: bytes, value: bytes) -> None:
+    """Write an entry that is not there yet. Raises ``FileExistsError`` if it is."""
+    k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
+    _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, _address(k), _address(v), _NOEXIST))
 
 
 def delete(fd: int, key: bytes) -> None:

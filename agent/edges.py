@@ -1,9 +1,9 @@
 """From the kernel's cumulative counters to what happened since: differences, each told once.
 
 Outcome: a ``Table`` that holds for every edge what was already told, finds what has been added, and tells it when the
-caller commits. What open connections have moved (from sock_diag, ``pending``) is told before the kernel has charged the
-edge, and not again after: told = max(told, charged + pending) never runs ahead of the truth as long as ``pending`` is
-read after ``charged``. Here because it is the agent's arithmetic; on whole arrays, since a node may have 65,536 edges.
+caller commits. Open connections and what they have moved (``pending``) are told before the kernel has charged the edge,
+and not again after: told = max(told, charged + pending) never runs ahead of the truth as long as ``pending`` is read
+after ``charged``. Here because it is the agent's arithmetic; on whole arrays, since a node may have 65,536 edges.
 Leaves out names (``attribution``).
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent import model, wire
+from agent import model, pending, wire
 
 _WIDTH: Final = len(wire.WIDE)
 _WORDS: Final = wire.EDGE_VALUE.itemsize // 8
@@ -40,7 +40,7 @@ class Edge(NamedTuple):
 
     @property
     def first_boot_ns(self) -> int:
-        """When the kernel made the edge."""
+        """When the connection (UDP: the datagram) began that made the edge."""
         return self.id >> 8
 
 
@@ -64,7 +64,10 @@ class Difference:
     changes: Sequence[Change]
     """One for each row of ``changed``, in order."""
     idle: npt.NDArray[np.intp]
-    """Rows that may be forgotten: nothing open, nothing new, long quiet."""
+    """Rows that may be forgotten: nothing open, nothing new, long quiet.
+
+    An edge with an open connection is never one: what was told of that connection would be told again under a new id.
+    """
     added_wide: Wide
     """What is to be told, for the rows of ``changed``."""
     added_narrow: Narrow
@@ -87,6 +90,9 @@ class Table:
         self._narrow: Narrow = np.zeros((0, wire.NARROW_WIDTH), np.uint32)
         self._edges: dict[int, Edge] = {}
         self._id_of: dict[bytes, int] = {}
+        """Of the keys that the kernel's table has, as far as is known."""
+        self._order: npt.NDArray[np.intp] | None = None
+        """What sorts ``_ids``; worked out when somebody asks."""
 
     def __len__(self) -> int:
         """Edges known."""
@@ -97,41 +103,48 @@ class Table:
         keys: wire.Array,
         values: wire.Array,
         *,
-        pending: Mapping[bytes, model.Moved],
+        still_open: pending.Pending = pending.NONE,
+        gone: int = 0,
         idle_before_boot_ns: int,
     ) -> Difference:
         """Compare a reading (all edges of the kernel, in any order) with what was told.
 
-        ``pending``: by the bytes of the key; it must have been read from the sockets after ``values`` was read.
+        ``still_open`` must have been read after ``values``. Of connections whose edge is younger than this reading
+        nothing is told yet. ``gone``: so many edges at the front are not in the kernel any more (``kernel.gone``).
+        What is open under such a key belongs to the edge that is made next.
         """
         ids = np.ascontiguousarray(values["id"])
         self._line_up(keys, ids)
+        for key, number in zip(wire.raw_keys(keys[:gone]), ids[:gone].tolist(), strict=True):
+            if self._id_of.get(key) == number:
+                del self._id_of[key]
         words = values.view(np.uint64).reshape(len(values), _WORDS)
         touched = (words != self._read).any(axis=1)
-        moved = self._rows_of(pending)
-        touched[list(moved)] = True
+        opened, known = self._rows_of(still_open.keys)
+        touched[opened] = True
         rows = np.flatnonzero(touched)
-        blocks = values.view(wire.EDGE_BLOCKS)[rows]
-        wide, narrow = blocks["wide"].astype(np.int64), blocks["narrow"].copy()
-        for row, more in moved.items():
-            at = int(np.searchsorted(rows, row))
-            wide[at, :2] += more[:2]
-            narrow[at, _SENT_SEGMENTS : _RETRANSMITS + 1] += np.array(more[2:], np.uint32)
+        read = words[rows]
+        blocks = read.copy().reshape(-1).view(wire.EDGE_BLOCKS)
+        more, at = wire.rows(still_open.values.view(wire.EDGE_BLOCKS), known), np.searchsorted(rows, opened)
+        blocks["wide"][at] += more["wide"]
+        blocks["narrow"][at] += more["narrow"]
+        blocks["last_boot_ns"][at] = np.maximum(blocks["last_boot_ns"][at], more["last_boot_ns"])
+        wide, narrow = blocks["wide"].astype(np.int64), blocks["narrow"]
         # A count may also move to another cause (bpf/tcp.c, tcp_error_report): what is taken back waits until it is
         # overtaken.
         wide = np.maximum(wide - self._wide[rows], 0)
         narrow = np.maximum((narrow - self._narrow[rows]).view(np.int32), 0).view(np.uint32)
         news = wide.any(axis=1) | narrow.any(axis=1)
-        changed, wide, narrow = rows[news], wide[news], narrow[news]
+        changed, wide, narrow, last = rows[news], wide[news], narrow[news], blocks["last_boot_ns"][news]
         return Difference(
             ids=ids,
             changed=changed,
-            changes=self._changes(ids[changed], wide, narrow, values["last_boot_ns"][changed]),
-            idle=self._idle(values, changed, idle_before_boot_ns),
+            changes=self._changes(ids[changed], wide, narrow, last),
+            idle=_idle(values, idle_before_boot_ns, but=(changed, opened, np.arange(gone))),
             added_wide=wide,
             added_narrow=narrow,
             touched=rows,
-            read=words[rows],
+            read=read,
         )
 
     def commit(self, found: Difference, *, held_back: Collection[int] = ()) -> None:
@@ -145,6 +158,11 @@ class Table:
         self._wide[rows] += wide
         self._narrow[rows] += narrow
 
+    def unknown(self, keys: wire.Array) -> npt.NDArray[np.intp]:
+        """Say which keys had no edge in the last reading."""
+        _, known = self._rows_of(keys)
+        return np.flatnonzero(~known)
+
     def dump(self) -> dict[str, bytes]:
         """Give what was told, for a checkpoint."""
         return {"ids": self._ids.tobytes(), "wide": self._wide.tobytes(), "narrow": self._narrow.tobytes()}
@@ -154,18 +172,18 @@ class Table:
         ids = np.frombuffer(data["ids"], np.uint64).copy()
         wide = np.frombuffer(data["wide"], np.int64).reshape(len(ids), _WIDTH).copy()
         narrow = np.frombuffer(data["narrow"], np.uint32).reshape(len(ids), wire.NARROW_WIDTH).copy()
-        self._ids, self._wide, self._narrow = ids, wide, narrow
+        self._ids, self._wide, self._narrow, self._order = ids, wide, narrow, None
         self._read = np.zeros((len(ids), _WORDS), np.uint64)
 
     def _line_up(self, keys: wire.Array, ids: npt.NDArray[np.uint64]) -> None:
         """Bring what was told into the order of this reading: nothing told of new edges, gone ones forgotten."""
         if np.array_equal(ids, self._ids) and len(self._edges) == len(ids):
             return
-        known, at = _find(ids, self._ids)
+        known, at = _find(ids, self._ids, self._sorted())
         self._read = _lined_up(self._read, known, at)
         self._wide = _lined_up(self._wide, known, at)
         self._narrow = _lined_up(self._narrow, known, at)
-        self._ids = ids
+        self._ids, self._order = ids, None
         self._learn(keys, ids)
 
     def _learn(self, keys: wire.Array, ids: npt.NDArray[np.uint64]) -> None:
@@ -180,18 +198,16 @@ class Table:
             self._id_of = {key: number for key, number in self._id_of.items() if number in edges}
         self._edges = edges
 
-    def _rows_of(self, pending: Mapping[bytes, model.Moved]) -> dict[int, model.Moved]:
-        """Find the rows of keys; an edge younger than the reading has none, and is in the next one."""
-        if not pending:
-            return {}
-        row_of = {number: row for row, number in enumerate(self._ids.tolist())}
-        found = ((self._id_of.get(key), moved) for key, moved in pending.items())
-        return {row_of[number]: moved for number, moved in found if number in row_of}
+    def _rows_of(self, keys: wire.Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+        """Find the rows of those keys that have one, and say which those are."""
+        numbers = np.array([self._id_of.get(key, 0) for key in wire.raw_keys(keys)], np.uint64)
+        known, at = _find(numbers, self._ids, self._sorted() if len(numbers) else np.zeros(0, np.intp))
+        return at, known
 
-    def _idle(self, values: wire.Array, changed: npt.NDArray[np.intp], before_boot_ns: int) -> npt.NDArray[np.intp]:
-        quiet = (values["last_boot_ns"] < before_boot_ns) & (values["opened"] == values["closed"])
-        quiet[changed] = False
-        return np.flatnonzero(quiet)
+    def _sorted(self) -> npt.NDArray[np.intp]:
+        if self._order is None:
+            self._order = np.argsort(self._ids, kind="stable")
+        return self._order
 
     def _changes(
         self, ids: npt.NDArray[np.uint64], wide: Wide, narrow: Narrow, last: npt.NDArray[np.uint64]
@@ -200,13 +216,19 @@ class Table:
         return [Change(self._edges[number], counters(w, n), last_ns) for number, w, n, last_ns in rows]
 
 
+def _idle(values: wire.Array, before_boot_ns: int, *, but: Sequence[npt.NDArray[np.intp]]) -> npt.NDArray[np.intp]:
+    quiet = values["last_boot_ns"] < before_boot_ns
+    for rows in but:
+        quiet[rows] = False
+    return np.flatnonzero(quiet)
+
+
 def _find(
-    wanted: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
+    wanted: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64], order: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Say which of ``wanted`` are there, and where those are."""
-    if not len(among):
+    """Say which of ``wanted`` are there, and where those are. ``order`` sorts ``among``."""
+    if not len(among) or not len(wanted):
         return np.zeros(len(wanted), np.bool_), np.zeros(0, np.intp)
-    order = np.argsort(among, kind="stable")
     at = order[np.minimum(np.searchsorted(among, wanted, sorter=order), len(among) - 1)]
     known = among[at] == wanted
     return known, at[known]

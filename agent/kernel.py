@@ -4,6 +4,7 @@ Outcome: a ``Kernel`` that reads edges, open connections and rings. Leaves out w
 programs came to be there (``attach``).
 """
 
+import errno
 import mmap
 import os
 import pathlib
@@ -16,6 +17,10 @@ import numpy as np
 from agent import attach, bpfcall, model, ring, wire
 
 _RECORDS_A_READ: Final = 65536
+_SLOT_WORDS: Final = wire.CONNECTION.itemsize // 8
+_HEAD: Final = (0, 1, 3)
+"""Words of a slot: cookie, opened_boot_ns, established and cpu."""
+_NO_ROOM: Final = frozenset({errno.E2BIG, errno.ENOMEM})
 
 
 class Kernel:
@@ -36,6 +41,7 @@ class Kernel:
         self._keys = np.zeros(options.max_edges, wire.EDGE_KEY)
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
         self._lock = attached.lock
+        self.gone = 0
         self._taken = [row for table in attached.former_edges for row in _last_edges(table)]
         self._connections = mmap.mmap(
             descriptors["connections"], options.max_connections * wire.CONNECTION.itemsize, prot=mmap.PROT_READ
@@ -49,9 +55,13 @@ class Kernel:
         self._possible = _possible_cpus()
 
     def edges(self) -> tuple[wire.Array, wire.Array]:
-        """Read all edges: keys and cumulative values. The arrays are the reader's until the next call."""
+        """Read all edges: keys and cumulative values. The arrays are the reader's until the next call.
+
+        The first ``gone`` of them are in no table any more: forgotten since the last call, or of replaced programs.
+        """
         count = bpfcall.lookup_batch(self._fds["edges"], self._keys, self._values)
         keys, values = self._keys[:count], self._values[:count]
+        self.gone = len(self._taken)
         if self._taken:
             keys = np.concatenate([np.frombuffer(b"".join(key for key, _ in self._taken), wire.EDGE_KEY), keys])
             values = np.concatenate(
@@ -72,12 +82,55 @@ class Kernel:
             if value is not None:
                 self._taken.append((key.tobytes(), value))
 
+    def make_edges(self, keys: wire.Array, values: wire.Array) -> int:
+        """Enter edges where there are none yet; returns how many found no room. One that is there stays as it is."""
+        for done, (key, value) in enumerate(zip(keys, values, strict=True)):
+            try:
+                bpfcall.create(self._fds["edges"], key.tobytes(), value.tobytes())
+            except FileExistsError:
+                continue
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                return len(keys) - done
+        return 0
+
     def connections(self) -> wire.Array:
-        """Read the connections that are open now: rows of ``wire.CONNECTION``."""
-        slots = np.frombuffer(self._connections, wire.CONNECTION)
+        """Read the connections that are open now: rows of ``wire.CONNECTION``.
+
+        Where ``established`` is set the row is whole: key and times of one connection, which was not charged to an edge
+        before this was called. Of the others only the cookie counts: they are about to be established, or to end.
+
+        The slots are written while they are read, without a lock. What makes a row whole: the program stores
+        ``opened_boot_ns`` before the key and the key before ``established``, and clears ``established`` before it
+        charges the edge (bpf/include/flow.h). We load the head (cookie, opened, established), then copy the row, then
+        load the head again. x86 neither reorders two stores nor two loads, and numpy finishes one operation before the
+        next. An established head says that its key was whole by then; the same head again says that the slot was not
+        given to another connection meanwhile: cookies are not used twice, and a socket that connects again has another
+        ``opened_boot_ns``, stored before its key.
+        """
+        words = np.frombuffer(self._connections, np.uint64).reshape(-1, _SLOT_WORDS)
+        taken = np.flatnonzero(words[:, 0])
+        before = _heads(words, taken)
+        rows = words[taken].reshape(-1).view(wire.CONNECTION)
+        same = (_heads(words, taken) == before).all(axis=0)
+        rows["established"] = np.where(same, before[-1] & 1, 0)
+        more = self._overflowing()
+        return np.concatenate([rows, more]) if len(more) else rows
+
+    def _overflowing(self) -> wire.Array:
+        """Read those that found no slot, by the same rule: established at the first look, whole at the second.
+
+        The kernel copies an entry while it holds its bucket, so that it is not freed and taken again within the copy.
+        """
         cookies, rows = self._overflow
-        more = bpfcall.lookup_batch(self._fds["overflow"], cookies, rows)
-        return np.concatenate([slots[slots["cookie"] != 0], rows[:more]])
+        first = rows[: bpfcall.lookup_batch(self._fds["overflow"], cookies, rows)].copy()
+        if not len(first):
+            return first
+        opened = {row["cookie"]: row["opened_boot_ns"] for row in first if row["established"]}
+        found = rows[: bpfcall.lookup_batch(self._fds["overflow"], cookies, rows)].copy()
+        found["established"] &= [opened.get(row["cookie"]) == row["opened_boot_ns"] for row in found]
+        return found
 
     def records(self) -> list[bytes]:
         """Take the connection records that wait; ``wire.connection_records`` reads them."""
@@ -120,6 +173,11 @@ class Kernel:
         self._connections.close()
         for fd in (*self._fds.values(), self._lock):
             os.close(fd)
+
+
+def _heads(words: wire.Array, taken: wire.Array) -> wire.Array:
+    """Load what tells whether a slot is still the same connection's, and whether that is established."""
+    return np.stack([words[:, column][taken] for column in _HEAD])
 
 
 def _last_edges(table: int) -> list[tuple[bytes, bytes]]:

@@ -1,28 +1,18 @@
 """Open connections between their beginning and their end: what they have moved so far.
 
-Outcome: for connections that the programs follow, bytes beyond what their edge was charged with (``pending``); for
+Outcome: for connections that the programs follow, what their edge will be charged with (``still_open``); for
 connections older than the programs, differences since they were first seen (``Older``): what happened before is not
-claimed. Here because both are the arithmetic of one sweep. Leaves out asking the kernel (``sockets``) and telling
-things once (``edges``).
+claimed. Here because both are the arithmetic of one sweep. Leaves out asking the kernel (``sockets``, ``kernel``) and
+telling things once (``edges``).
 """
 
-import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from typing import Final
 
-from agent import edges, model, wire
+from agent import edges, model, pending, wire
 
 _FIN_WAIT2, _CLOSE_WAIT, _LAST_ACK, _CLOSING = 5, 8, 9, 11
 _EXACT: Final = 128
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Followed:
-    """What the kernel's slot of a followed connection says."""
-
-    cgroup: int
-    netns: int
-    direction: int
 
 
 class Remotes:
@@ -54,32 +44,26 @@ def payload(moved: model.Moved, state: int, *, active: bool) -> model.Moved:
     return moved._replace(sent_bytes=max(sent, 0), received_bytes=max(received, 0))
 
 
-def pending(
-    sockets: Iterable[model.OpenSocket], followed: Mapping[int, Followed], remotes: Remotes
-) -> dict[bytes, model.Moved]:
-    """Sum up by edge key what followed connections have moved. ``followed`` must have been read after ``sockets``."""
-    sums: dict[bytes, model.Moved] = {}
+def still_open(
+    connections: wire.Array, sockets: Iterable[model.OpenSocket] = (), *, asked_boot_ns: int = 0
+) -> pending.Pending:
+    """Add up what followed connections will charge their edges with.
+
+    ``connections``: rows of ``wire.CONNECTION``, read after ``sockets``, which were asked no earlier than
+    ``asked_boot_ns``. A socket whose row began later is passed over: it may have been closed and connected again.
+    """
+    rows = wire.rows(connections, connections["established"] != 0)
+    row_of = dict(zip(rows["cookie"].tolist(), range(len(rows)), strict=True))
+    active = (rows["key"]["direction"] == model.Direction.EGRESS).tolist()
+    began_ns = rows["opened_boot_ns"].tolist()
+    moved: list[model.Moved] = []
+    of: list[int] = []
     for each in sockets:
-        connection = followed.get(each.cookie)
-        if connection is None:
-            continue
-        active = connection.direction == model.Direction.EGRESS
-        remote, bits = remotes.of(each.remote)
-        port = each.remote_port if active else each.local_port
-        key = wire.pack_key(
-            cgroup=connection.cgroup,
-            netns=connection.netns,
-            local=each.local,
-            remote=remote,
-            port=port,
-            direction=connection.direction,
-            protocol=model.Protocol.TCP,
-            remote_prefix=bits,
-        )
-        moved = payload(each.moved, each.state, active=active)
-        known = sums.get(key)
-        sums[key] = moved if known is None else model.Moved(*(a + b for a, b in zip(known, moved, strict=True)))
-    return sums
+        row = row_of.get(each.cookie)
+        if row is not None and began_ns[row] <= asked_boot_ns:
+            moved.append(payload(each.moved, each.state, active=active[row]))
+            of.append(row)
+    return pending.by_edge(rows, moved, of)
 
 
 class Older:
@@ -95,12 +79,12 @@ class Older:
     def changes(
         self,
         sockets: Iterable[model.OpenSocket],
-        followed: Mapping[int, Followed],
+        followed: Container[int],
         listening: frozenset[tuple[int, int]],
         remotes: Remotes,
         now_boot_ns: int,
     ) -> list[edges.Change]:
-        """Tell what each has moved since the last sweep.
+        """Tell what each has moved since the last sweep, but for those (cookies) that the programs follow.
 
         ``listening``: (netns, port); such a local port makes it a passive end.
         """

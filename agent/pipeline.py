@@ -7,10 +7,10 @@ step. The kernel's facts can be ahead of the API's by seconds, so what cannot be
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent import edges, join, model, naming, ownership, records, wire
+from agent import edges, join, model, naming, ownership, pending, records, wire
 
 PATIENCE_NS: Final = 2_000_000_000
 """How long a name may take to arrive: a watch event is 10 to 200 ms behind, a re-list after an outage up to 2 s."""
@@ -31,7 +31,9 @@ class Inputs:
     object_events: Sequence[model.ObjectEvent] = ()
     keys: wire.Array
     values: wire.Array
-    pending: Mapping[bytes, model.Moved] = dataclasses.field(default_factory=dict)
+    gone: int = 0
+    """So many of the edges, at the front, are in no table of the kernel any more: this is the last that is read."""
+    still_open: pending.Pending = pending.NONE
     older: Sequence[edges.Change] = ()
     connections: Sequence[records.Connection] = ()
 
@@ -86,7 +88,11 @@ class Pipeline:
         for change in inputs.object_events:
             self.owners.apply_object(change)
         found = self.table.difference(
-            inputs.keys, inputs.values, pending=inputs.pending, idle_before_boot_ns=inputs.boot_ns - IDLE_NS
+            inputs.keys,
+            inputs.values,
+            still_open=inputs.still_open,
+            gone=inputs.gone,
+            idle_before_boot_ns=inputs.boot_ns - IDLE_NS,
         )
         self._forget(found)
         self._names.begin(inputs.boot_ns)
@@ -112,10 +118,11 @@ class Pipeline:
         }
         flows: list[model.Flow] = []
         held: set[int] = set()
+        gone = frozenset(inputs.values["id"][: inputs.gone].tolist())
         for change in changes:
             start = self._start_ns(change.edge)
             named = known[change.edge.id] or self._both(change, local[change.edge.id], start)
-            if self._waits(change.edge, named, start, inputs.boot_ns):
+            if change.edge.id not in gone and self._waits(change.edge, named, start, inputs.boot_ns):
                 held.add(change.edge.id)
             else:
                 flows.append(self._flow(change, named, start, inputs))

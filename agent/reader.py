@@ -1,15 +1,17 @@
 """What one tick reads: cgroups that came and went, edges, ended connections, and now and then all open sockets.
 
-Here because the order of reading is what makes counts exact: edges first, then sockets, then the slots of followed
+Here because the order of reading is what makes counts exact: edges first, then sockets, then the slots of open
 connections, so that nothing is told twice (``edges``). Leaves out what it means (``pipeline``).
 """
 
 import asyncio
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Final
 
-from agent import cgroups, clock, drops, edges, kernel, live, model, records, sockets, wire
+import numpy as np
+
+from agent import cgroups, clock, drops, edges, kernel, live, model, pending, records, sockets, wire
 
 _RESCAN_NS: Final = 60_000_000_000
 """Repairs what the cgroup ring lost."""
@@ -74,33 +76,45 @@ class Reader:
         self._drops.count("record_malformed", short + impossible)
         return good
 
+    def make_edges(self, table: edges.Table) -> None:
+        """Have an edge for every open connection before the edges are read: what is open is told under its edge's id.
+
+        The programs make one only when a connection ends.
+        """
+        wanted = live.still_open(self._kernel.connections())
+        new = table.unknown(wanted.keys)
+        values = np.zeros(len(new), wire.EDGE_VALUE)
+        for name in ("id", "last_boot_ns"):
+            values[name] = wanted.values[name][new]
+        self._drops.count("open_edges_full", self._kernel.make_edges(wanted.keys[new], values))
+
     async def open_connections(
         self, ours: Collection[model.CgroupId], boot_ns: int
-    ) -> tuple[Mapping[bytes, model.Moved], list[edges.Change]]:
-        """Sweep, if it is due: what followed connections have moved, by edge, and what older ones have since last time.
+    ) -> tuple[pending.Pending, list[edges.Change]]:
+        """Read what is open, by edge, with what it has moved if a sweep is due; then also what older ones have since.
 
         Must come after the edges were read. ``ours``: cgroups below our root; a namespace may be shared with others.
         """
         if boot_ns < self._sweep_due_ns:
-            return {}, []
+            return live.still_open(self._kernel.connections()), []
+        seen = await self._sweep(boot_ns)
+        connections = self._kernel.connections()
+        followed = frozenset(connections["cookie"].tolist())
+        listening = frozenset((each.netns, each.port) for each in seen.listeners)
+        sockets_of_ours = [each for each in seen.sockets if each.cgroup in ours or each.cookie in followed]
+        older = self.older.changes(sockets_of_ours, followed, listening, self._remotes, boot_ns)
+        return live.still_open(connections, sockets_of_ours, asked_boot_ns=boot_ns), older
+
+    async def _sweep(self, boot_ns: int) -> sockets.Sweep:
         took_s, seen = await asyncio.to_thread(_timed_sweep, self._root)
         shortest_s, longest_s = self._sweep_s
         pause_s = min(max(took_s / _SHARE, shortest_s), longest_s)
         self._sweep_due_ns = boot_ns + int(pause_s * _SWEEP_EARLY * 1e9)
         self._drops.count("sweep_namespace_refused", seen.refused)
         if seen.refused:
-            hint = "open connections in other namespaces show when they end; needs CAP_SYS_ADMIN"
+            hint = "bytes of open connections there show when these end; needs CAP_SYS_ADMIN"
             self._drops.say("sweep", "cannot look into network namespaces", count=seen.refused, hint=hint)
-        followed = self._followed()
-        listening = frozenset((each.netns, each.port) for each in seen.listeners)
-        sockets_of_ours = [each for each in seen.sockets if each.cgroup in ours or each.cookie in followed]
-        older = self.older.changes(sockets_of_ours, followed, listening, self._remotes, boot_ns)
-        return live.pending(sockets_of_ours, followed, self._remotes), older
-
-    def _followed(self) -> dict[int, live.Followed]:
-        rows = self._kernel.connections()
-        columns = (rows[name].tolist() for name in ("cookie", "cgroup", "netns", "direction"))
-        return {cookie: live.Followed(*row) for cookie, *row in zip(*columns, strict=True)}
+        return seen
 
 
 def _timed_sweep(root: pathlib.Path) -> tuple[float, sockets.Sweep]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agent import model
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 HISTOGRAM_BUCKETS: Final = 16
 RTT_BOUNDS_US: Final = tuple(64 << i for i in range(HISTOGRAM_BUCKETS - 1))
 """Upper bounds in microseconds (exclusive) of all buckets but the last, which has none: 64 us to 1.05 s."""
@@ -65,15 +65,12 @@ EDGE_BLOCKS: Final = np.dtype(
 CONNECTION: Final = np.dtype(
     [
         ("cookie", "<u8"),
-        ("cgroup", "<u8"),
-        ("netns", "<u8"),
         ("opened_boot_ns", "<u8"),
         ("connect_us", "<u4"),
         ("fin_wait2_received", "<u4"),
-        ("direction", "u1"),
-        ("established", "u1"),
-        ("counted", "u1"),
-        ("pad", "u1", 5),
+        ("established", "<u4"),
+        ("cpu", "<u4"),
+        ("key", EDGE_KEY),
     ],
 )
 CONNECTION_RECORD: Final = np.dtype(
@@ -194,6 +191,44 @@ def pack_key(  # noqa: PLR0913  # the columns of the kernel's key
 ) -> bytes:
     """Write one ``edge_key`` as the kernel does, padding zero."""
     return _KEY.pack(cgroup, netns, local, remote, 0, port, direction, protocol, remote_prefix)
+
+
+_KEY_WORDS: Final = EDGE_KEY.itemsize // 8
+_ODD: Final = np.array([pow(0x9E3779B97F4A7C15, power, 1 << 64) for power in range(1, _KEY_WORDS + 1)], np.uint64)
+"""Odd and unlike one another: powers of 2**64 divided by the golden ratio."""
+
+
+def rows(array: Array, wanted: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Array:
+    """Take rows of an array of structs whose size is in whole words: five times as fast as numpy copies structs."""
+    words = array.view(np.uint64).reshape(len(array), array.dtype.itemsize // 8)
+    return words[wanted].reshape(-1).view(array.dtype)
+
+
+def grouped(keys: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Group equal keys: the row of one of each group, and the group of every row.
+
+    By a hash of their words, which is sorted faster than 64 bytes are, and then compared whole: where two different
+    keys share a hash, by the bytes.
+    """
+    words = keys.view(np.uint64).reshape(len(keys), _KEY_WORDS)
+    hashes = (words * _ODD).sum(axis=1, dtype=np.uint64)
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    if not np.array_equal(words[first][group], words):
+        whole = keys.view(f"V{EDGE_KEY.itemsize}")
+        _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return first, group
+
+
+def keys_of(connections: Array) -> Array:
+    """Take the keys of rows of ``CONNECTION``."""
+    words = connections.view(np.uint64).reshape(len(connections), CONNECTION.itemsize // 8)
+    return words[:, -_KEY_WORDS:].copy().reshape(-1).view(EDGE_KEY)
+
+
+def raw_keys(keys: Array) -> list[bytes]:
+    """Give each key as bytes."""
+    raw = keys.tobytes()
+    return [raw[at : at + _KEY.size] for at in range(0, len(raw), _KEY.size)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

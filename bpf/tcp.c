@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TCP: one edge per (owner, peer, service), fed from the kernel's own counters at the two ends of a connection's life.
- * What an open connection has moved so far stays in its socket: agent/sockets.py reads it from sock_diag, so that nothing here runs per
- * packet (docs/adr: "charge an edge at the two ends of a connection's life").
+ * TCP: one edge per (owner, peer, service), fed from the kernel's own counters when a connection ends.
+ * That it is open stands in its slot, what it has moved so far in its socket: the agent reads the one, and asks sock_diag for the other,
+ * so that nothing here runs per packet and an edge is touched once in a connection's life (docs/adr/0005).
  *
  * Hooks: sock_ops on the cgroup root. tracepoint tcp:tcp_receive_reset (4.16), sock:inet_sk_error_report (5.14): why it ended.
  */
@@ -33,46 +33,39 @@ static __always_inline void addresses(struct bpf_sock_ops *ctx, u32 local[4], u3
 	remote[0] = four ? 0 : r0; remote[1] = four ? 0 : r1; remote[2] = four ? IPV4_MAPPED : r2; remote[3] = four ? remote4 : r3;
 }
 
-static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct connection *c, struct edge_key *key)
+/* The edge that this connection will be charged to. The cgroup may still be told by the SYN that leaves (owner.c). */
+static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct edge_key *key, u64 cgroup, u8 direction)
 {
 	u32 local_port = ctx->local_port, remote_port = bpf_ntohl(ctx->remote_port);
-	addresses(ctx, key->local, key->remote);
-	key->remote_prefix = collapse(key->remote);
-	key->cgroup = c->cgroup;
-	key->netns = c->netns;
-	key->port = c->direction == EGRESS ? remote_port : local_port;
-	key->direction = c->direction;
-	key->protocol = IPPROTO_TCP;
+	struct edge_key fresh = {.cgroup = cgroup, .netns = NETNS(ctx), .direction = direction, .protocol = IPPROTO_TCP};
+	addresses(ctx, fresh.local, fresh.remote);
+	fresh.remote_prefix = collapse(fresh.remote);
+	fresh.port = direction == EGRESS ? remote_port : local_port;
+	*key = fresh;
 }
 
-static __always_inline void count_opened(struct edge_value *e, struct connection *c)
+/* From here on user space finds it open: its key is whole. */
+static __always_inline void established(struct connection *c)
 {
-	ADD(e->opened, 1);
-	c->counted = 1;
-	if (c->direction == EGRESS) {
-		ADD(e->connect_us_sum, c->connect_us);
-		ADD(e->connect[bucket(c->connect_us)], 1);
-	}
-}
-
-static __always_inline void established(struct bpf_sock_ops *ctx, struct connection *c, u64 now)
-{
-	struct edge_key key = {};
+	IN_ORDER();
 	c->established = 1;
-	fill_key(ctx, c, &key);
-	struct edge_value *e = edge(&key, now);
-	if (!e)
-		return;
-	count_opened(e, c);
-	e->last_boot_ns = now;
+}
+
+/* From here on user space does not find it open any more: it will be charged, and must never be counted as both. */
+static __always_inline bool no_more_established(struct connection *c)
+{
+	bool was = c->established;
+	c->established = 0;
+	IN_ORDER();
+	return was;
 }
 
 /* Payload bytes: the kernel's counters include a SYN or FIN that took a sequence number, which is not payload. */
-static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct connection *c, u32 state, u8 cause)
+static __always_inline u64 payload_sent(struct bpf_sock_ops *ctx, struct connection *c, bool established, u32 state, u8 cause)
 {
 	u64 acked = ctx->bytes_acked;
 	u32 una = ctx->snd_una, next = ctx->snd_nxt;
-	u64 extra = c->direction == EGRESS && c->established;
+	u64 extra = c->key.direction == EGRESS && established;
 	if (state == BPF_TCP_FIN_WAIT2)
 		extra += 1;
 	else if ((state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING) && una == next && cause == FAIL_CAUSES)
@@ -95,14 +88,14 @@ static __always_inline u64 payload_received(struct bpf_sock_ops *ctx, struct con
 }
 
 /* Why a connection ended that was in this state: a fail_cause, or FAIL_CAUSES for an end in order. */
-static __always_inline u8 cause_of(struct bpf_sock_ops *ctx, struct connection *c, struct moment *m)
+static __always_inline u8 cause_of(struct bpf_sock_ops *ctx, bool established, struct moment *m)
 {
 	u32 retransmits = ctx->total_retrans, local_port = ctx->local_port, remote_port = bpf_ntohl(ctx->remote_port);
 	if (m->reset_cookie && m->reset_cookie == bpf_get_socket_cookie(ctx))
-		return c->established ? FAIL_RESET : FAIL_REFUSED;
+		return established ? FAIL_RESET : FAIL_REFUSED;
 	if (m->error && m->local_port == local_port && m->remote_port == remote_port)
 		return m->error - 1;
-	if (c->established)
+	if (established)
 		return FAIL_CAUSES;
 	return retransmits ? FAIL_TIMED_OUT : FAIL_OTHER; /* the application gave up waiting: unanswered SYNs tell a time-out */
 }
@@ -110,6 +103,7 @@ static __always_inline u8 cause_of(struct bpf_sock_ops *ctx, struct connection *
 struct totals {
 	u64 sent_bytes, received_bytes;
 	u32 sent_segments, received_segments, retransmits, rtt_us;
+	bool established;
 };
 
 static __always_inline void write_record(struct bpf_sock_ops *ctx, struct connection *c, struct totals *t, u8 cause, u64 now)
@@ -125,8 +119,8 @@ static __always_inline void write_record(struct bpf_sock_ops *ctx, struct connec
 	}
 	__builtin_memset(r, 0, sizeof(*r));
 	r->cookie = bpf_get_socket_cookie(ctx);
-	r->cgroup = c->cgroup;
-	r->netns = c->netns;
+	r->cgroup = c->key.cgroup;
+	r->netns = c->key.netns;
 	addresses(ctx, r->local, r->remote);
 	r->opened_boot_ns = c->opened_boot_ns;
 	r->ended_boot_ns = now;
@@ -139,19 +133,22 @@ static __always_inline void write_record(struct bpf_sock_ops *ctx, struct connec
 	r->received_segments = t->received_segments;
 	r->local_port = ctx->local_port;
 	r->remote_port = bpf_ntohl(ctx->remote_port);
-	r->direction = c->direction;
+	r->direction = c->key.direction;
 	r->protocol = IPPROTO_TCP;
 	r->end = cause == FAIL_CAUSES ? END_CLOSED : cause;
-	r->established = c->established;
+	r->established = t->established;
 	records.ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void count_ended(struct edge_value *e, struct connection *c, struct totals *t, u8 cause, u64 now)
 {
-	if (c->established) {
-		if (!c->counted)
-			count_opened(e, c);
+	if (t->established) {
+		ADD(e->opened, 1);
 		ADD(e->closed, 1);
+		if (c->key.direction == EGRESS) {
+			ADD(e->connect_us_sum, c->connect_us);
+			ADD(e->connect[bucket(c->connect_us)], 1);
+		}
 		ADD(e->rtt_us_sum, t->rtt_us);
 		ADD(e->rtt[bucket(t->rtt_us)], 1);
 	}
@@ -171,21 +168,19 @@ static __always_inline void count_ended(struct edge_value *e, struct connection 
 static __always_inline void ended(struct bpf_sock_ops *ctx, struct connection *c, u32 state)
 {
 	u32 zero = 0;
+	struct totals t = {.established = no_more_established(c)};
 	struct moment *m = moment.lookup(&zero);
 	if (!m)
 		return;
 	u64 now = bpf_ktime_get_boot_ns();
-	struct edge_key key = {};
-	struct totals t = {};
-	u8 cause = cause_of(ctx, c, m);
-	fill_key(ctx, c, &key);
-	t.sent_bytes = payload_sent(ctx, c, state, cause);
+	u8 cause = cause_of(ctx, t.established, m);
+	t.sent_bytes = payload_sent(ctx, c, t.established, state, cause);
 	t.received_bytes = payload_received(ctx, c, state, cause);
 	t.sent_segments = ctx->segs_out;
 	t.received_segments = ctx->segs_in;
 	t.retransmits = ctx->total_retrans;
 	t.rtt_us = ctx->srtt_us >> 3;
-	struct edge_value *e = edge(&key, now);
+	struct edge_value *e = edge(&c->key, EDGE_ID(c->opened_boot_ns, c->cpu));
 	if (e)
 		count_ended(e, c, &t, cause, now);
 	write_record(ctx, c, &t, cause, now);
@@ -195,7 +190,7 @@ static __always_inline void ended(struct bpf_sock_ops *ctx, struct connection *c
 		m->cause = cause;
 		m->local_port = ctx->local_port;
 		m->remote_port = bpf_ntohl(ctx->remote_port);
-		m->key = key;
+		m->key = c->key;
 	}
 }
 
@@ -235,11 +230,11 @@ static __always_inline void begun(struct bpf_sock_ops *ctx, u8 direction)
 		return;
 	}
 	c->opened_boot_ns = now;
-	c->netns = NETNS(ctx);
-	c->direction = direction;
-	c->cgroup = direction == EGRESS ? CURRENT_CGROUP() : cgroup_of_listener(ctx);
+	IN_ORDER();
+	c->cpu = bpf_get_smp_processor_id();
+	fill_key(ctx, &c->key, direction == EGRESS ? CURRENT_CGROUP() : cgroup_of_listener(ctx), direction);
 	if (direction == INGRESS)
-		established(ctx, c, now);
+		established(c);
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
@@ -248,9 +243,8 @@ static __always_inline void answered(struct bpf_sock_ops *ctx)
 	struct connection *c = connection(bpf_get_socket_cookie(ctx));
 	if (!c)
 		return;
-	u64 now = bpf_ktime_get_boot_ns();
-	c->connect_us = (now - c->opened_boot_ns) / 1000;
-	established(ctx, c, now);
+	c->connect_us = (bpf_ktime_get_boot_ns() - c->opened_boot_ns) / 1000;
+	established(c);
 }
 
 /*

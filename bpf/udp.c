@@ -35,7 +35,7 @@ static __always_inline int udp_count(struct __sk_buff *skb, struct udp_packet *p
 	key.port = s->direction == EGRESS ? p->remote_port : p->local_port;
 	key.protocol = IPPROTO_UDP;
 	u64 now = bpf_ktime_get_boot_ns();
-	struct edge_value *e = edge(&key, now);
+	struct edge_value *e = edge(&key, EDGE_ID(now, bpf_get_smp_processor_id()));
 	if (!e)
 		return 1;
 	u32 datagrams = skb->gso_segs > 1 ? skb->gso_segs : 1;

@@ -10,7 +10,7 @@
 #ifndef IPSEITY_FLOW_H
 #define IPSEITY_FLOW_H
 
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 #define HISTOGRAM_BUCKETS 16 /* bucket i counts values below 64 us * 2^i; the last one takes the rest */
 #define HISTOGRAM_FIRST_LOG2 6
@@ -23,7 +23,7 @@ enum fail_cause { FAIL_REFUSED, FAIL_TIMED_OUT, FAIL_RESET, FAIL_UNREACHABLE, FA
 
 /* Losses and oddities, one slot each in the per-CPU array "losses". Every one ends up in a metric. */
 enum loss {
-	LOSS_EDGES_FULL,      /* no room for a new edge; its socket keeps the difference and tries again */
+	LOSS_EDGES_FULL,      /* no room for a new edge: what was to be charged to it is not counted */
 	LOSS_SOCKETS_FULL,    /* no room to follow one more open connection (or UDP socket): it is not counted */
 	LOSS_OWNER,           /* a connection whose owner could not be told: counted under cgroup 0 */
 	LOSS_RECORD_RING,     /* a connection record did not fit its ring */
@@ -45,16 +45,22 @@ struct edge_key {
 	u8 pad[3];
 };
 
+/*
+ * An edge is named after the connection (UDP: the datagram) that made it: when that began, and on which CPU, which cannot begin two in
+ * one nanosecond. So the name of an edge that is charged at the end says since when it may have been.
+ */
+#define EDGE_ID(boot_ns, cpu) ((boot_ns) << 8 | ((cpu) & 0xff))
+
 /* What happened on it since it was made: only ever added to, so a reader takes differences. */
 struct edge_value {
-	u64 id;             /* unique for the life of the map: first_boot_ns << 8 | cpu. A reused key has a new id */
+	u64 id;             /* unique for the life of the map: EDGE_ID of what made it. A reused key has a new id */
 	u64 last_boot_ns;
 	u64 sent_bytes;     /* payload that the peer acknowledged; UDP: payload handed to IP */
 	u64 received_bytes; /* payload received in order */
 	u64 rtt_us_sum;
 	u64 connect_us_sum;
-	u32 opened;         /* established connections */
-	u32 closed;         /* established connections that ended, however they ended */
+	u32 opened;         /* established connections that ended: those that are open stand in their slots (struct connection) */
+	u32 closed;         /* the same, however they ended */
 	u32 failed[FAIL_CAUSES]; /* attempts that never established, and connections that broke */
 	u32 sent_segments;  /* UDP: datagrams */
 	u32 received_segments;
@@ -64,20 +70,22 @@ struct edge_value {
 };
 
 /*
- * An open TCP connection, by socket cookie, from SYN (active) or established (passive) to its end. It holds what the edge needs to be
- * charged to the owner at the time; its bytes stay in the kernel's own socket until the end, or until sock_diag is asked.
+ * An open TCP connection, by socket cookie, from SYN (active) or established (passive) to its end. It holds the edge that is charged when
+ * it ends; until then its bytes stay in the kernel's own socket, and that it is open is read from here.
+ *
+ * User space reads slots while they are written (agent/kernel.py says how), so the order of stores is part of the ABI:
+ *   begin  cookie, opened_boot_ns, then the rest with "key" whole, then "established"
+ *   end    "established" is cleared, then the edge is charged, then cookie
+ * An established slot has its whole key, and was not charged to any edge when it was read.
  */
 struct connection {
-	u64 cookie;          /* 0: the slot is free */
-	u64 cgroup;
-	u64 netns;
+	u64 cookie;          /* 0: the slot is free. A socket that connects again has the same one, with another opened_boot_ns */
 	u64 opened_boot_ns;  /* active: SYN; passive: established */
-	u32 connect_us;
+	u32 connect_us;      /* active: SYN to established */
 	u32 fin_wait2_received; /* low half of bytes_received when our FIN was acknowledged: tells whether the peer's FIN came after */
-	u8 direction;
-	u8 established;
-	u8 counted;          /* "opened" was added to the edge */
-	u8 pad[5];
+	u32 established;
+	u32 cpu;             /* it began on: EDGE_ID(opened_boot_ns, cpu) is the id of an edge that it makes */
+	struct edge_key key;
 };
 
 /* One ended or failed connection, for the flow log. */
@@ -130,7 +138,7 @@ struct prefix_key {
 
 _Static_assert(sizeof(struct edge_key) == 64, "edge_key");
 _Static_assert(sizeof(struct edge_value) == 216, "edge_value");
-_Static_assert(sizeof(struct connection) == 48, "connection");
+_Static_assert(sizeof(struct connection) == 96, "connection");
 _Static_assert(sizeof(struct connection_record) == 128, "connection_record");
 _Static_assert(sizeof(struct cgroup_record) == 432, "cgroup_record");
 _Static_assert(sizeof(struct prefix_key) == 20, "prefix_key");

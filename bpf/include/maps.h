@@ -5,7 +5,7 @@
  * edges        preallocated, so that nothing is allocated in softirq: 65,536 x (64 key + 216 value + 48 header) = 21 MiB.
  *              Not LRU: nothing is ever evicted silently; user space deletes what is idle and has nothing open.
  * connections  an array of slots that the cookie picks, two to try: no lock, no hash, no allocation; what finds both taken goes to
- *              "overflow". 65,536 x 48 + 16,384 x (8 + 48 + 48) = 5 MiB. Socket-local storage would need no bound, but allocates for
+ *              "overflow". 65,536 x 96 + 16,384 x (8 + 96 + 48) = 8.4 MiB; user space maps the array. Socket-local storage would need no bound, but allocates for
  *              each socket; a hash takes a lock to insert and to delete (docs/adr/0005).
  * udp_sockets  socket-local storage: one byte of direction, freed with the socket.
  * moment       per CPU: what the packet or error in hand is about, for the program that runs next in the same call.
@@ -39,6 +39,9 @@ struct moment {
 	struct edge_key key;
 };
 BPF_PERCPU_ARRAY(moment, struct moment, 1);
+
+/* Stores before it are seen before stores after it: x86 keeps them in order, this keeps the compiler to it. */
+#define IN_ORDER() asm volatile("" ::: "memory")
 
 static __always_inline void lose(u32 what)
 {
@@ -97,8 +100,7 @@ static __always_inline struct connection *new_connection(u64 cookie)
 			return overflow.lookup(&cookie);
 		}
 	}
-	c->connect_us = c->fin_wait2_received = 0;
-	c->established = c->counted = 0;
+	c->connect_us = c->fin_wait2_received = 0; /* and "established" is 0: whoever had the slot has cleared it */
 	return c;
 }
 
@@ -111,14 +113,13 @@ static __always_inline void end_connection(struct connection *c, u64 cookie)
 		overflow.delete(&cookie);
 }
 
-/* Find or make the edge. A full table is counted; the caller keeps its difference for the next time. */
-static __always_inline struct edge_value *edge(struct edge_key *key, u64 now)
+/* Find or make the edge; one that is made is named "id". A full table is counted. */
+static __always_inline struct edge_value *edge(struct edge_key *key, u64 id)
 {
 	struct edge_value *value = edges.lookup(key);
 	if (value)
 		return value;
-	struct edge_value fresh = {};
-	fresh.id = now << 8 | (bpf_get_smp_processor_id() & 0xff);
+	struct edge_value fresh = {.id = id};
 	edges.insert(key, &fresh);
 	value = edges.lookup(key);
 	if (!value)

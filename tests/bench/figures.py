@@ -161,7 +161,7 @@ def full_table(where: stage.Stage) -> Iterator[Figure]:
         for _ in range(ROUNDS):
             started_s = time.monotonic()
             keys, values = held.edges()
-            told = table.difference(keys, values, pending={}, idle_before_boot_ns=0)
+            told = table.difference(keys, values, idle_before_boot_ns=0)
             times_ms.append(1000 * (time.monotonic() - started_s))
             table.commit(told)
         memory = costs.map_memory_bytes(contenders.INSTANCE)

@@ -33,7 +33,7 @@ class Counted:
     def edges(self) -> list[edges.Change]:
         """Read all edges, as totals."""
         keys, values = self.kernel.edges()
-        found = edges.Table().difference(keys, values, pending={}, idle_before_boot_ns=0)
+        found = edges.Table().difference(keys, values, idle_before_boot_ns=0)
         return list(found.changes)
 
     def connections(self, direction: model.Direction) -> list[records.Connection]:

@@ -210,7 +210,8 @@ class Node(stateful.RuleBasedStateMachine):
         self.kernel.end(one, self.now)
         self.truth["closed"] += 1
         self.ended += 1
-        edge = edges.read_key(0, next(edges.wire.edge_keys(self.kernel.keys[one.key])))
+        [key] = edges.wire.edge_keys(self.kernel.keys[one.key])
+        edge = edges.read_key(0, key)
         counters = model.Counters(opened=1, closed=1, sent_bytes=one.sent)
         self.records.append(
             records.Connection(
@@ -228,7 +229,7 @@ class Node(stateful.RuleBasedStateMachine):
     def tick(self, *, sweeps: bool, saves: bool) -> None:
         """Read, step, tell; save and let the kernel forget, as the agent does."""
         self.now += 1
-        keys, values = self.kernel.edges()
+        keys, values, still_open = kernel.read(self.kernel, self.line.table, sweeps=sweeps)
         told = self.line.step(
             pipeline.Inputs(
                 boot_ns=self.now,
@@ -237,7 +238,8 @@ class Node(stateful.RuleBasedStateMachine):
                 object_events=self.object_events,
                 keys=keys,
                 values=values,
-                pending=self.kernel.pending() if sweeps else {},
+                gone=self.kernel.gone,
+                still_open=still_open,
                 connections=self.records,
             )
         )
@@ -250,7 +252,7 @@ class Node(stateful.RuleBasedStateMachine):
             self.is_of_its_time(flow)
         self.is_patient()
         self.is_bounded()
-        if saves or len(told.idle):
+        if saves or self.kernel.gone or len(told.idle):
             self.saved, self.saved_ns = self.state(), self.now
             self.kernel.forget(told.idle)
 
@@ -298,8 +300,8 @@ class Node(stateful.RuleBasedStateMachine):
 
     def is_bounded(self) -> None:
         """Nothing is kept of edges that were not in the last reading."""
-        there = len(self.kernel.values)
-        assert there == len(self.line.table) == len(self.line.table._edges) == len(self.line.table._id_of)
+        there = len(self.kernel.values) + self.kernel.gone
+        assert there == len(self.line.table) == len(self.line.table._edges) >= len(self.line.table._id_of)
         assert max(len(self.line._waiting), len(self.line._names._known), len(self.line._join)) <= there
 
     def state(self) -> Any:
@@ -310,6 +312,7 @@ class Node(stateful.RuleBasedStateMachine):
     @stateful.rule()
     def killed_and_restarted(self) -> None:
         """Begin anew with the checkpoint; ended connections that nobody had named yet are lost to the flow log."""
+        self.kernel.process_dies()
         self.ended_lost += len(self.line._connections)
         plain, told = self.saved
         owners = ownership.Ownership(history_s=600)

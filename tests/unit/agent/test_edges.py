@@ -5,22 +5,22 @@ import ipaddress
 import numpy as np
 import pytest
 
-from agent import edges, model, wire
+from agent import edges, model, pending, wire
 from tests.fakes import kernel
 
 NOW = 10**15
-KEY = kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=8080)
+KEY = kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=8080, direction=1)
 OTHER = kernel.key(7, local="10.7.0.2", remote="10.7.0.4", port=8080, direction=1)
 
 
-def read(table: edges.Table, world: kernel.Kernel, **changes: object) -> edges.Difference:
+def read(
+    table: edges.Table, world: kernel.Kernel, *, sweeps: bool = False, idle_before_boot_ns: int = 0
+) -> edges.Difference:
     """Compare what the kernel has now with what was told."""
-    arguments = {"pending": {}, "idle_before_boot_ns": 0} | changes
-    return table.difference(*world.edges(), **arguments)  # type: ignore[arg-type]  # what it needs of it
-
-
-def moved(sent: int, received: int) -> model.Moved:
-    return model.Moved(sent, received, 0, 0, 0)
+    keys, values, still_open = kernel.read(world, table, sweeps=sweeps)
+    return table.difference(
+        keys, values, still_open=still_open, gone=world.gone, idle_before_boot_ns=idle_before_boot_ns
+    )
 
 
 def test_an_edge_is_named_by_its_key() -> None:
@@ -54,7 +54,7 @@ def test_every_counter_has_its_name() -> None:
     value["rtt"][0, 4] = 17
     value["connect"][0, 15] = 29
     value["id"] = 1 << 8
-    found = edges.Table().difference(KEY, value, pending={}, idle_before_boot_ns=0)
+    found = edges.Table().difference(KEY, value, idle_before_boot_ns=0)
     expected = model.Counters(
         **primes,
         failed=(3, 5, 7, 11, 13),
@@ -102,8 +102,8 @@ def test_a_reading_in_another_order_is_the_same_reading() -> None:
         world.establish(key, NOW)
     table.commit(read(table, world))
     world.establish(OTHER, NOW + 1)
-    keys, values = world.edges()
-    found = table.difference(keys[::-1].copy(), values[::-1].copy(), pending={}, idle_before_boot_ns=0)
+    keys, values, still_open = kernel.read(world, table)
+    found = table.difference(keys[::-1].copy(), values[::-1].copy(), still_open=still_open, idle_before_boot_ns=0)
     assert [(OTHER["direction"][0], 1)] == [(each.edge.direction, each.counters.opened) for each in found.changes]
 
 
@@ -113,6 +113,7 @@ def test_a_key_that_comes_back_is_a_new_edge() -> None:
     world.end(world.establish(KEY, NOW), NOW)
     table.commit(read(table, world))
     world.forget(KEY)
+    table.commit(read(table, world))
     table.commit(read(table, world))
     assert 0 == len(table)
     world.establish(KEY, NOW + 1)
@@ -124,7 +125,7 @@ def test_open_bytes_are_told_once() -> None:
     world, table = kernel.Kernel(), edges.Table()
     one = world.establish(KEY, NOW)
     one.sent, one.received = 1009, 2003
-    found = read(table, world, pending=world.pending())
+    found = read(table, world, sweeps=True)
     assert [model.Counters(opened=1, sent_bytes=1009, received_bytes=2003)] == [each.counters for each in found.changes]
     table.commit(found)
     one.sent += 7
@@ -135,18 +136,85 @@ def test_open_bytes_are_told_once() -> None:
 def test_open_segments_go_to_their_columns() -> None:
     """Sent, received, repeated: in this order in a socket and in a row."""
     world, table = kernel.Kernel(), edges.Table()
-    world.establish(KEY, NOW)
-    [change] = read(table, world, pending={KEY.tobytes(): model.Moved(3, 5, 7, 11, 13)}).changes
+    one = world.establish(KEY, NOW)
+    keys, values, _ = kernel.read(world, table)
+    still_open = pending.by_edge(one.row, [model.Moved(3, 5, 7, 11, 13)], [0])
+    [change] = table.difference(keys, values, still_open=still_open, idle_before_boot_ns=0).changes
     told = change.counters
     assert (7, 11, 13) == (told.sent_segments, told.received_segments, told.retransmits)
 
 
-def test_open_bytes_of_an_edge_that_is_not_there_wait() -> None:
-    """A connection that opened after the edges were read: its edge is in the next reading."""
+def test_a_connection_whose_edge_is_not_there_waits() -> None:
+    """One that opened after the edges were read: its edge is in the next reading."""
+    world, table = kernel.Kernel(), edges.Table()
+    keys, values, _ = kernel.read(world, table)
+    world.establish(OTHER, NOW)
+    assert [] == list(table.difference(keys, values, still_open=world.still_open(), idle_before_boot_ns=0).changes)
+    assert [1] == [change.counters.opened for change in read(table, world).changes]
+
+
+def test_connections_are_told_when_they_open_and_not_again_when_they_end() -> None:
+    """Their count and how long connecting took; the end adds that it is one."""
+    world, table = kernel.Kernel(), edges.Table()
+    key = kernel.key(7, local="10.7.0.2", remote="10.7.0.6", port=8080)
+    one, _ = (world.establish(key, NOW + at, connect_us=5003) for at in range(2))
+    found = read(table, world)
+    [change] = found.changes
+    expected = model.Counters(opened=2, connect_us_sum=10006, connect_us_buckets=(*[0] * 7, 2, *[0] * 8))
+    assert (expected, NOW, NOW + 1 + 5003 * 1000) == (
+        change.counters, change.edge.first_boot_ns, change.last_boot_ns,
+    )  # fmt: skip
+    table.commit(found)
+    assert [] == list(read(table, world).changes)
+    world.end(one, NOW + 10)
+    assert [model.Counters(closed=1)] == [change.counters for change in read(table, world).changes]
+
+
+def test_a_connection_that_ends_within_a_reading_is_missing_once() -> None:
+    """It is not in the edges any more than it is in the slots: the next reading has it, and nothing went back."""
+    world, table = kernel.Kernel(), edges.Table()
+    one, _ = (world.establish(KEY, NOW + at) for at in range(2))
+    table.commit(read(table, world))
+    world.establish(KEY, NOW + 3)
+    keys, values = world.edges()
+    world.end(one, NOW + 4)
+    found = table.difference(keys, values, still_open=world.still_open(), idle_before_boot_ns=0)
+    assert [] == list(found.changes)
+    table.commit(found)
+    assert [model.Counters(opened=1, closed=1)] == [change.counters for change in read(table, world).changes]
+
+
+def test_what_opened_on_an_edge_that_is_just_forgotten_is_told_under_the_next_one() -> None:
+    """The last reading of the old one does not get it: it would be told again under the new id."""
+    world, table = kernel.Kernel(), edges.Table()
+    world.end(world.establish(KEY, NOW), NOW + 1)
+    table.commit(read(table, world))
+    world.establish(KEY, NOW + 2)
+    world.forget(KEY)
+    told = [read(table, world)]
+    assert (1, [], []) == (world.gone, list(told[0].changes), told[0].idle.tolist())
+    table.commit(told[0])
+    assert [(1, NOW + 2)] == [(each.counters.opened, each.edge.first_boot_ns) for each in read(table, world).changes]
+
+
+def test_the_last_reading_of_an_edge_is_not_idle() -> None:
+    """It is forgotten already: doing it again would be the end of a new edge with its key."""
+    world, table = kernel.Kernel(), edges.Table()
+    world.end(world.establish(KEY, NOW), NOW)
+    table.commit(read(table, world))
+    assert [0] == read(table, world, idle_before_boot_ns=NOW + 1).idle.tolist()
+    world.forget(KEY)
+    assert [] == read(table, world, idle_before_boot_ns=NOW + 1).idle.tolist()
+
+
+def test_unknown_keys_are_those_without_an_edge_in_the_last_reading() -> None:
+    """A new table knows none."""
     world, table = kernel.Kernel(), edges.Table()
     world.establish(KEY, NOW)
-    [change] = read(table, world, pending={OTHER.tobytes(): moved(1009, 0)}).changes
-    assert model.Counters(opened=1) == change.counters
+    both = np.concatenate([OTHER, KEY])
+    assert [0, 1] == table.unknown(both).tolist()
+    read(table, world)
+    assert [0] == table.unknown(both).tolist()
 
 
 def test_a_count_that_moves_to_another_cause_is_never_negative() -> None:
@@ -184,7 +252,8 @@ def test_idle_is_quiet_long_and_has_nothing_open() -> None:
     world.end(world.establish(late, NOW), NOW + 100)
     assert [] == read(table, world, idle_before_boot_ns=NOW + 50).idle.tolist()
     table.commit(read(table, world))
-    assert [1] == read(table, world, idle_before_boot_ns=NOW + 50).idle.tolist()
+    found = read(table, world, idle_before_boot_ns=NOW + 50)
+    assert [OTHER.tobytes()] == [list(world.keys)[row] for row in found.idle]
 
 
 def test_a_checkpoint_goes_on_where_it_was() -> None:

@@ -36,10 +36,9 @@ class Line:
         self.pipeline = pipeline.Pipeline(ownership.Ownership(history_s=600), max_edges=64)
 
     def step(self, at: int, **inputs: Any) -> pipeline.Outputs:
-        keys, values = self.kernel.edges()
-        return self.pipeline.step(
-            pipeline.Inputs(boot_ns=at, wall_of=lambda ns: ns + 1, keys=keys, values=values, **inputs)
-        )
+        keys, values, still_open = kernel.read(self.kernel, self.pipeline.table)
+        read: dict[str, Any] = {"keys": keys, "values": values, "gone": self.kernel.gone, "still_open": still_open}
+        return self.pipeline.step(pipeline.Inputs(boot_ns=at, wall_of=lambda ns: ns + 1, **read, **inputs))
 
 
 def ended(at: int, opened_at: int) -> records.Connection:
@@ -58,7 +57,7 @@ def test_what_is_known_is_told_at_once() -> None:
     [flow] = told.edges
     assert ("client", "server", 0) == (flow.local.name, flow.remote.name, told.held_back)
     assert (T + 11, T + 11) == (flow.start_wall_ns, flow.end_wall_ns)
-    assert model.Counters(opened=1) == flow.counters
+    assert (1, 0, (1, *[0] * 15)) == (flow.counters.opened, flow.counters.closed, flow.counters.connect_us_buckets)
     assert [] == line.step(T + 30).edges
 
 
@@ -152,7 +151,32 @@ def test_an_idle_edge_may_be_forgotten_and_a_waiting_one_not() -> None:
     assert [KEY.tobytes()] == [key.tobytes() for key in told.idle]
     line.kernel.forget(told.idle)
     line.step(at + 2 * pipeline.PATIENCE_NS + 2 * MS)
+    line.step(at + 2 * pipeline.PATIENCE_NS + 3 * MS)
     assert [0, 0, 0] == [len(line.pipeline.table), len(line.pipeline._waiting), len(line.pipeline._names._known)]
+
+
+def test_what_a_forgotten_edge_did_last_does_not_wait_for_a_name() -> None:
+    """It is read once: held back it would be lost."""
+    line = Line()
+    line.kernel.end(line.kernel.establish(KEY, T + 10), T + 11)
+    line.kernel.edges()
+    line.kernel.forget(KEY)
+    told = line.step(T + 20)
+    assert ([(1, model.Reason.UNKNOWN_CGROUP)], 0) == (
+        [(flow.counters.closed, flow.local.reason) for flow in told.edges], told.held_back,
+    )  # fmt: skip
+
+
+def test_an_edge_with_an_open_connection_is_never_idle() -> None:
+    """However long it is silent: what was told of the connection would be told again under another id."""
+    line = Line()
+    one = line.kernel.establish(KEY, T + 10)
+    line.step(T + 20, cgroup_events=[PLACE], object_events=[seen(pod(), T), seen(SERVER, T)])
+    at = T + 7 * pipeline.IDLE_NS
+    assert 0 == len(line.step(at).idle)
+    line.kernel.end(one, at + 1)
+    assert [(0, 1)] == [(flow.counters.opened, flow.counters.closed) for flow in line.step(at + 2).edges]
+    assert 1 == len(line.step(at + 2 * pipeline.IDLE_NS).idle)
 
 
 def test_a_step_that_fails_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agent import drops, edges, model, reader, sockets, wire
+from tests.fakes import kernel as fake_kernel
 from tests.unit.agent import test_live, test_wire
 
 NOW = 10**15
@@ -27,6 +28,8 @@ class FakeKernel:
         self.ended: list[bytes] = []
         self.slots = np.zeros(0, wire.CONNECTION)
         self.cgroups_lost = 0
+        self.made: list[tuple[list[int], list[int]]] = []
+        self.refuses = 0
 
     def losses(self) -> dict[str, int]:
         return {"cgroup_ring_full": self.cgroups_lost}
@@ -40,6 +43,10 @@ class FakeKernel:
 
     def connections(self) -> wire.Array:
         return self.slots
+
+    def make_edges(self, keys: wire.Array, values: wire.Array) -> int:
+        self.made.append((keys["cgroup"].tolist(), values["id"].tolist()))
+        return self.refuses
 
 
 class FakeTree:
@@ -137,20 +144,41 @@ async def test_a_dear_sweep_comes_less_often(
 
 async def test_sockets_of_others_are_left_out(parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A namespace may be shared: only cgroups below our root count, and what the programs follow."""
-    parts.kernel.slots = np.array([(2, 7, 4026, 0, 0, 0, 0, 1, 1, 0)], _flat(wire.CONNECTION))
+    parts.kernel.slots = test_live.slot(2)
     found = [test_live.opened(cookie, sent=10)._replace(cgroup=model.CgroupId(cookie)) for cookie in (1, 2, 3)]
     swept(monkeypatch, 0.0, *found)
-    pending, older = await parts.reader.open_connections({3}, NOW)
-    assert ([9], []) == ([moved.sent_bytes for moved in pending.values()], older)
+    still_open, older = await parts.reader.open_connections({3}, NOW)
+    assert ([9], []) == (still_open.values["sent_bytes"].tolist(), older)
     swept(monkeypatch, 0.0, *(each._replace(moved=each.moved._replace(sent_bytes=17)) for each in found))
     _, older = await parts.reader.open_connections({3}, NOW + 100 * SECOND_NS)
     assert [(3, 7)] == [(change.edge.cgroup, change.counters.sent_bytes) for change in older]
 
 
-def _flat(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Take the padding as one field, to be written as one number."""
-    fields = [(name, dtype[name]) for name in dtype.names or () if name != "pad"]
-    return np.dtype([*fields, ("pad", "S5")])
+async def test_between_sweeps_what_is_open_is_read_and_what_it_moved_is_not(
+    parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slots cost nothing to read: a connection shows with the next tick, its bytes with the next sweep."""
+    parts.kernel.slots = test_live.slot(2)
+    calls = swept(monkeypatch, 0.0, test_live.opened(2, sent=10))
+    for boot_ns, moved in ((NOW, 9), (NOW + 1, 0)):
+        still_open, _ = await parts.reader.open_connections((), boot_ns)
+        assert ([1], [moved]) == (still_open.values["opened"].tolist(), still_open.values["sent_bytes"].tolist())
+    assert 1 == len(calls)
+
+
+def test_an_open_connection_has_an_edge_made_unless_there_is_one(parts: types.SimpleNamespace) -> None:
+    """Named after the first of its connections; what finds no room is counted at every reading."""
+    table, held = edges.Table(), fake_kernel.Kernel()
+    keys = [fake_kernel.key(cgroup, local="10.7.0.2", remote="10.7.0.3", port=8080) for cgroup in (7, 8)]
+    held.end(held.establish(keys[0], NOW), NOW)
+    table.difference(*held.edges(), idle_before_boot_ns=0)
+    slots = [test_live.slot(5 - at, opened_ns=NOW + at, key=keys[1]) for at in (3, 2)]
+    parts.kernel.slots = np.concatenate([test_live.slot(1, key=keys[0]), *slots])
+    parts.kernel.refuses = 1
+    for _ in range(3):
+        parts.reader.make_edges(table)
+    assert [([8], [NOW + 2 << 8 | 3])] * 3 == parts.kernel.made
+    assert {"open_edges_full": 3} == parts.drops
 
 
 async def test_refused_namespaces_are_counted(parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

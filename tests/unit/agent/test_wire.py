@@ -4,6 +4,7 @@ import ipaddress
 import struct
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -101,3 +102,19 @@ def test_bounds_double_from_64_us() -> None:
     assert (64, 1_048_576, wire.HISTOGRAM_BUCKETS - 1) == (
         wire.RTT_BOUNDS_US[0], wire.RTT_BOUNDS_US[-1], len(wire.RTT_BOUNDS_US),
     )  # fmt: skip
+
+
+def test_equal_keys_are_one_group() -> None:
+    """Whatever their order; each group has a row to read its key from."""
+    keys = np.concatenate([kernel.key(at % 23, local="10.7.0.2", remote="10.7.0.3", port=at % 7) for at in range(503)])
+    first, group = wire.grouped(keys)
+    assert 23 * 7 == len(first) == len(set(wire.raw_keys(keys)))
+    assert keys.tobytes() == keys[first][group].tobytes()
+
+
+def test_different_keys_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash decides nothing by itself."""
+    monkeypatch.setattr(wire, "_ODD", np.zeros(8, np.uint64))
+    keys = np.concatenate([kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=port) for port in (1, 2, 1, 3)])
+    first, group = wire.grouped(keys)
+    assert (3, keys.tobytes()) == (len(first), keys[first][group].tobytes())
