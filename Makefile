@@ -38,7 +38,7 @@ prove: packages-bench $(READY) ## list what this project claims; WHAT=name measu
 	@$(BIN)/python -m tests.prove $(WHAT)
 
 .PHONY: bench
-bench: packages-bench $(READY) ## what the agent costs, A B A B (root, a quiet machine)
+bench: packages-bench $(READY) ## what agent and mesh cost, A B A B (root, a quiet machine)
 	@$(BIN)/python -m tests.bench
 
 .PHONY: kernels

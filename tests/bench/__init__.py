@@ -1,5 +1,8 @@
-"""``make bench``: what the agent costs, beside the same work without it, and beside a well-known tool.
+"""``make bench``: what the agent and the mesh cost, beside the same work without them, and beside the tools of others.
 
-``load.c`` makes the load, ``stage`` the place for it, ``contenders`` who watches it, ``costs`` reads what that takes;
-``__main__`` interleaves rounds (A B A B) and prints medians. Run it on a quiet machine: noise on a shared one is 5 %.
+Of the agent: ``load.c`` makes the load, ``stage`` the place for it, ``contenders`` who watches it, ``costs`` reads what
+that takes, ``figures`` has the limits. Of the mesh: ``mesh_load.c`` and ``mesh_stage`` make requests, ``mesh_static``
+is whom they are compared with; ``mesh_plane``, ``mesh_callers`` and ``crowd`` are for the control plane; the limits are
+in ``mesh_latency`` and ``mesh_control``. Rounds are interleaved (A B A B) and medians printed. Run it on a quiet
+machine: noise on a shared one is 5 %.
 """

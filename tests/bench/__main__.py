@@ -1,9 +1,10 @@
 """``make bench``: measure, print, and say by the exit status whether every promise is kept."""
 
+import itertools
 import os
 import sys
 
-from tests.bench import figures, stage
+from tests.bench import figure, figures, mesh, stage
 
 
 def main() -> int:
@@ -11,15 +12,10 @@ def main() -> int:
     if os.geteuid() != 0:
         print("bench: error: programs cannot be loaded without root\nhint: run it with sudo", file=sys.stderr)
         return 2
-    found = []
     with stage.ready() as where:
-        for figure in figures.all_figures(where):
-            print(figure.row(), flush=True)
-            found.append(figure)
-    kept = sum(figure.holds for figure in found)
-    machine = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-    print(f"{kept} of {len(found)} figures within their limits ({machine})")
-    return 0 if kept == len(found) else 1
+        tally = figure.printed(itertools.chain(figures.all_figures(where), mesh.all_figures()))
+    print(f"{tally.said} ({figure.machine()})")
+    return 0 if tally.holds else 1
 
 
 if __name__ == "__main__":

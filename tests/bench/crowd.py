@@ -28,6 +28,7 @@ from tests.fakes import authority, clusters
 
 OPTIONS = (("grpc.ssl_target_name_override", authority.CONTROL_PLANE), ("grpc.use_local_subchannel_pool", 1))
 PATIENCE_S = 300.0
+WATCHED = "outbound|80|shop/s0@"
 
 
 @dataclasses.dataclass(slots=True)
@@ -121,8 +122,8 @@ class Crowd:
                 await self.more.wait()
 
 
-async def proxy(crowd: Crowd, port: int, bundle: str, papers: list[str]) -> None:
-    """Be one proxy for ever."""
+async def proxy(crowd: Crowd, port: int, bundle: str, papers: list[str], watched: str = WATCHED) -> None:
+    """Be one proxy for ever. ``watched``: how the name of the endpoints begins whose changes are told."""
     key, chain = papers
     credentials = grpc.ssl_channel_credentials(bundle.encode(), key.encode(), chain.encode())
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=(*OPTIONS, _UNLIMITED)) as channel:
@@ -134,11 +135,18 @@ async def proxy(crowd: Crowd, port: int, bundle: str, papers: list[str]) -> None
             await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=kind, response_nonce=response.nonce))
             if kind == resource.CLUSTER:
                 names = [_asked(each) for each in response.resources if each.name.startswith("outbound|")]
-                crowd.first = next((name for name in names if name.startswith("outbound|80|shop/s0@")), crowd.first)
+                crowd.first = next((name for name in names if name.startswith(watched)), crowd.first)
                 await call.write(
                     discovery_pb2.DeltaDiscoveryRequest(type_url=resource.ENDPOINT, resource_names_subscribe=names)
                 )
             elif kind == resource.LISTENER:
+                routes = {
+                    each.name.rpartition("|")[0] for each in response.resources if each.name.startswith("outbound|")
+                }
+                if routes:
+                    await call.write(
+                        discovery_pb2.DeltaDiscoveryRequest(type_url=resource.ROUTE, resource_names_subscribe=routes)
+                    )
                 crowd.ready += 1
                 crowd.more.set()
             elif crowd.ready and any(each.name == crowd.first for each in response.resources):

@@ -1,12 +1,11 @@
 """The figures that a release must meet, each measured and put beside its limit."""
 
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
 
 from agent import attach, edges, kernel
-from tests.bench import contenders, costs, stage
+from tests.bench import contenders, costs, figure, stage
 from tests.scene import agent
 
 ROUNDS = 5
@@ -20,29 +19,7 @@ FULL_EDGES = 65_536
 WATCHERS = (contenders.nobody, contenders.ipseity, contenders.hooks, contenders.tcplife)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One measured number and the limit that was promised for it."""
-
-    name: str
-    value: float
-    unit: str
-    limit: float
-    at_least: bool = False
-    detail: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the promise is kept."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-    def row(self) -> str:
-        """One line of the table."""
-        sign, verdict = (">=" if self.at_least else "<="), ("ok" if self.holds else "NOT MET")
-        return f"{self.name:44} {self.value:10.3f} {self.unit:8} {sign} {self.limit:<8g} {verdict:8} {self.detail}"
-
-
-def all_figures(where: stage.Stage) -> Iterator[Figure]:
+def all_figures(where: stage.Stage) -> Iterator[figure.Figure]:
     """Measure everything, cheapest first."""
     yield first_flow(where)
     yield from kernel_time(where)
@@ -67,7 +44,7 @@ def interleaved(where: stage.Stage, measure: Callable[[], float], rounds: int) -
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def rates(where: stage.Stage) -> Iterator[Figure]:
+def rates(where: stage.Stage) -> Iterator[figure.Figure]:
     """Short connections a second and bytes a second, relative to nobody watching."""
     where.connections_a_second(CONNECTIONS)  # the first round of all would be the slowest
     short = interleaved(where, lambda: where.connections_a_second(CONNECTIONS), RATE_ROUNDS)
@@ -78,12 +55,12 @@ def rates(where: stage.Stage) -> Iterator[Figure]:
     ):
         others = f"empty programs at the same hooks: {rate['hooks']:.3f}; tcplife: {rate['tcplife']:.3f}"
         detail = f"{rate['nobody']:.4g} {unit} alone; median of {rounds} rounds; {others}"
-        yield Figure(
+        yield figure.Figure(
             name=f"{name}, of without", value=rate["ipseity"], unit="x", limit=limit, at_least=True, detail=detail
         )
 
 
-def first_flow(where: stage.Stage) -> Figure:
+def first_flow(where: stage.Stage) -> figure.Figure:
     """From the start of the process to its first flow, while connections are made."""
     flags = (contenders.INSTANCE, "--cgroup-root", where.cgroup)
     with where.caller.start(where.program, "crr", where.callee.address4, str(stage.PORT), "10000000", "1") as load:
@@ -94,10 +71,10 @@ def first_flow(where: stage.Stage) -> Figure:
                 took_s = time.monotonic() - started_s
         finally:
             load.kill()
-    return Figure(name="first flow after start", value=took_s, unit="s", limit=3.0)
+    return figure.Figure(name="first flow after start", value=took_s, unit="s", limit=3.0)
 
 
-def kernel_time(where: stage.Stage) -> Iterator[Figure]:
+def kernel_time(where: stage.Stage) -> Iterator[figure.Figure]:
     """Time in our programs for each end of a short connection, timed by the kernel itself.
 
     The kernel bills its own timing, some 60 ns a call, to the program: an empty one beside ours shows how much. Hence
@@ -119,7 +96,7 @@ def kernel_time(where: stage.Stage) -> Iterator[Figure]:
         for name, (_, count) in spent.items()
     )
     total_us = sum(billed_us.values())
-    yield Figure(
+    yield figure.Figure(
         name="kernel time per connection end, TCP program",
         value=billed_us["tcp_ops"],
         unit="us",
@@ -127,7 +104,7 @@ def kernel_time(where: stage.Stage) -> Iterator[Figure]:
         detail=told,
     )
     detail = f"{total_us:.2f} us billed, of which {empty_us:.2f} us for as many empty calls"
-    yield Figure(
+    yield figure.Figure(
         name="kernel time per connection end, all, net", value=total_us - empty_us, unit="us", limit=1.2, detail=detail
     )
 
@@ -137,7 +114,7 @@ def _bills(empty: dict[str, int]) -> Iterator[tuple[str, tuple[int, int]]]:
         yield kind, costs.program_time_ns(program)
 
 
-def at_full_rate(where: stage.Stage) -> Iterator[Figure]:
+def at_full_rate(where: stage.Stage) -> Iterator[figure.Figure]:
     """Measure what the process takes while as many connections as possible touch a thousand edges."""
     with contenders.ipseity(where) as watched:
         pid = watched.process.pid
@@ -146,11 +123,11 @@ def at_full_rate(where: stage.Stage) -> Iterator[Figure]:
         share = (costs.processor_s(pid) - before_s) / (time.monotonic() - started_s)
         resident = costs.resident_bytes(pid)
     detail = f"{rate:.0f} connections/s over {BUSY_EDGES} edges"
-    yield Figure(name="agent, share of one processor", value=100 * share, unit="%", limit=2.0, detail=detail)
-    yield Figure(name="agent, resident memory", value=resident / 1e6, unit="MB", limit=100.0)
+    yield figure.Figure(name="agent, share of one processor", value=100 * share, unit="%", limit=2.0, detail=detail)
+    yield figure.Figure(name="agent, resident memory", value=resident / 1e6, unit="MB", limit=100.0)
 
 
-def full_table(where: stage.Stage) -> Iterator[Figure]:
+def full_table(where: stage.Stage) -> Iterator[figure.Figure]:
     """Memory and drain of a table that is full, read the way the agent reads it."""
     options = attach.Options(cgroup_root=where.cgroup, instance=contenders.INSTANCE, max_edges=FULL_EDGES)
     held = kernel.Kernel(options)
@@ -170,5 +147,7 @@ def full_table(where: stage.Stage) -> Iterator[Figure]:
         attach.cleanup(options.bpffs, contenders.INSTANCE)
     detail = f"median of {ROUNDS}, nothing new; the first, with every edge new: {times_ms[0]:.0f} ms"
     median_ms = statistics.median(times_ms)
-    yield Figure(name=f"drain of {len(keys)} edges", value=median_ms, unit="ms", limit=50.0, detail=detail)
-    yield Figure(name=f"kernel memory, room for {FULL_EDGES} edges", value=memory / 2**20, unit="MiB", limit=32.0)
+    yield figure.Figure(name=f"drain of {len(keys)} edges", value=median_ms, unit="ms", limit=50.0, detail=detail)
+    yield figure.Figure(
+        name=f"kernel memory, room for {FULL_EDGES} edges", value=memory / 2**20, unit="MiB", limit=32.0
+    )

@@ -1,0 +1,185 @@
+"""What the control plane can do: reviews and certificates a second, and how soon 500 proxies hear of a change.
+
+Rates are of one core: so many for each second of processor time that its process has used, however many cores callers
+and API server take away meanwhile. Medians of rounds.
+"""
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from tests.bench import costs, crowd, figure, mesh_callers, mesh_plane
+from tests.fakes import recordings
+
+ROUNDS = 5
+REVIEWS, CERTIFICATES = 2_000, 500
+AT_ONCE = 16
+RATE, RATE_S = 100, 4
+CHANGES = 20
+_WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/ipseity"
+_REVIEW = "admissionreview-deployment-pod"
+_PATIENCE_S = 60.0
+
+
+def figures() -> Iterator[figure.Figure]:
+    """Measure."""
+    yield from asyncio.run(_measured())
+
+
+async def _measured() -> list[figure.Figure]:
+    async with mesh_plane.running() as plane:
+        return [
+            *await _reviews(plane),
+            await _certificates(plane),
+            *await _crowd(plane),
+        ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What callers found, and what it cost."""
+
+    a_second: float
+    a_core_second: float
+    latencies_ms: list[float]
+
+    @property
+    def p99_ms(self) -> float:
+        """The worst but a hundredth."""
+        return self.latencies_ms[int(0.99 * (len(self.latencies_ms) - 1))]
+
+
+async def _asked(plane: mesh_plane.Plane, count: int, *words: str, ahead: bool = False) -> Round:
+    """Have callers ask ``count`` times."""
+    program = [*(("chrt", "--fifo", "10") if ahead else ()), sys.executable, "-m", "tests.bench.mesh_callers", *words]
+    before_s = costs.processor_s(plane.pid)
+    process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE)
+    said, _ = await asyncio.wait_for(process.communicate(), _PATIENCE_S)
+    if process.returncode != 0:
+        raise RuntimeError(f"{words[0]} ended with {process.returncode}")
+    spent_s = costs.processor_s(plane.pid) - before_s
+    told: dict[str, Any] = json.loads(said)
+    return Round(
+        a_second=count / told["took_s"], a_core_second=count / spent_s, latencies_ms=list(told["latencies_ms"])
+    )
+
+
+async def _reviews(plane: mesh_plane.Plane) -> list[figure.Figure]:
+    """Review pods of a Deployment, as recorded from kube-apiserver."""
+    review = recordings.load(_REVIEW)["body"]
+    body, ca = plane.folder / "review.json", plane.folder / "webhook.pem"
+    body.write_text(json.dumps(_opted_in(review)))
+    (hook, *_) = plane.api.objects[_WEBHOOK]["webhooks"]
+    ca.write_bytes(base64.b64decode(hook["clientConfig"]["caBundle"]))
+    where = ("review", str(body), str(plane.ports.webhook), str(ca))
+    fast, steady = [], []
+    for _ in range(ROUNDS):
+        fast.append(await _asked(plane, REVIEWS, *where, str(REVIEWS), str(AT_ONCE), "0"))
+        async with _ahead(plane):
+            count = RATE * RATE_S
+            steady.append(await _asked(plane, count, *where, str(count), str(AT_ONCE), str(RATE), ahead=True))
+    p50_ms = statistics.median(statistics.median(each.latencies_ms) for each in steady)
+    return [
+        figure.Figure(
+            name=f"webhook, p99 at {RATE}/s",
+            value=statistics.median(each.p99_ms for each in steady),
+            unit="ms",
+            limit=10.0,
+            detail=f"p50 {p50_ms:.2f} ms; {ROUNDS} rounds of {RATE_S} s",
+        ),
+        _rate("webhook, reviews/s on one core", fast, "TLS, Events and all"),
+    ]
+
+
+def _opted_in(review: dict[str, Any]) -> dict[str, Any]:
+    metadata = review["request"]["object"]["metadata"]
+    metadata["annotations"] = {**metadata.get("annotations", {}), "ipseity.io/inject": "enabled"}
+    review["request"]["namespace"] = mesh_plane.NAMESPACE
+    return review
+
+
+async def _certificates(plane: mesh_plane.Plane) -> figure.Figure:
+    bundle = plane.folder / "bundle.pem"
+    bundle.write_text(plane.bundle)
+    words = ("certify", str(bundle), str(plane.ports.identity), str(CERTIFICATES), str(AT_ONCE))
+    rounds = [await _asked(plane, CERTIFICATES, *words) for _ in range(ROUNDS)]
+    return _rate("certificates/s on one core", rounds, "a connection each, on disk before it is told")
+
+
+def _rate(name: str, rounds: list[Round], how: str) -> figure.Figure:
+    wall = statistics.median(each.a_second for each in rounds)
+    return figure.Figure(
+        name=name,
+        value=statistics.median(each.a_core_second for each in rounds),
+        unit="/s",
+        limit=300.0,
+        at_least=True,
+        detail=f"{how}; {wall:.0f}/s by the clock, with callers on the same machine; {ROUNDS} rounds",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _ahead(plane: mesh_plane.Plane) -> AsyncIterator[None]:
+    """Have the control plane run ahead of others meanwhile: latency is its own then, and not a neighbour's."""
+    for thread in _threads(plane.pid):
+        os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(10))
+    try:
+        yield
+    finally:
+        for thread in _threads(plane.pid):
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _threads(pid: int) -> list[int]:
+    return [int(path.name) for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
+async def _crowd(plane: mesh_plane.Plane) -> list[figure.Figure]:
+    """Connect a proxy for every pod; then let a pod come and go, again and again."""
+    known, port = crowd.Crowd(), plane.ports.discovery
+    bundle = plane.bundle
+    papers = [await mesh_callers.papers(plane.ports.identity, bundle, number) for number in range(mesh_plane.PODS)]
+    watched = f"outbound|80|{mesh_plane.NAMESPACE}/{mesh_plane.account(0)}@"
+    proxies = [asyncio.create_task(crowd.proxy(known, port, bundle, each, watched)) for each in papers]
+    late_s: list[float] = []
+    try:
+        await known.until(lambda: known.ready >= len(proxies))
+        for number in range(CHANGES):
+            await asyncio.sleep(0.5)
+            known.heard_s.clear()
+            began_s = asyncio.get_running_loop().time()
+            await plane.scale(mesh_plane.PODS, up=number % 2 == 0)
+            await known.until(lambda: len(known.heard_s) >= len(proxies))
+            late_s += [each - began_s for each in known.heard_s]
+        resident = costs.resident_bytes(plane.pid)
+    finally:
+        for each in proxies:
+            each.cancel()
+        await asyncio.gather(*proxies, return_exceptions=True)
+    late_s.sort()
+    told = f"p50 {late_s[len(late_s) // 2]:.3f} s, worst {late_s[-1]:.3f} s; {CHANGES} changes, by mTLS, acknowledged"
+    return [
+        figure.Figure(
+            name=f"endpoint change at {len(proxies)} proxies, p99",
+            value=late_s[int(0.99 * (len(late_s) - 1))],
+            unit="s",
+            limit=1.0,
+            detail=told,
+        ),
+        figure.Figure(
+            name="control plane, resident memory with them",
+            value=resident / 1e6,
+            unit="MB",
+            limit=300.0,
+            detail=f"{mesh_plane.PODS} pods behind {mesh_plane.SERVICES} Services",
+        ),
+    ]
