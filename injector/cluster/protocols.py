@@ -55,14 +55,15 @@ def named(name: str) -> model.Protocol | None:
 def of_pod(pod: model.Pod, port: int, services: Iterable[model.Service]) -> model.Protocol:
     """Decide what a pod speaks on one of its ports: what the services in front of it say, its port's name, its probes.
 
-    Where services contradict one another, the bytes tell. A port that is probed by HTTP speaks HTTP.
+    Where services contradict one another, HTTP is believed: it is bytes too, and read as bytes it would carry an
+    ``x-forwarded-client-cert`` of the client's own making. A port that is probed by HTTP speaks HTTP.
     """
     if port in pod.opaque_ports - annotations.DEFAULT_OPAQUE_PORTS:
         return model.Protocol.OPAQUE
     said = {each.protocol for service in services for each in service.ports if _targets(each, pod, port)}
     said.discard(model.Protocol.DETECT)
     if said:
-        return said.pop() if len(said) == 1 else _agreed(said)
+        return said.pop() if len(said) == 1 else model.Protocol.HTTP
     names = (named(each.name) for each in pod.ports if each.port == port)
     by_name = next((found for found in names if found is not None), None)
     if by_name is not None:
@@ -75,8 +76,3 @@ def of_pod(pod: model.Pod, port: int, services: Iterable[model.Service]) -> mode
 def _targets(service_port: model.ServicePort, pod: model.Pod, port: int) -> bool:
     target = service_port.target
     return (target if isinstance(target, int) else pod.port_named(target)) == port
-
-
-def _agreed(said: AbstractSet[model.Protocol]) -> model.Protocol:
-    """HTTP in any version is HTTP; HTTP to one and bytes to another is for the bytes to tell."""
-    return model.Protocol.DETECT if model.Protocol.OPAQUE in said else model.Protocol.HTTP

@@ -63,7 +63,7 @@ def ports(
     everybody = sorted(known, key=str)
     governing = [each for each in policies if each.selects(pod.ref.namespace, pod.labels)]
     found = []
-    for number in (*sorted(_numbers(pod, services, governing))[:_MAX_PORTS], _UNNAMED):
+    for number in (*sorted(_numbers(pod, services, governing)[:_MAX_PORTS]), _UNNAMED):
         decided = match.inbound(governing, pod, number)
         verdicts = [(who, decided.verdict(who)) for who in everybody]
         chosen = [(who, verdict) for who, verdict in verdicts if verdict.allowed][: config.max_identities]
@@ -104,16 +104,23 @@ def listener(given: Sequence[Port], *, ipv6: bool, config: settings.Settings) ->
 
 def _numbers(
     pod: model.Pod, services: Iterable[model.Service], policies: Iterable[policy.AuthorizationPolicy]
-) -> set[int]:
-    """Find the ports that somebody has named: containers, services, probes, policies (not whole ranges)."""
-    found = {each.port for each in pod.ports if each.protocol == "TCP"} | {each.port for each in pod.probes}
-    for service in services:
-        targets = (each.target for each in service.ports)
-        numbers = (each if isinstance(each, int) else pod.port_named(each) for each in targets)
-        found |= {number for number in numbers if number is not None}
-    for each in policies:
-        found |= {ports.first for rule in each.rules for ports in rule.ports if ports.first == ports.last}
-    return found - pod.skip_inbound_ports - {names.OUTBOUND_PORT, names.INBOUND_PORT, names.STATUS_PORT}
+) -> list[int]:
+    """Find the ports that somebody has named, but for whole ranges: those first of which the most hangs on the number.
+
+    Without its own chains a probe fails, a rule does not admit, a Service's protocol is not known; a container's port
+    that nothing else speaks of is treated alike with them and without.
+    """
+    targets = (each.target for service in services for each in service.ports)
+    numbers = (each if isinstance(each, int) else pod.port_named(each) for each in targets)
+    ranges = (ports for each in policies for rule in each.rules for ports in rule.ports)
+    ranked = (
+        {each.port for each in pod.probes},
+        {ports.first for ports in ranges if ports.first == ports.last},
+        {number for number in numbers if number is not None},
+        {each.port for each in pod.ports if each.protocol == "TCP"},
+    )
+    ours = {names.OUTBOUND_PORT, names.INBOUND_PORT, names.STATUS_PORT} | pod.skip_inbound_ports
+    return list(dict.fromkeys(number for rank in ranked for number in sorted(rank) if number not in ours))
 
 
 def _port(port: Port, config: settings.Settings) -> tuple[dict[str, Any], Any]:

@@ -78,8 +78,9 @@ def test_a_server_hears_what_services_say_then_its_own_names_then_its_probes() -
     assert OPAQUE == protocols.of_pod(pod(), 3306, ())
 
 
-def test_services_that_contradict_one_another_leave_it_to_the_bytes() -> None:
-    """HTTP in two versions is HTTP; HTTP and bytes is anybody's guess."""
+def test_where_services_contradict_one_another_http_is_believed() -> None:
+    """Read as bytes, it would carry a caller's name of the caller's own making; HTTP in two versions is HTTP."""
     both = [fronting(9000, HTTP), fronting(9000, HTTP2, "b")]
     assert HTTP == protocols.of_pod(pod(), 9000, both)
-    assert DETECT == protocols.of_pod(pod(), 9000, [*both, fronting(9000, OPAQUE, "c")])
+    assert HTTP == protocols.of_pod(pod(), 9000, [*both, fronting(9000, OPAQUE, "c")])
+    assert HTTP == protocols.of_pod(pod(), 9000, [fronting(9000, OPAQUE), fronting(9000, HTTP2, "b")])

@@ -217,6 +217,19 @@ def test_plaintext_is_refused_where_an_identity_is_needed_but_for_probes() -> No
     assert [] == [name for name in found if name.endswith("|tcp|-")]
 
 
+def test_of_too_many_ports_those_have_chains_of_which_somebody_says_something() -> None:
+    """A probe, a rule and a Service of the highest numbers come before two hundred that are only declared."""
+    declared = tuple(model.PodPort(name="", port=1000 + number, protocol="TCP") for number in range(200))
+    pod = given.pod(1, ports=declared, probes=(model.HttpProbe(port=9001, path="/live"),))
+    rule = policy.Rule(sources=None, ports=(policy.Ports(9002, 9002),))
+    about = policy.AuthorizationPolicy(
+        namespace="shop", name="only", action=policy.Action.ALLOW, selector=(), rules=(rule,)
+    )
+    found = {name.partition("|")[0] for name in chains(told([pod], [given.service("web", [pod])], (about,), of=pod))}
+    assert {"1000", "8080", "9001", "9002"} <= found
+    assert "1199" not in found
+
+
 def test_identities_beyond_the_bound_share_a_chain() -> None:
     """The first by name have their own; the others are let in by the common one."""
     few = dataclasses.replace(CONFIG, max_identities=3)
