@@ -167,7 +167,7 @@ class ControlPlane:
     def _ready(self) -> dict[str, Callable[[], bool]]:
         return {
             "an issuer": lambda: self.identity.authority.issuer is not None,
-            "the trust bundle in every namespace": lambda: bool(self.identity.publisher.namespaces),
+            "the trust bundle in every namespace": lambda: self.identity.publisher.published,
             "namespaces": lambda: self.namespaces.synced,
             "the webhook's certificate": lambda: self.credentials.pair is not None,
             "the cluster": lambda: self.steering.synced,

@@ -53,6 +53,8 @@ class Publisher:
         self._there: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._due = asyncio.Event()
+        self.published = False
+        """Whether every namespace was written to once, or tried: one that cannot be must not hold up the others."""
         self.writes = 0
         """ConfigMaps written."""
         self.failures = 0
@@ -107,6 +109,7 @@ class Publisher:
                 await self._write(namespace, wanted)
 
         await asyncio.gather(*(write(namespace) for namespace in lacking))
+        self.published = True
         self._note()
 
     async def _write(self, namespace: str, wanted: str) -> None:

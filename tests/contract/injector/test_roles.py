@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 
 import aiohttp
+import grpc
 import pytest
 
 from injector import names
@@ -77,7 +78,7 @@ async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path
             assert found is not None
             await ask_for_a_pod(control.ports["webhook"])
             bundle = found["data"][names.TRUST_KEY].encode()
-            with pytest.raises(plane.grpc.RpcError):
+            with pytest.raises(grpc.RpcError):
                 await asyncio.to_thread(plane.certify, control, bundle, token="a.b.c")
             for verb, resource in (
                 ("patch", "namespaces"),

@@ -124,6 +124,18 @@ async def test_an_empty_cluster_gets_anchor_issuer_and_bundle(fake: mesh_api.Fak
         assert made == set(fake.objects)
 
 
+async def test_it_is_published_once_it_was_written_but_where_it_cannot_be(
+    fake: mesh_api.FakeMeshApi, tmp_path: Path
+) -> None:
+    """The control plane is ready then: one namespace that refuses it does not hold up the others."""
+    fake.forbidden = {(method, "/api/v1/namespaces/shop/configmaps") for method in ("PATCH", "POST")}
+    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+        assert not control.publisher.published
+        await fake.until(lambda: control.publisher.published)
+        wanted = control.publisher.text()
+        assert {name: name != "shop" for name in SPACES} == {name: trust_in(fake, name) == wanted for name in SPACES}
+
+
 async def test_a_bundle_that_was_edited_or_removed_is_put_right(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """And a new namespace gets it; one that is being deleted does not."""
     async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
