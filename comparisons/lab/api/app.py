@@ -84,7 +84,7 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
         definitions = establishing.Establishing(rules)
         definitions.settle()
         async with (
-            _answering(rules, keys, sockets),
+            _answering(rules, keys, sockets, pods_from),
             _meanwhile(retention.keep_short(objects)),
             _meanwhile(definitions.run()),
         ):
@@ -98,12 +98,16 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
 
 @contextlib.asynccontextmanager
 async def _answering(
-    rules: registry.Registry, keys: trust.Trust, sockets: Sequence[socket.socket]
+    rules: registry.Registry, keys: trust.Trust, sockets: Sequence[socket.socket], pods_from: pathlib.Path | None
 ) -> AsyncIterator[None]:
     """Take requests meanwhile."""
     url = listening.endpoint(sockets[-1]).url
-    async with aiohttp.ClientSession(timeout=LOG_SERVER) as session:
-        handlers = assembly.server_of(rules, keys, url, session)
+    reaching = aiohttp.TCPConnector(socket_factory=calling.socket_factory(pods_from), limit=0)
+    async with (
+        aiohttp.ClientSession(timeout=LOG_SERVER) as to_nodes,
+        aiohttp.ClientSession(timeout=LOG_SERVER, connector=reaching) as to_pods,
+    ):
+        handlers = assembly.server_of(rules, keys, url, to_nodes=to_nodes, to_pods=to_pods)
         runner = web.AppRunner(
             handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
         )

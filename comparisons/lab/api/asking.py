@@ -18,6 +18,8 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    beyond: str = ""
+    """Of ``proxy`` only: the path that the pod is asked for, without its first slash."""
 
 
 class Match(enum.StrEnum):
@@ -69,15 +71,16 @@ def _resource(served: catalogue.Catalogue, within: tuple[str, str], rest: list[s
 def _named(kind: kinds.Kind | None, namespace: str, more: list[str]) -> Target:
     name, subresource, *beyond = [*more, "", ""][: max(2, len(more))]
     known = kind is not None and (not subresource or subresource in kind.subresources)
+    rest = "/".join(beyond) if subresource == "proxy" else ""
     if (
         kind is None
         or not known
-        or beyond
+        or (beyond and subresource != "proxy")
         or (name and kind.namespaced and not namespace)
         or (namespace and not kind.namespaced)
     ):
         raise status.no_such_path()
-    return Target(kind=kind, namespace=namespace, name=name, subresource=subresource)
+    return Target(kind=kind, namespace=namespace, name=name, subresource=subresource, beyond=rest)
 
 
 def reading(query: Mapping[str, str]) -> Reading:

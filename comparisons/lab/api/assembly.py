@@ -6,6 +6,7 @@ from comparisons.lab.api import (
     authenticator,
     issuance,
     logs,
+    pod_proxy,
     registry,
     resources,
     reviews,
@@ -16,13 +17,22 @@ from comparisons.lab.api import (
 )
 
 
-def server_of(rules: registry.Registry, keys: trust.Trust, url: str, session: aiohttp.ClientSession) -> server.Server:
-    """Return the handlers. ``url`` is where pods find the server, ``session`` how it asks nodes for logs."""
+def server_of(
+    rules: registry.Registry,
+    keys: trust.Trust,
+    url: str,
+    *,
+    to_nodes: aiohttp.ClientSession,
+    to_pods: aiohttp.ClientSession,
+) -> server.Server:
+    """Return the handlers. ``url`` is where pods find the server; nodes are asked for logs, pods for what is theirs."""
     known = authenticator.Authenticator(keys.signer, rules.store, keys.token)
     tokens = token_request.TokenRequests(rules, keys.signer)
     return server.Server(
         resources=resources.Resources(rules),
-        subresources=subresources.Subresources(rules, logs.Logs(rules, session), tokens),
+        subresources=subresources.Subresources(
+            rules, logs.Logs(rules, to_nodes), tokens, pod_proxy.PodProxy(rules, to_pods)
+        ),
         reviews=reviews.Reviews(known),
         known=known,
         issuance=issuance.Issuance(keys.signer, url),

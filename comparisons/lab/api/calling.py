@@ -226,7 +226,7 @@ class _Endpoints(aiohttp_abc.AbstractResolver):
 async def connected(objects: store.Store, namespace: pathlib.Path | None) -> AsyncIterator[Caller]:
     """Yield a caller. ``namespace``: the network namespace from which pods are reached; None for this process's own."""
     endpoints = aiohttp.TCPConnector(
-        resolver=_Endpoints(objects), use_dns_cache=False, socket_factory=_socket_factory(namespace), limit=0
+        resolver=_Endpoints(objects), use_dns_cache=False, socket_factory=socket_factory(namespace), limit=0
     )
     unlimited = aiohttp.ClientTimeout(total=None)  # each call has its own limit
     async with (
@@ -236,7 +236,8 @@ async def connected(objects: store.Store, namespace: pathlib.Path | None) -> Asy
         yield Caller(objects, outside, inside)
 
 
-def _socket_factory(namespace: pathlib.Path | None) -> Callable[[Any], socket.socket] | None:
+def socket_factory(namespace: pathlib.Path | None) -> Callable[[Any], socket.socket] | None:
+    """Make what makes sockets in a network namespace; None for this process's own."""
     if namespace is None:
         return None
 

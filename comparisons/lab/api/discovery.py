@@ -30,9 +30,15 @@ _SUBRESOURCE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "binding": ("", "v1", "Binding"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+    "proxy": ("", "v1", "PodProxyOptions"),
 }
 _CREATED = ("binding", "eviction", "token")
-_SUBRESOURCE_VERBS = {"log": ["get"], "finalize": ["update"], **{name: ["create"] for name in _CREATED}}
+_SUBRESOURCE_VERBS = {
+    "log": ["get"],
+    "finalize": ["update"],
+    "proxy": ["get"],
+    **{name: ["create"] for name in _CREATED},
+}
 
 
 def api_versions(address: str) -> Value:

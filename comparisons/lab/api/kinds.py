@@ -105,7 +105,7 @@ POD = _core(
     "Pod",
     "pods",
     short=("po",),
-    subresources=("status", "log", "binding", "eviction", "ephemeralcontainers"),
+    subresources=("status", "log", "binding", "eviction", "ephemeralcontainers", "proxy"),
     returns_deleted=True,
     **_WORKLOAD,
 )

@@ -14,6 +14,7 @@ from comparisons.lab.api import (
     decoding,
     kinds,
     logs,
+    pod_proxy,
     registry,
     resources,
     scaling,
@@ -34,8 +35,11 @@ class Subresources:
     rules: registry.Registry
     log_reader: logs.Logs
     token_requests: token_request.TokenRequests
+    pod_proxy: pod_proxy.PodProxy
 
-    async def handle(self, request: web.Request, target: asking.Target) -> web.StreamResponse:
+    async def handle(  # noqa: PLR0911  # one line a subresource
+        self, request: web.Request, target: asking.Target
+    ) -> web.StreamResponse:
         """Do what the subresource is for; raises Refused."""
         match (target.subresource, request.method):
             case ("binding", "POST"):
@@ -46,6 +50,8 @@ class Subresources:
                 return await self._finalize(request, target)
             case ("log", "GET"):
                 return await self.log_reader.handle(request, self.rules.get(target.kind, _key(target)))
+            case ("proxy", "GET"):
+                return await self.pod_proxy.handle(request, target)
             case ("token", "POST"):
                 return await self.token_requests.handle(request, target)
             case ("scale", "GET" | "PUT" | "PATCH"):
