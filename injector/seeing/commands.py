@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from injector import names
 from injector.policy import options
 from ipseity import identity, screen, settings
 
@@ -36,6 +37,10 @@ def _asked(command: Command) -> Command:
             "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True,
             help="How it is written.",
         ),
+        click.option(
+            "--via", type=click.Choice(["auto", "api", "pods"]), default="auto", show_default=True,
+            help="How to reach proxies: through the API server, or at the pods' addresses; auto: those in a pod.",
+        ),
         click.option("--namespace", "-n", default="", metavar="NAME", help="Only this one; else all."),
     ):  # fmt: skip
         command = option(command)
@@ -47,46 +52,48 @@ def _asked(command: Command) -> Command:
     "--window", type=click.IntRange(1, 300), default=10, show_default=True, metavar="S", help="Seconds to measure."
 )
 @_asked
-def stat(window: int, namespace: str, output: str, **given: object) -> int:
+def stat(window: int, namespace: str, output: str, via: str, **given: object) -> int:
     """Show success rate, request rate and latency of each workload, as its proxies count them.
 
-    Measures for a while: asks every proxy, waits, and asks again. Must reach the pods' addresses.
+    Measures for a while: asks every proxy, waits, and asks again.
     """
     from injector.seeing import stat as statistics
 
     page = screen.Page.of(sys.stdout, os.environ)
     loaded = settings.load(options.Options, given, os.environ)
-    moment, grown, unread, took_s = asyncio.run(_grown(loaded, namespace, window))
+    moment, grown, unread, took_s = asyncio.run(_grown(loaded, via, namespace, window))
     found = statistics.rows(moment.state, grown, took_s, namespace=namespace)
     if output == "json":
         page.print([json.dumps(statistics.document(found, took_s), indent=2)])
     else:
         page.print(statistics.lines(found, width=page.size().columns, colour=page.colour))
-    return _complain(unread)
+    return _complain(moment, unread, namespace, via)
 
 
 @click.command()
 @_asked
-def edges(namespace: str, output: str, **given: object) -> int:
+def edges(namespace: str, output: str, via: str, **given: object) -> int:
     """Show who talks to whom, and whether both ends have proven who they are.
 
-    Since the proxies started. Must reach the pods' addresses.
+    Since the proxies started.
     """
     from injector.seeing import edges as graph
 
     page = screen.Page.of(sys.stdout, os.environ)
     loaded = settings.load(options.Options, given, os.environ)
-    moment, readings = asyncio.run(_once(loaded))
+    moment, readings = asyncio.run(_once(loaded, via))
     found = graph.edges(moment.state, readings.read, namespace=namespace)
     if output == "json":
         page.print([json.dumps(graph.document(found), indent=2)])
     else:
         page.print(graph.lines(found, width=page.size().columns if page.terminal else None, colour=page.colour))
-    return _complain(readings.unread)
+    if not found and readings.read:
+        click.echo("no connection yet, since the proxies started", err=True)
+    return _complain(moment, readings.unread, namespace, via)
 
 
 @contextlib.asynccontextmanager
-async def _cluster(loaded: options.Options) -> "AsyncIterator[tuple[reading.Moment, scrape.Scraper]]":
+async def _cluster(loaded: options.Options, via: str) -> "AsyncIterator[tuple[reading.Moment, scrape.Scraper]]":
     import aiohttp
 
     from injector.policy import reading
@@ -96,26 +103,34 @@ async def _cluster(loaded: options.Options) -> "AsyncIterator[tuple[reading.Mome
     api = await kube.connect(loaded.kubeconfig, loaded.context)
     try:
         moment = await reading.read(api, loaded.domain)
+        if via == "api" or (via == "auto" and not _inside(loaded)):
+            yield moment, scrape.ThroughApi(api)
+        else:
+            async with aiohttp.ClientSession() as session:
+                yield moment, scrape.ByAddress(session)
     finally:
         await api.close()
-    async with aiohttp.ClientSession() as session:
-        yield moment, scrape.ByAddress(session)
 
 
-async def _once(loaded: options.Options) -> "tuple[reading.Moment, scrape.Readings]":
+def _inside(loaded: options.Options) -> bool:
+    """Whether this is a pod of the cluster that is asked."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and not loaded.kubeconfig and not loaded.context
+
+
+async def _once(loaded: options.Options, via: str) -> "tuple[reading.Moment, scrape.Readings]":
     from injector.seeing import scrape
 
-    async with _cluster(loaded) as (moment, scraper):
+    async with _cluster(loaded, via) as (moment, scraper):
         return moment, await scrape.everybody(scraper, moment.state.pods.values())
 
 
 async def _grown(
-    loaded: options.Options, namespace: str, window_s: float
+    loaded: options.Options, via: str, namespace: str, window_s: float
 ) -> "tuple[reading.Moment, Mapping[identity.PodRef, Any], Mapping[identity.PodRef, str], float]":
     """Read twice; gives what was counted in between, who could not be read, and how long it was."""
     from injector.seeing import measured, scrape
 
-    async with _cluster(loaded) as (moment, scraper):
+    async with _cluster(loaded, via) as (moment, scraper):
         pods = [pod for pod in moment.state.pods.values() if pod.ref.namespace == namespace or not namespace]
         before, began_s = await scrape.everybody(scraper, pods), time.monotonic()
         await asyncio.sleep(window_s)
@@ -125,10 +140,20 @@ async def _grown(
     return moment, grown, {**before.unread, **after.unread}, ended_s - began_s
 
 
-def _complain(unread: Mapping[identity.PodRef, str]) -> int:
-    """Name the proxies that are missing from the answer; they make it exit code 1."""
+def _complain(moment: "reading.Moment", unread: Mapping[identity.PodRef, str], namespace: str, via: str) -> int:
+    """Name the proxies that are missing from the answer, which make it exit code 1; say so if there is none at all."""
+    pods = [pod for pod in moment.state.pods.values() if pod.ref.namespace == namespace or not namespace]
+    if not any(pod.meshed for pod in pods):
+        where = f"in namespace {namespace}" if namespace else "in this cluster"
+        click.echo(
+            f"no pod {where} has a sidecar: annotate it with {names.INJECT}: enabled, and make it anew", err=True
+        )
     for ref, why in sorted(unread.items(), key=lambda each: str(each[0]))[:_MOST_NAMED]:
         click.echo(f"warning: {ref} is not in it: {why}", err=True)
     if len(unread) > _MOST_NAMED:
         click.echo(f"warning: and {len(unread) - _MOST_NAMED} more", err=True)
+    if unread and via == "pods":
+        click.echo(
+            "hint: can the pods' addresses be reached from here? --via api asks through the API server", err=True
+        )
     return 1 if unread else 0

@@ -28,7 +28,8 @@ class Edge:
     """One row."""
 
     source: str
-    """``namespace/workload``; ``namespace/sa/account`` where several workloads share the account; "?": not known."""
+    """``namespace/workload``; ``namespace/sa/account`` where several workloads share the account; "?": somebody of the
+    mesh; "(no sidecar)": a caller that proves nothing, such as the kubelet with its probes."""
     destination: str
     port: str
     secured: Secured
@@ -42,6 +43,7 @@ class Edge:
 
 _Counts = dict[tuple[str, str, str, Secured, str, str, str], int]
 _UNKNOWN: Final = "?"
+_BARE: Final = "(no sidecar)"
 _OUTSIDE: Final = "(not known)"
 _REFUSED: Final = "(refused)"
 
@@ -93,7 +95,7 @@ def _inbound(
             yield (_UNKNOWN, destination, peer.port, Secured.MTLS, "", mine, ""), served.connections
         else:
             why = "the caller proves nothing"
-            yield (_UNKNOWN, destination, peer.port, Secured.PLAIN, "", "", why), served.connections
+            yield (_BARE, destination, peer.port, Secured.PLAIN, "", "", why), served.connections
 
 
 def _outbound(state: cluster.ClusterState, pod: cluster.Pod, one: measured.Measured) -> Iterator[_Told]:

@@ -1,11 +1,12 @@
 """Reads ``/metrics`` of many proxies at once, each with a time limit and a bound; one that fails is named.
 
-Here because this is the only part of the feature that talks to anybody. Needs a way to the pods' addresses: from a node
-or from a pod. Leaves out what is read (``measured``).
+Here because this is the only part of the feature that talks to pods: at their own addresses from inside the cluster,
+through the API server from anywhere else. Leaves out what is read (``measured``).
 """
 
 import asyncio
 import dataclasses
+import http
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -15,7 +16,10 @@ import aiohttp
 from injector import names
 from injector.cluster import model as cluster
 from injector.seeing import measured
-from ipseity import identity
+from ipseity import identity, kube
+
+if typing.TYPE_CHECKING:
+    from kubernetes.aio import client
 
 _TIMEOUT_S: Final = 5.0
 _MAX_BYTES: Final = 16 * 1024 * 1024
@@ -61,6 +65,31 @@ class ByAddress:
                 if response.status != 200:
                     raise Unread(f"its proxy answered {response.status}")
                 return (await _bounded(response.content)).decode(errors="replace")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unread(str(error) or f"no answer within {_TIMEOUT_S:.0f} s") from error
+
+
+class ThroughApi:
+    """Asks each pod through the API server (``pods/proxy``): works wherever kubectl does, and costs the API server."""
+
+    def __init__(self, api: "client.ApiClient", port: int = names.STATUS_PORT) -> None:
+        self._api = api
+        self._port = port
+
+    async def scrape(self, pod: cluster.Pod) -> str:
+        """Read them, in full or not at all. Raises Unread."""
+        path = f"/api/v1/namespaces/{pod.ref.namespace}/pods/{pod.ref.name}:{self._port}/proxy/metrics"
+        try:
+            response = await kube.open_stream(self._api, path, {}, aiohttp.ClientTimeout(total=_TIMEOUT_S))
+            try:
+                return (await _bounded(response.content)).decode(errors="replace")
+            finally:
+                response.close()
+        except kube.KubernetesError as error:
+            right = (
+                "; the account needs the right to get pods/proxy" if error.status == http.HTTPStatus.FORBIDDEN else ""
+            )
+            raise Unread(f"{error}{right}") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unread(str(error) or f"no answer within {_TIMEOUT_S:.0f} s") from error
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from click import testing
 
 from injector import names
+from injector.policy import options
 from injector.seeing import commands
 from tests.fakes import policy_api
 from tests.unit.injector.seeing import test_measured
@@ -75,15 +76,31 @@ def ran(command: click.Command, config: str, *words: str) -> testing.Result:
 
 def test_edges_are_printed_and_a_silent_proxy_is_named(config: str) -> None:
     """What is missing from the answer makes it exit code 1."""
-    result = ran(commands.edges, config, "-n", "shop")
+    result = ran(commands.edges, config, "-n", "shop", "--via", "pods")
     assert "spiffe://cluster.local/ns/shop/sa/client  spiffe://cluster.local/ns/shop/sa/web" in result.stdout
     assert "warning: shop/client is not in it: " in result.stderr
+    assert "hint: can the pods' addresses be reached from here? --via api" in result.stderr
     assert 1 == result.return_value
 
 
 def test_stat_is_what_was_counted_in_the_window(config: str) -> None:
     """Not what was counted before."""
-    result = ran(commands.stat, config, "--window", "1", "-o", "json")
+    result = ran(commands.stat, config, "--window", "1", "-o", "json", "--via", "pods")
     client, web_ = json.loads(result.stdout)["workloads"]
     assert (0, 14, 2) == (client["read"], web_["requests"], web_["failed"])
     assert 1 == result.return_value
+
+
+def test_from_outside_the_api_server_is_asked(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And from a pod, the pods; a kubeconfig may be of any cluster, so that it is outside of all."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    result = ran(commands.edges, config)
+    assert "warning: shop/web is not in it: the API server answered 404" in result.stderr
+    assert commands._inside(options.Options())
+    assert not commands._inside(options.Options(kubeconfig=config))
+
+
+def test_no_sidecar_at_all_is_said(config: str) -> None:
+    """With what to write."""
+    result = ran(commands.edges, config, "-n", "empty")
+    assert "no pod in namespace empty has a sidecar: annotate it with ipseity.io/inject: enabled" in result.stderr

@@ -88,7 +88,7 @@ def test_plaintext_has_no_name_at_the_called_end() -> None:
         namespace="",
     )
     assert [
-        ("?", "shop/web", "the caller proves nothing", 2),
+        ("(no sidecar)", "shop/web", "the caller proves nothing", 2),
         ("shop/client", "shop/legacy", "not injected: shop/legacy-0", 10),
     ] == [(each.source, each.destination, each.why, each.connections) for each in found]
     assert {edges.Secured.PLAIN} == {each.secured for each in found}

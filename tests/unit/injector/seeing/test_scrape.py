@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 from aiohttp import web
+from kubernetes.aio import client
 
 from injector.discovery import naming
 from injector.seeing import scrape
@@ -40,6 +41,43 @@ async def test_a_proxy_is_asked_twice_and_the_second_answer_counts() -> None:
         found = await scrape.everybody(scraper, [POD, policies.pod("bare", meshed=False)])
     assert {POD.ref} == set(found.read)
     assert 12 == found.read[POD.ref].inbound[naming.Peer("8080", "shop/client")].requests
+
+
+PROXIED = "/api/v1/namespaces/shop/pods/db:15020/proxy/metrics"
+
+
+@contextlib.asynccontextmanager
+async def api_server(answer: Callable[[], web.Response]) -> AsyncIterator[scrape.ThroughApi]:
+    async def handle(request: web.Request) -> web.Response:
+        return answer()
+
+    application = web.Application()
+    application.router.add_get(PROXIED, handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        host = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with client.ApiClient(client.Configuration(host=host)) as api:
+            yield scrape.ThroughApi(api)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_proxy_is_asked_through_the_api_server() -> None:
+    """By its name, which needs no way to its address."""
+    async with api_server(lambda: web.Response(text=TEXT)) as scraper:
+        assert TEXT == await scraper.scrape(policies.pod(addresses=()))
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [(403, "the right to get pods/proxy"), (503, "the API server answered 503")]
+)
+async def test_an_api_server_that_refuses(status: int, why: str) -> None:
+    """What it said, and which right is missing."""
+    async with api_server(lambda: web.Response(status=status)) as scraper:
+        with pytest.raises(scrape.Unread, match=why):
+            await scraper.scrape(POD)
 
 
 async def test_one_that_cannot_be_read_is_named() -> None:
