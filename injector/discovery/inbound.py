@@ -29,10 +29,6 @@ from injector.policy import model as policy
 from ipseity import identity
 
 TLS_INSPECTOR: Final = "envoy.filters.listener.tls_inspector"
-_MAX_PORTS: Final = 64
-"""Declared ports with chains of their own; the others are treated like those that nobody declared."""
-_UNNAMED: Final = 0
-"""Stands for all ports that nobody has declared: only rules without ports speak about it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,14 +52,14 @@ def ports(
     known: Iterable[identity.SpiffeId],
     config: settings.Settings,
 ) -> tuple[Port, ...]:
-    """Decide about each port of a pod; the last one stands for all that nobody declared.
+    """Decide about each port of a pod that is named; the last one stands for all others.
 
     ``known``: the identities that there are, in any order.
     """
     everybody = sorted(known, key=str)
     governing = [each for each in policies if each.selects(pod.ref.namespace, pod.labels)]
     found = []
-    for number in (*sorted(_numbers(pod, services, governing)[:_MAX_PORTS]), _UNNAMED):
+    for number in (*sorted(match.named_ports(pod, services, governing)), match.UNNAMED):
         decided = match.inbound(governing, pod, number)
         verdicts = [(who, decided.verdict(who)) for who in everybody]
         chosen = [(who, verdict) for who, verdict in verdicts if verdict.allowed][: config.max_identities]
@@ -100,27 +96,6 @@ def listener(given: Sequence[Port], *, ipv6: bool, config: settings.Settings) ->
     message.filter_chain_matcher.CopyFrom(matchers.by_port(trees, otherwise))
     clusters = (naming.INBOUND, naming.REFUSED)
     return resource.pack(message.name, message, [(resource.CLUSTER, each) for each in clusters])
-
-
-def _numbers(
-    pod: model.Pod, services: Iterable[model.Service], policies: Iterable[policy.AuthorizationPolicy]
-) -> list[int]:
-    """Find the ports that somebody has named, but for whole ranges: those first of which the most hangs on the number.
-
-    Without its own chains a probe fails, a rule does not admit, a Service's protocol is not known; a container's port
-    that nothing else speaks of is treated alike with them and without.
-    """
-    targets = (each.target for service in services for each in service.ports)
-    numbers = (each if isinstance(each, int) else pod.port_named(each) for each in targets)
-    ranges = (ports for each in policies for rule in each.rules for ports in rule.ports)
-    ranked = (
-        {each.port for each in pod.probes},
-        {ports.first for ports in ranges if ports.first == ports.last},
-        {number for number in numbers if number is not None},
-        {each.port for each in pod.ports if each.protocol == "TCP"},
-    )
-    ours = {names.OUTBOUND_PORT, names.INBOUND_PORT, names.STATUS_PORT} | pod.skip_inbound_ports
-    return list(dict.fromkeys(number for rank in ranked for number in sorted(rank) if number not in ours))
 
 
 def _port(port: Port, config: settings.Settings) -> tuple[dict[str, Any], Any]:

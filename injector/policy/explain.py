@@ -78,7 +78,7 @@ def explain(
         account_id=_account_id(state, source),
         meshed=isinstance(source, identity.SpiffeId) or source.meshed,
         target=target,
-        inbound=match.inbound(policies, target, port),
+        inbound=_inbound(state, policies, target, port),
     )
     beside = _beside_policy(question)
     ruling = beside or _ruling(question)
@@ -96,6 +96,16 @@ def explain(
         evidence=_evidence(question),
         fix=ruling.fix,
     )
+
+
+def _inbound(
+    state: cluster.ClusterState, policies: Sequence[model.AuthorizationPolicy], target: cluster.Pod, port: int
+) -> match.Inbound:
+    """Decide as the target's proxy does: a port that nobody names is one of the others, though a range covers it."""
+    governing = [each for each in policies if each.selects(target.ref.namespace, target.labels)]
+    named = match.named_ports(target, state.services_of(target), governing)
+    decided = match.inbound(governing, target, port if port in named else match.UNNAMED)
+    return dataclasses.replace(decided, port=port)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,15 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
-from injector import annotations
+from injector import annotations, names
 from injector.cluster import model as cluster
 from injector.policy import model
 from ipseity import identity
 
+MAX_PORTS: Final = 64
+"""Named ports that are judged singly; the others are treated like those that nobody names."""
+UNNAMED: Final = 0
+"""Stands for all ports that nobody names: only rules without ports speak about it."""
 _GRPC_HEALTH: Final = "/grpc.health.v1.Health/Check"
 """What the kubelet calls for a gRPC probe; gRPC is POST, HTTP probes are GET."""
 
@@ -186,6 +190,28 @@ def inbound(policies: Sequence[model.AuthorizationPolicy], pod: cluster.Pod, por
         audited=_admission(governing, port, default) if audits else None,
         probes=probes,
     )
+
+
+def named_ports(
+    pod: cluster.Pod, services: Iterable[cluster.Service], governing: Iterable[model.AuthorizationPolicy]
+) -> tuple[int, ...]:
+    """Give the ports of a pod that somebody has named, but for whole ranges: those first of which most depends on it.
+
+    Without being judged singly a probe fails, a rule does not admit, a Service's protocol is not known; a container's
+    port that nothing else speaks of is treated alike with and without.
+    """
+    targets = (each.target for service in services for each in service.ports)
+    numbers = (each if isinstance(each, int) else pod.port_named(each) for each in targets)
+    ranges = (ports for each in governing for rule in each.rules for ports in rule.ports)
+    ranked = (
+        {each.port for each in pod.probes},
+        {ports.first for ports in ranges if ports.first == ports.last},
+        {number for number in numbers if number is not None},
+        {each.port for each in pod.ports if each.protocol == "TCP"},
+    )
+    ours = {names.OUTBOUND_PORT, names.INBOUND_PORT, names.STATUS_PORT} | pod.skip_inbound_ports
+    found = dict.fromkeys(number for rank in ranked for number in sorted(rank) if number not in ours)
+    return tuple(found)[:MAX_PORTS]
 
 
 def _default(mode: annotations.InboundMode) -> Default:

@@ -90,6 +90,7 @@ def oracle(items: list[Json], app: str, mode: str, port: int, who: Any) -> tuple
     return True, len(mine) > len(enforced) and refuses(mine, mode, port, who)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(ITEMS)
 def test_the_matrix_equals_the_oracle_and_envoy_equals_both(items: list[Json]) -> None:
     """Every mode, 4 workloads, 3 ports, 6 identities and plaintext, under whatever policies."""
@@ -110,6 +111,7 @@ def test_the_matrix_equals_the_oracle_and_envoy_equals_both(items: list[Json]) -
         assert {who for who in WHO if inbound.verdict(who).allowed} == inbound.admitted(WHO)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(ITEMS, st.randoms(use_true_random=False))
 def test_the_order_of_policies_does_not_matter(items: list[Json], shuffled: Any) -> None:
     """The configuration is the same object by value, so proxies see no change."""
@@ -153,6 +155,7 @@ def refusal(item: Any) -> str:
     return ""
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(JSON | damaged())
 def test_whatever_json_comes_is_read_or_refused_with_its_place(item: Any) -> None:
     """Never another error, and a refusal says where, in a line that a person reads."""
@@ -161,6 +164,7 @@ def test_whatever_json_comes_is_read_or_refused_with_its_place(item: Any) -> Non
     assert len(said) < 600
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.lists(damaged() | ITEMS.filter(bool).map(lambda items: items[0]) | JSON, max_size=6), st.data())
 def test_a_book_takes_whatever_comes_and_its_status_is_one(stream: list[Any], data: st.DataObject) -> None:
     """Whatever is seen and in whatever order: there is a status for it, and writing it leaves nothing to write."""

@@ -48,6 +48,17 @@ def test_a_port_that_no_rule_names_needs_a_rule() -> None:
     assert found.fix == "add a rule for port 9187 with ServiceAccount client to AuthorizationPolicy shop/db-clients"
 
 
+def test_a_range_does_not_open_a_port_that_nobody_names() -> None:
+    """The target's proxy knows ports by name only, so the answer must not promise more. The fix names the port."""
+    rule = {**policies.admitting("client")[0], "networkAttributes": {"portRanges": [{"start": 8000, "end": 8099}]}}
+    ranged = policies.policy(rules=[rule])
+    named = policies.pod("db", ports=(cluster.PodPort(name="admin", port=8042),))
+    assert explain.Outcome.ALLOWED is asked(CLIENT, named, ranged, port=8042).outcome
+    found = asked(CLIENT, DB, ranged, port=8042)
+    assert (explain.Outcome.DENIED, 8042) == (found.outcome, found.port)
+    assert found.fix == "add a rule for port 8042 with ServiceAccount client to AuthorizationPolicy shop/db-clients"
+
+
 @pytest.mark.parametrize(
     ("known", "mode", "fix"),
     [
