@@ -27,6 +27,7 @@ from agent import (
     clock,
     config,
     continuity,
+    crowding,
     drops,
     edges,
     feed,
@@ -88,6 +89,7 @@ class Agent:
         self._last_tick_ns = 0
         self._checkpoint_due_ns = 0
         self._expire_due_ns = 0
+        self._crowded: frozenset[int] = frozenset()
         self._events: list[model.ObjectEvent] = []
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
@@ -144,6 +146,7 @@ class Agent:
         cgroup_events = self.reader.cgroup_events(lives.alive(), now.boot_ns)
         self.reader.make_edges(self.pipeline.table)
         keys, values = self.kernel.edges()
+        self._crowd(crowding.owners(keys, self.config.max_edges))
         connections = self.reader.ended()
         still_open, older = await self.reader.open_connections(lives.by_id, now.boot_ns)
         events, self._events = self._events, []
@@ -175,6 +178,17 @@ class Agent:
             cgroups=len(cgroup_events),
             cpu_ms=round(spent_s * 1e3, 2),
         )
+
+    def _crowd(self, crowded: frozenset[int]) -> None:
+        if crowded == self._crowded:
+            return
+        self._crowded = crowded
+        self.kernel.crowd(crowded)
+        if crowded:
+            hint = "what they reach anew is counted together, until they have less than a quarter of the table"
+            self.drops.say("crowded", "cgroups fill the table of edges", cgroups=sorted(crowded), hint=hint)
+        else:
+            self.drops.over("crowded")
 
     def _tell(self, told: pipeline.Outputs, boot_ns: int) -> None:
         for flow in told.edges:
@@ -241,6 +255,7 @@ class Agent:
             kernel=os.uname().release,
             edges=len(self.pipeline.table),
             max_edges=self.config.max_edges,
+            crowded=len(self._crowded),
             drops=self._all_drops(),
             drain=self.drain,
             watch_staleness_s=self.cluster.staleness_s(boot_ns) if self.cluster else {"pods": -1.0},

@@ -127,6 +127,11 @@ UNREADABLE: Final = Metric(
 )
 EDGES: Final = Metric(name="ipseity_edges", kind=Kind.GAUGE, help="Edges that the kernel's table holds.")
 EDGES_MAX: Final = Metric(name="ipseity_edges_max", kind=Kind.GAUGE, help="Edges that the kernel's table can hold.")
+CROWDED: Final = Metric(
+    name="ipseity_crowded_owners",
+    kind=Kind.GAUGE,
+    help="Cgroups that fill the table of edges: what they reach anew is counted together.",
+)
 MAP_ENTRIES: Final = Metric(
     name="ipseity_map_entries", kind=Kind.GAUGE, labels=("map",), help="Entries in a BPF map at the last drain."
 )
@@ -168,6 +173,7 @@ HEALTH_TABLE: Final = (
     UNREADABLE,
     EDGES,
     EDGES_MAX,
+    CROWDED,
     MAP_ENTRIES,
     MAP_CAPACITY,
     PROGRAMS,

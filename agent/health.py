@@ -48,6 +48,7 @@ class Health:
     """``uname -r``."""
     edges: int = 0
     max_edges: int = 0
+    crowded: int = 0
     drops: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """By stage, since the agent started."""
     drain: Histogram = dataclasses.field(default_factory=Histogram)
@@ -66,6 +67,7 @@ def families(health: Health, flows: metrics.FlowMetrics) -> Iterator[metrics_cor
     yield _family(catalogue.UNREADABLE, [((), flows.unreadable)])
     yield _family(catalogue.EDGES, [((), health.edges)])
     yield _family(catalogue.EDGES_MAX, [((), health.max_edges)])
+    yield _family(catalogue.CROWDED, [((), health.crowded)])
     yield _family(catalogue.MAP_ENTRIES, _rows(health.map_entries))
     yield _family(catalogue.MAP_CAPACITY, _rows(health.map_capacity))
     yield _family(catalogue.PROGRAMS, _rows(health.programs_attached))

@@ -9,7 +9,7 @@ import mmap
 import os
 import pathlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import numpy as np
@@ -42,6 +42,7 @@ class Kernel:
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
         self._lock = attached.lock
         self.gone = 0
+        self._settings = (False, False)
         self._taken = [row for table in attached.former_edges for row in _last_edges(table)]
         self._connections = mmap.mmap(
             descriptors["connections"], options.max_connections * wire.CONNECTION.itemsize, prot=mmap.PROT_READ
@@ -162,9 +163,18 @@ class Kernel:
             bpfcall.delete(self._fds["prefixes"], former)
         for key, value in entries.items():
             bpfcall.update(self._fds["prefixes"], key, value)
-        bpfcall.update(
-            self._fds["kernel_settings"], bytes(4), np.array([(records, private)], wire.KERNEL_SETTINGS).tobytes()
-        )
+        self._settings = (records, private)
+        self.crowd(())
+
+    def crowd(self, owners: Collection[int]) -> None:
+        """Say which cgroups fill the table (``crowding``), after ``settle``. Those that do no more have room again."""
+        there = {int.from_bytes(key, sys.byteorder) for key in bpfcall.keys(self._fds["crowded"], 8)}
+        for former in there - set(owners):
+            bpfcall.delete(self._fds["crowded"], former.to_bytes(8, sys.byteorder))
+        for owner in owners:
+            bpfcall.update(self._fds["crowded"], owner.to_bytes(8, sys.byteorder), b"\1")
+        settings = np.array([(*self._settings, len(owners))], wire.KERNEL_SETTINGS)
+        bpfcall.update(self._fds["kernel_settings"], bytes(4), settings.tobytes())
 
     def close(self) -> None:
         """Let go of every descriptor; pinned programs run on."""

@@ -22,6 +22,7 @@ MAPS: Final = (
     "losses",
     "kernel_settings",
     "prefixes",
+    "crowded",
     "records",
     "cgroups",
     "connections",

@@ -105,7 +105,7 @@ CGROUP_RECORD: Final = np.dtype(
     [("cgroup", "<u8"), ("boot_ns", "<u8"), ("gone", "<u4"), ("length", "<u4"), ("path", f"S{CGROUP_PATH}")]
 )
 PREFIX_KEY: Final = np.dtype([("bits", "<u4"), ("address", "u1", 16)])
-KERNEL_SETTINGS: Final = np.dtype([("records", "<u4"), ("keep_private", "<u4")])
+KERNEL_SETTINGS: Final = np.dtype([("records", "<u4"), ("keep_private", "<u4"), ("crowded", "<u4")])
 LOSSES: Final = ("edges_full", "sockets_full", "owner_unknown", "record_ring_full", "cgroup_ring_full")
 """Names of the slots of the per-CPU array "losses", in order (``enum loss``)."""
 

@@ -25,7 +25,9 @@ static __always_inline void owner_of_connecting(struct __sk_buff *skb, struct bp
 	struct bpf_sock *full = bpf_sk_fullsock(sk);
 	u64 cookie = bpf_get_socket_cookie(skb);
 	struct connection *c = connection(cookie);
-	if (c && full && !c->key.cgroup)
-		c->key.cgroup = bpf_sk_cgroup_id(full);
+	if (!c || !full || c->key.cgroup)
+		return;
+	c->key.cgroup = bpf_sk_cgroup_id(full);
+	make_room(&c->key);
 }
 #endif

@@ -41,6 +41,7 @@ static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct edge_key *
 	addresses(ctx, fresh.local, fresh.remote);
 	fresh.remote_prefix = collapse(fresh.remote);
 	fresh.port = direction == EGRESS ? remote_port : local_port;
+	make_room(&fresh);
 	*key = fresh;
 }
 

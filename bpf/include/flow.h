@@ -38,7 +38,7 @@ struct edge_key {
 	u32 local[4];
 	u32 remote[4];   /* exact within the cluster's prefixes, else the prefix it fell into */
 	u64 peer_tag;    /* identity told in the handshake; 0: none */
-	u16 port;        /* service port: the remote one for EGRESS, the local one for INGRESS */
+	u16 port;        /* service port: the remote one for EGRESS, the local one for INGRESS; 0: it fell together with others */
 	u8 direction;
 	u8 protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
 	u8 remote_prefix; /* length in bits of what "remote" keeps; 128: exact */
@@ -128,6 +128,7 @@ struct cgroup_record {
 struct kernel_settings {
 	u32 records;      /* 1: write connection records */
 	u32 keep_private; /* 1: private, loopback and link-local addresses stay exact without a look into the trie */
+	u32 crowded;      /* how many owners are in the map "crowded" */
 };
 
 /* Key of the prefix trie: which remote addresses stay exact (value 128) and which collapse (value: bits to keep). */

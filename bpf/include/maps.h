@@ -7,6 +7,7 @@
  * connections  an array of slots that the cookie picks, two to try: no lock, no hash, no allocation; what finds both taken goes to
  *              "overflow". 65,536 x 96 + 16,384 x (8 + 96 + 48) = 8.4 MiB; user space maps the array. Socket-local storage would need no bound, but allocates for
  *              each socket; a hash takes a lock to insert and to delete (docs/adr/0005).
+ * crowded      owners (cgroups) that fill the table of edges, written by user space: what they reach anew falls together.
  * udp_sockets  socket-local storage: one byte of direction, freed with the socket.
  * moment       per CPU: what the packet or error in hand is about, for the program that runs next in the same call.
  */
@@ -16,6 +17,7 @@ BPF_TABLE("hash", struct edge_key, struct edge_value, edges, MAX_EDGES);
 BPF_PERCPU_ARRAY(losses, u64, LOSS_COUNT);
 BPF_ARRAY(kernel_settings, struct kernel_settings, 1);
 BPF_LPM_TRIE(prefixes, struct prefix_key, u32, MAX_PREFIXES);
+BPF_TABLE("hash", u64, u8, crowded, 16); /* each has more than a quarter of the table */
 BPF_RINGBUF_OUTPUT(records, RECORD_RING_PAGES);
 BPF_RINGBUF_OUTPUT(cgroups, CGROUP_RING_PAGES);
 
@@ -113,12 +115,48 @@ static __always_inline void end_connection(struct connection *c, u64 cookie)
 		overflow.delete(&cookie);
 }
 
-/* Find or make the edge; one that is made is named "id". A full table is counted. */
+#define IPV4_MAPPED bpf_htonl(0xffff)
+
+static __always_inline bool is_crowded(u64 cgroup)
+{
+	u32 zero = 0;
+	struct kernel_settings *settings = kernel_settings.lookup(&zero);
+	return settings && settings->crowded && crowded.lookup(&cgroup);
+}
+
+/* One edge for all that this owner reaches from here, by family; for what reaches it, by its own port. */
+static __always_inline void fall_together(struct edge_key *key)
+{
+	bool four = key->remote[0] == 0 && key->remote[1] == 0 && key->remote[2] == IPV4_MAPPED;
+	key->remote[0] = key->remote[1] = key->remote[3] = 0;
+	key->remote[2] = four ? IPV4_MAPPED : 0;
+	key->remote_prefix = four ? 96 : 0;
+	if (key->direction == EGRESS)
+		key->port = 0;
+}
+
+/* A connection that begins: the key that it has now is the one that is charged when it ends, crowded or not by then. */
+static __always_inline void make_room(struct edge_key *key)
+{
+	if (is_crowded(key->cgroup) && !edges.lookup(key))
+		fall_together(key);
+}
+
+/*
+ * Find or make the edge; one that is made is named "id". A full table is counted. Where there is none and the owner is crowded, "key"
+ * becomes that of all it reaches: nothing was told of it yet under the exact one, which user space would have entered here.
+ */
 static __always_inline struct edge_value *edge(struct edge_key *key, u64 id)
 {
 	struct edge_value *value = edges.lookup(key);
 	if (value)
 		return value;
+	if (is_crowded(key->cgroup)) {
+		fall_together(key);
+		value = edges.lookup(key);
+		if (value)
+			return value;
+	}
 	struct edge_value fresh = {.id = id};
 	edges.insert(key, &fresh);
 	value = edges.lookup(key);
@@ -138,8 +176,6 @@ static __always_inline u32 bucket(u32 us)
 	asm volatile("" : "+r"(index));
 	return index & (HISTOGRAM_BUCKETS - 1);
 }
-
-#define IPV4_MAPPED bpf_htonl(0xffff)
 
 /* RFC 1918, 6598, 3927, loopback; RFC 4193, 4291: what clusters number their pods, services and nodes from. */
 static __always_inline bool private_address(const u32 address[4])
