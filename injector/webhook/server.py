@@ -7,9 +7,10 @@ the port may, and learns only what they could have written into their own pod. L
 
 import asyncio
 import http
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -84,7 +85,12 @@ class Server:
             ]
         )
         self._runner = web.AppRunner(
-            application, access_log=None, keepalive_timeout=_KEEP_ALIVE_S, shutdown_timeout=_SHUTDOWN_S
+            application,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            shutdown_timeout=_SHUTDOWN_S,
+            logger=_Nonsense(counted),
+            auto_decompress=False,  # API servers do not compress; what claims to be is refused as it stands
         )
         self.port = 0
         """Where it listens, once it does."""
@@ -142,6 +148,8 @@ class Server:
                 body = await request.read()
         except TimeoutError as error:
             raise web.HTTPRequestTimeout(text="the body did not come in time") from error
+        except web.RequestPayloadError as error:
+            raise web.HTTPBadRequest(text="the body is not as its headers say") from error
         try:
             return review.read(body)
         except review.Malformed as error:
@@ -195,6 +203,21 @@ class Server:
         self._counted.malformed.labels(str(status.value)).inc()
         body = msgspec.json.encode({"error": message})
         return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+class _Nonsense(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp would log: what came was no HTTP. Counted; whoever sends it would choose how long our log gets."""
+
+    def __init__(self, counted: metrics.Metrics) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+        self._counted = counted
+
+    def log(self, level: int, msg: object, *args: object, **said: Any) -> None:
+        """Count errors, without their tracebacks; pass on what is less."""
+        if level >= logging.ERROR:
+            self._counted.malformed.labels("400").inc()
+        else:
+            super().log(level, msg, *args, **said)
 
 
 class _Unreadable(Exception):  # noqa: N818  # it reads as what happened

@@ -152,6 +152,32 @@ async def test_what_is_no_review_is_a_4xx(raw: bytes, status: int, scene: Scene)
     assert 1 == scene.counted("malformed", code=str(status))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain",
+        b"Content-Encoding: br\r\nContent-Length: 5\r\n\r\nplain",
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nplain",
+    ],
+)
+async def test_a_body_that_is_not_as_its_headers_say_is_a_4xx(
+    said: bytes, scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is there a traceback, from us or from the server below."""
+    assert scene.credentials.pair
+    trust = ssl.create_default_context(cadata=scene.credentials.pair.authority_pem.decode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.server.port, ssl=trust)
+    writer.write(b"POST /inject HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + said)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    await writer.wait_closed()
+    assert b" 400 Bad Request" == answer[8:24]
+    assert scene.counted("malformed", code="400")
+    assert [] == [each.getMessage() for each in caplog.records if each.exc_info]
+    assert 0 == scene.counted("defects")
+
+
 async def test_a_malformed_review_whose_uid_can_be_read_is_refused_by_it(scene: Scene) -> None:
     """The API server shows the message to whoever asked."""
     old = admission.body(POD).replace(b"admission.k8s.io/v1", b"admission.k8s.io/v1beta1")
