@@ -7,6 +7,7 @@ too fast is dropped and counted, and a hundred pods of one workload are told onc
 import asyncio
 import collections
 import typing
+import urllib.parse
 from collections.abc import Callable
 from typing import Final
 
@@ -24,7 +25,7 @@ _MAX_WAITING: Final = 512
 _MAX_REMEMBERED: Final = 4096
 _REPEAT_S: Final = 600.0
 """The same is told again after that long: Events are kept for an hour."""
-_PARENTS: Final = {"ReplicaSet": "replicasets", "Job": "jobs"}
+_PARENTS: Final = {("apps/v1", "ReplicaSet"): "replicasets", ("batch/v1", "Job"): "jobs"}
 """Owners that people do not write themselves, and where to read who owns them."""
 _QUIET: Final = {decide.Reason.ALREADY_INJECTED, decide.Reason.UNSUPPORTED_RESOURCE}
 _REASONS: Final = {"inject": "Injected", "skip": "InjectionSkipped", "deny": "InjectionRefused"}
@@ -79,12 +80,14 @@ class Announcements:
 
     async def _root(self, about: events.Object) -> events.Object:
         """Find who owns a ReplicaSet or a Job; the owner itself where nobody does, or where it cannot be learned."""
-        if about not in self._owners and about.kind in _PARENTS and about.name:
-            _remember(self._owners, about, await self._parent(about))
+        plural = _PARENTS.get((about.api_version, about.kind))
+        if about not in self._owners and plural and about.name:
+            _remember(self._owners, about, await self._parent(about, plural))
         return self._owners.get(about, about)
 
-    async def _parent(self, about: events.Object) -> events.Object:
-        path = f"/apis/{about.api_version}/namespaces/{about.namespace}/{_PARENTS[about.kind]}/{about.name}"
+    async def _parent(self, about: events.Object, plural: str) -> events.Object:
+        name = urllib.parse.quote(about.name, safe="")  # nobody has checked it yet: whoever makes a pod may write it
+        path = f"/apis/{about.api_version}/namespaces/{about.namespace}/{plural}/{name}"
         try:
             found = msgspec.convert(await rest.get(self._api, path) or {}, type=_Owned)
         except (kube.KubernetesError, msgspec.ValidationError):

@@ -5,6 +5,7 @@ Here because this is what kube-apiserver says and hears, in its own spelling. Le
 
 import base64
 import http
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ _VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
 _MAX_UID: Final = 256
 """A UUID has 36; what is longer is not echoed."""
+_NAMESPACE: Final = re.compile(r"(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)?")
+"""It becomes part of requests to the API server, and anybody may have sent it."""
 _MAX_WARNINGS: Final = 8
 _MAX_WARNING: Final = 256
 """Kubernetes cuts warnings beyond 4096 characters in all, and asks for at most 256 each."""
@@ -98,6 +101,8 @@ def read(body: bytes) -> Review:
         raise Malformed(f"{envelope.api_version[:80]} {envelope.kind[:80]} is not {_VERSION} {_KIND}", uid=_uid(body))
     if not 0 < len(request.uid) <= _MAX_UID:
         raise Malformed("the request has no uid")
+    if not _NAMESPACE.fullmatch(request.namespace):
+        raise Malformed(f"{request.namespace[:80]!r} is no namespace", uid=request.uid)
     return request
 
 

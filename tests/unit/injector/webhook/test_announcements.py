@@ -102,6 +102,20 @@ async def test_an_owner_that_cannot_be_read_is_told_itself() -> None:
         assert [("ReplicaSet", "web-7d9", "Normal", "Injected")] == await made.told(1)
 
 
+async def test_an_owners_name_leads_nowhere_else() -> None:
+    """Whoever makes a pod may write any, and it is asked for with our rights."""
+    astray = [
+        {**OWNER, "name": "../../../../../api/v1/secrets?watch=true"},
+        {**OWNER, "apiVersion": "../api/v1", "name": "x"},
+    ]
+    async with scene() as made:
+        for owner in astray:
+            made.say(pod(name="web", annotations=ENABLED, ownerReferences=[owner]))
+        await made.told(2)
+        asked = {path for method, path in made.cluster.requests if method == "GET"}
+        assert all(path.startswith("/apis/apps/v1/namespaces/shop/replicasets/") for path in asked)
+
+
 async def test_too_many_are_dropped_and_counted() -> None:
     """Nobody's admission waits for an Event."""
     cluster = kube_objects.KubeObjects()

@@ -181,7 +181,8 @@ async def test_a_body_that_is_not_as_its_headers_say_is_a_4xx(
 async def test_a_malformed_review_whose_uid_can_be_read_is_refused_by_it(scene: Scene) -> None:
     """The API server shows the message to whoever asked."""
     old = admission.body(POD).replace(b"admission.k8s.io/v1", b"admission.k8s.io/v1beta1")
-    for raw, word in ((admission.body(POD, operation=7), "operation"), (old, "v1beta1")):
+    astray = admission.body(POD, namespace="../kube-system")
+    for raw, word in ((admission.body(POD, operation=7), "operation"), (old, "v1beta1"), (astray, "namespace")):
         status, answer = await scene.post(raw)
         assert (200, admission.UID, False) == (status, answer["response"]["uid"], answer["response"]["allowed"])
         assert word in answer["response"]["status"]["message"]
