@@ -106,7 +106,7 @@ class Server:
         self._writing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Come up, waiting for the API server where it is away. Raises CannotRun."""
+        """Come up, waiting for the API server where it is away, and for the disk where it is full. Raises CannotRun."""
         self._log.open()
         self._opened_at = self._log.head
         known = issuance.unexpired(issuelog.lines(self._options.log), now_s=self._clock())
@@ -115,7 +115,7 @@ class Server:
         self.ledger.recall(each for each in known if each.spiffe_id != own)
         self._writing = asyncio.create_task(self._log.run())
         await self._take_secrets()
-        await self.own.refresh()
+        await self._take_leaf()
         certify = certifier.Certifier(
             self.authority,
             tokens.Reviewer(self._api, audience=names.AUDIENCE),
@@ -142,12 +142,28 @@ class Server:
             else:
                 return
 
+    async def _take_leaf(self) -> None:
+        """Sign our own leaf. While the log cannot be written (it says so itself) we wait: room may be made any time."""
+        while True:
+            try:
+                await self.own.refresh()
+            except issuelog.LogFailed:
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
     def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Give what must run for ever."""
         publishing = status.publish(
             self._api, self._options.namespace, self._options.pod.name, self.status, head=self._opened_at
         )
-        return self._custody.run(), self.publisher.run(), self._refresh(), publishing
+        return self._custody.run(), self.publisher.run(), self._refresh(), publishing, self._logged()
+
+    async def _logged(self) -> None:
+        """End with the log's task, which outlives this one: without it every request would wait for ever."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            self._writing.result()
 
     def status(self) -> status.Status:
         """Say how the service is."""
