@@ -6,11 +6,17 @@ Leaves out whether it is well said.
 import importlib.metadata
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import click
+import prometheus_client
 import pytest
 
 from agent import catalogue
+from injector.discovery import metrics as discovery_metrics
+from injector.identity import metrics as identity_metrics
+from injector.seeing import measured
+from injector.webhook import metrics as webhook_metrics
 from ipseity import cli
 from tests.repo import tree
 
@@ -47,6 +53,30 @@ def test_every_metric_is_documented() -> None:
     metrics = [value for value in vars(catalogue).values() if isinstance(value, catalogue.Metric)]
     assert metrics
     assert [] == [metric.exposed for metric in metrics if f"`{metric.exposed}`" not in page]
+
+
+def test_every_metric_of_the_mesh_is_documented() -> None:
+    """docs/metrics.md has a row for each metric of the control plane, with its kind and labels."""
+    page = (DOCS / "metrics.md").read_text()
+    registry = prometheus_client.CollectorRegistry()
+    for part in (identity_metrics, webhook_metrics, discovery_metrics):
+        part.Metrics(registry)
+    rows = [row_of(metric) for metric in vars(registry)["_collector_to_names"]]
+    assert len(rows) > 30
+    assert [] == [row for row in rows if f"\n{row}" not in page]
+
+
+def row_of(metric: Any) -> str:
+    """Begin the row of a metric as a query names it."""
+    kind, labels = metric._type, ", ".join(f"`{label}`" for label in metric._labelnames) or "-"
+    return f"| `{metric._name}{'_total' if kind == 'counter' else ''}` | {kind} | {labels} |"
+
+
+def test_every_series_that_is_read_of_a_sidecar_is_documented() -> None:
+    """Those of Envoy that ``ipseity stat`` and ``ipseity edges`` rest on."""
+    page = (DOCS / "metrics.md").read_text()
+    whole = [name for name in measured._WANTED if not name.endswith("_bytes_total")]
+    assert [] == [name for name in whole if f"`{name}`" not in page]
 
 
 def test_every_kernel_program_has_its_row() -> None:
