@@ -35,6 +35,8 @@ _BRIEF_S = 1.0
 """A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
 _MAX_LINE_BYTES = 16 * 1024 * 1024
 """Ten times etcd's largest object: beyond it a stream is no watch."""
+_MAX_PAGES = 4000
+"""Of one list. Arbitrary: a million objects, six times the pods of the largest cluster that is supported."""
 _CATCH_UP_S = 2.0
 """How long after it was resumed a watch may still bring what happened while it was interrupted."""
 _EXPIRED, _ABSENT = 410, 404
@@ -209,7 +211,7 @@ class Informer(typing.Generic[T]):
         """Read every page, then tell the differences: first what is gone, then what is new."""
         since_ns, boot_ns = self._heard_ns, 0
         fresh: dict[str, T] = {}
-        missed, query = self.malformed, self._query(limit=str(self._pace.page))
+        missed, query, pages = self.malformed, self._query(limit=str(self._pace.page)), 0
         while True:
             body = await kube.get(self._api, self._resource.path, query, timeout_s=_LIST_S)
             boot_ns = boot_ns or self._clock()  # every page is of the first one's moment
@@ -219,12 +221,25 @@ class Informer(typing.Generic[T]):
                 self._take(item, fresh)
             if not page.metadata.continue_:
                 break
-            query["continue"] = page.metadata.continue_
+            pages += 1
+            self._turn(query, page.metadata.continue_, pages)
         self._incomplete = self.malformed > missed
         self._version = page.metadata.resourceVersion
         self.lists, self.synced = self.lists + 1, True
         self._heard_ns = self._clock()
         return self._replace(fresh, boot_ns=boot_ns, since_ns=since_ns)
+
+    def _turn(self, query: dict[str, str], token: str, pages: int) -> None:
+        """Ask for the next page. A list that does not end is an error, so that it is not followed without a pause.
+
+        An empty page is none: all that was looked at may have been filtered out.
+        """
+        if query.get("continue") == token or pages >= _MAX_PAGES:
+            raise kube.KubernetesError(
+                f"the list of {self._resource.name} does not end: {pages} pages, and again a continue token",
+                status=_ENDED_AT_ONCE,
+            )
+        query["continue"] = token
 
     def _read_page(self, body: bytes) -> _Page:
         try:

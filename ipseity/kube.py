@@ -19,6 +19,8 @@ if typing.TYPE_CHECKING:
 
 CONNECT_S = 2.0
 """One SYN and its first retransmission, 1 s later. Longer, and the return of a lost API server is seen late."""
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Of one answer that is read whole. Arbitrary: 250 objects of 256 KiB; a page of full pods has 2.5 MB."""
 
 
 class KubernetesError(Exception):
@@ -96,11 +98,25 @@ async def get(
     limits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
     response = await open_stream(api, path, query or {}, limits)
     try:
-        return await response.read()
+        return await _body(response)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise unreachable(api, error) from error
     finally:
         response.close()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Read to the end, but for an answer that has none: it would fill our memory."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            hint = "is this address really an API server?"
+            raise KubernetesError(
+                f"the API server's answer is longer than {MAX_BODY_BYTES} bytes", status=response.status, hint=hint
+            )
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def open_stream(
@@ -113,8 +129,10 @@ async def open_stream(
         reply = await api.rest_client.request("GET", url, headers=sent, _request_timeout=limits)
         response = typing.cast("aiohttp.ClientResponse", reply.response)
         if response.status != 200:  # the only success a GET has
-            body = await response.read()
-            response.close()
+            try:
+                body = await _body(response)
+            finally:
+                response.close()
             raise refused(response.status, body, response.headers)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise unreachable(api, error) from error

@@ -80,6 +80,22 @@ async def test_a_request_carries_the_token_and_answers_with_the_body(tmp_path: p
     await server.stop()
 
 
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_that_does_not_end_is_not_read_to_its_end(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """It would fill our memory; the status says that somebody answered."""
+    monkeypatch.setattr(kube, "MAX_BODY_BYTES", 1009)
+    server = kube_api.FakeKube()
+    await server.start()
+    server.answers = [(status, {"long": "x" * 1009})]
+    async with await kube.connect(write(tmp_path / "c", f"http://127.0.0.1:{server.port}")) as api:
+        with pytest.raises(kube.KubernetesError, match="longer than 1009 bytes") as raised:
+            await kube.get(api, "/api/v1/pods")
+    assert status == raised.value.status
+    await server.stop()
+
+
 async def test_a_server_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
     """With its URL."""
     async with await kube.connect(write(tmp_path / "c")) as api:
