@@ -14,13 +14,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar, assert_never
 
-from injector import annotations, errors
+from injector import annotations, errors, names
 from injector.cluster import model, objects, protocols
 from ipseity import identity
 
 _K = TypeVar("_K")
 _CAUTIOUS: Final = annotations.ProxyConfig(inbound=annotations.InboundMode.STRICT)
 """Of a pod whose annotations cannot be read and never could: meshed clients are served, nobody else is."""
+_UNHEARD: Final = {f"{names.CONFIG_PREFIX}{which}-policy": "strict" for which in ("inbound", "outbound")}
+"""What a namespace is taken to say while it has not been heard of: a new one may come later than its first pods."""
 
 
 class Index:
@@ -73,8 +75,7 @@ class Index:
             case objects.PodRecord():
                 self._pod_gone(record.pod)
             case objects.NamespaceRecord():
-                self._namespace(record.name, {})
-                self._namespaces.pop(record.name, None)
+                self._namespace(record.name, None)
             case objects.ServiceRecord():
                 self._services.pop(record.key, None)
                 self._stale.add(record.key)
@@ -102,10 +103,14 @@ class Index:
         )
         return self._state
 
-    def _namespace(self, name: str, said: Mapping[str, str]) -> None:
-        if self._namespaces.get(name, {}) == said and name in self._namespaces:
+    def _namespace(self, name: str, said: Mapping[str, str] | None) -> None:
+        """Take what a namespace says; None: it is gone."""
+        if self._namespaces.get(name) == said:
             return
-        self._namespaces[name] = said
+        if said is None:
+            del self._namespaces[name]
+        else:
+            self._namespaces[name] = said
         for record in [each for each in self._records.values() if each.pod.ref.namespace == name]:
             self._pod_seen(record)
 
@@ -134,7 +139,7 @@ class Index:
     def _configured(self, record: objects.PodRecord, before: model.Pod | None) -> model.Pod:
         ref = record.pod.ref
         try:
-            pod = record.of(self._namespaces.get(ref.namespace, {}))
+            pod = record.of(self._namespaces.get(ref.namespace, _UNHEARD))
         except errors.InvalidAnnotation as error:
             self.misconfigured[ref] = str(error)
             if before is None:

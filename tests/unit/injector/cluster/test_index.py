@@ -179,6 +179,20 @@ def test_modes_of_a_namespace_hold_for_its_running_pods(known: index.Index) -> N
     assert annotations.InboundMode.DENY is found.inbound
 
 
+def test_a_pod_whose_namespace_was_not_heard_of_is_strict(known: index.Index) -> None:
+    """It may come later than its first pods, and say that plaintext is refused. What the pod itself says counts."""
+    modes = annotations.InboundMode, annotations.OutboundMode
+    known.seen(pod("own", "10.0.0.7", annotations={"config.ipseity.io/inbound-policy": "permissive"}))
+
+    def found() -> dict[str, tuple[object, object]]:
+        return {ref.name: (each.inbound, each.outbound) for ref, each in known.state().pods.items()}
+
+    permissive, strict = ([mode(word) for mode in modes] for word in ("permissive", "strict"))
+    assert {"web-1": tuple(strict), "own": (permissive[0], strict[1])} == found()
+    known.seen(objects.namespace(given.namespace("shop")))
+    assert {"web-1": tuple(permissive), "own": tuple(permissive)} == found()
+
+
 def test_an_annotation_that_cannot_be_read_changes_nothing(known: index.Index) -> None:
     """What was last understood holds, and it shows; of a pod that never was understood, plaintext is refused."""
     bad = {"config.ipseity.io/inbound-policy": "closed"}
