@@ -10,7 +10,7 @@ from typing import Any
 import prometheus_client
 import pytest
 
-from injector.identity import server
+from injector.identity import issuance, server
 from ipseity import identity
 from tests.fakes import authorities, mesh_api
 
@@ -57,6 +57,13 @@ def serving(api: Any, log: Path) -> server.Server:
     return server.Server(api, options, registry, tell=lambda _: None, clock=now_s, boot_ns=time.monotonic_ns)
 
 
+async def driven(ours: server.Server) -> None:
+    """Run everything until something ends."""
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for each in ours.tasks():
+            group.create_task(each)
+
+
 async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash would take the webhook and discovery along, over and over, and be late when there is room again."""
     fake, disk = mesh_api.FakeMeshApi(), Disk()
@@ -74,3 +81,20 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
         finally:
             starting.cancel()
             await ours.close()
+
+
+async def test_a_defect_in_the_log_ends_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every request would wait for a line that nobody writes."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with mesh_api.FakeMeshApi().running() as api:
+        ours = serving(api, tmp_path / "issued.jsonl")
+        await ours.start()
+        monkeypatch.setattr(issuance, "chain", broken)
+        ours.own.pair = None  # the next leaf is due
+        with pytest.raises(ExceptionGroup) as ended:
+            await driven(ours)
+        assert ended.group_contains(ZeroDivisionError)
+        await ours.close()
