@@ -11,11 +11,13 @@ from typing import Final
 
 from cryptography import x509
 
+from injector import names
 from injector.identity import anchors, status
 
 ANCHOR_SOON_S: Final = 180 * anchors.DAY_S
 ISSUER_SOON_S: Final = 30 * anchors.DAY_S
 _STALE_S: Final = 60.0
+_RUNS: Final = f"is it running? kubectl get pods -n {names.SYSTEM_NAMESPACE}"
 
 
 class Level(enum.StrEnum):
@@ -50,7 +52,7 @@ def examine(
         found.append(_ends(issuer, "issuer", ISSUER_SOON_S, now_s=now_s))
     live = {name: each for name, each in statuses.items() if now_s - each.time_s <= _STALE_S}
     if not live:
-        found.append(Finding(level=Level.BAD, what="no control plane says what pods hold", remedy="is it running?"))
+        found.append(Finding(level=Level.BAD, what="no control plane says what pods hold", remedy=_RUNS))
     for name, each in sorted(live.items()):
         found += _of_status(name, each, issuer, now_s=now_s)
     return tuple(found)

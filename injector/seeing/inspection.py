@@ -32,6 +32,7 @@ _SKEW_WARN_S, _SKEW_FAIL_S = 5.0, 20.0
 _RENEWED_AT: Final = dt.timedelta(days=25)
 """The webhook's own certificate is renewed a month before its end."""
 _LOG: Final = f"kubectl logs -n {names.SYSTEM_NAMESPACE} deploy/{names.CONTROL_PLANE}"
+_RUNS: Final = f"is it running? kubectl get pods -n {names.SYSTEM_NAMESPACE}"
 _START: Final = "kubectl apply -f deploy/crds -f deploy/mesh"
 
 
@@ -121,7 +122,7 @@ def _tried(trial: Trial) -> list[Finding]:
     if not trial.error:
         text = "a pod that asks for a sidecar gets none: the API server does not ask the webhook"
         return [_row("webhook", Status.FAIL, text, f"kubectl get mutatingwebhookconfiguration {configuration.NAME}")]
-    return [_row("webhook", Status.FAIL, f"a pod that asks for a sidecar is refused: {trial.error}", _LOG)]
+    return [_row("webhook", Status.FAIL, f"a pod that asks for a sidecar is refused: {trial.error}", _RUNS)]
 
 
 def clocks(
@@ -156,7 +157,7 @@ def proxies_of(reports: Mapping[str, proxies.Report], *, now_s: float) -> list[F
     live = {name: each for name, each in reports.items() if now_s - each.time_s <= _STALE_S}
     if not live:
         text = "no control plane says how its proxies are" + (" any more" if reports else "")
-        return [_row("proxies", Status.FAIL, text, f"is it running? {_LOG}")]
+        return [_row("proxies", Status.FAIL, text, _RUNS)]
     troubled = [_troubled(each) for report in live.values() for each in report.named if each.state != "absent"]
     rows = [*troubled, *_absent(list(live.values()))]
     if rows:
@@ -164,7 +165,8 @@ def proxies_of(reports: Mapping[str, proxies.Report], *, now_s: float) -> list[F
         more = unnamed + len(rows[_MOST_ROWS:])
         return [*rows[:_MOST_ROWS], *([_row("proxies", Status.WARN, f"and {more} more", _LOG)] if more else [])]
     connected = sum(each.connected for each in live.values())
-    return [_row("proxies", Status.OK, f"{connected} connected, all have the latest configuration")]
+    latest = "all have the latest configuration" if connected else "so that none can be out of date"
+    return [_row("proxies", Status.OK, f"{connected} connected, {latest}")]
 
 
 def _troubled(each: proxies.Trouble) -> Finding:
