@@ -57,6 +57,8 @@ class Proxy:
         self.told: world.World | None = None
         """Whose snapshot it was offered last."""
         self.complained = ""
+        self.offered: tuple[int, bool] | None = None
+        """Which snapshot its session has: the hub's count, and whether it is for IPv6 too."""
 
     @property
     def ipv6(self) -> bool:
@@ -93,6 +95,8 @@ class Hub:
         self._since_s = 0.0
         self._world: world.World | None = None
         self._world_s = 0.0
+        self._count = 0
+        """Of what was made; a proxy that acknowledges has the latest already, and nothing is made for it anew."""
         self._complaint = ""
         self.proxies: set[Proxy] = set()
 
@@ -136,6 +140,7 @@ class Hub:
         began_s = self._clock()
         self._world = self._maker.update(state, policies)
         self._world_s = self._since_s
+        self._count += 1
         self._counted.build.observe(self._clock() - began_s)
         for each in self.proxies:
             each.wake.set()
@@ -144,6 +149,9 @@ class Hub:
         """Offer a proxy the latest snapshot; False where there is none for it (yet)."""
         if self._world is None:
             return False
+        asked = (self._count, proxy.ipv6)
+        if proxy.offered == asked:
+            return True
         pod = self._world.state.pod_named(proxy.who.namespace, proxy.who.pod)
         if pod is None or pod.account != proxy.who.spiffe_id.account:
             proxy.told = self._world
@@ -155,7 +163,7 @@ class Hub:
             return proxy.known
         if self._world_s > proxy.changed_s:
             proxy.news, proxy.changed_s = proxy.known, self._world_s
-        proxy.known, proxy.told = True, self._world
+        proxy.known, proxy.told, proxy.offered = True, self._world, asked
         proxy.session.offer(told)
         return True
 

@@ -206,6 +206,8 @@ class Session:
 
     def _respond(self, wanted: _Subscription, told: snapshot.Snapshot) -> Any:
         """Make the response that brings a type up to date; None where there is nothing to say."""
+        if wanted.told is told and wanted.answered and not wanted.fresh:
+            return None  # most polls: an acknowledgement came
         send, gone = self._difference(wanted, told)
         if wanted.kind == resource.CLUSTER:
             self._retired = {name for name in self._retired | gone if told.get(wanted.kind, name) is None}
