@@ -35,6 +35,9 @@ MESHED_RULE: Final = "meshed"
 PROBE_RULE: Final = "probe"
 """Names of rules that stand in no policy; those of policies are ``namespace/name/number``."""
 _FORBIDDEN: Final = 403
+_BODY_FOLLOWS: Final = ("content-length", "upgrade")
+"""Headers after which HTTP/1 has bytes as the client wants them. A chunked body begins with a number of Envoy's, which
+is no request line; HTTP/2 marks where a request ends."""
 
 _Policies = dict[str, rbac_pb2.Policy]
 
@@ -158,9 +161,20 @@ def _matcher(source: model.Source) -> string_pb2.StringMatcher:
 
 
 def _probe(probe: match.Probe) -> rbac_pb2.Permission:
+    """Let a probe through, and nothing in its shadow.
+
+    The kubelet's GET has no body. Many servers do not read one, and take it for the next request on the connection:
+    that one nobody has judged.
+    """
     path = path_pb2.PathMatcher(path=string_pb2.StringMatcher(exact=probe.path))
     method = route_components_pb2.HeaderMatcher(
         name=":method", string_match=string_pb2.StringMatcher(exact=probe.method)
     )
-    both = [rbac_pb2.Permission(url_path=path), rbac_pb2.Permission(header=method)]
-    return rbac_pb2.Permission(and_rules=rbac_pb2.Permission.Set(rules=both))
+    all_of = [rbac_pb2.Permission(url_path=path), rbac_pb2.Permission(header=method)]
+    if probe.method == "GET":
+        absent = (
+            route_components_pb2.HeaderMatcher(name=name, present_match=True, invert_match=True)
+            for name in _BODY_FOLLOWS
+        )
+        all_of += [rbac_pb2.Permission(header=each) for each in absent]
+    return rbac_pb2.Permission(and_rules=rbac_pb2.Permission.Set(rules=all_of))

@@ -12,6 +12,8 @@ class Request:
     """URI SAN of the client's certificate; None: no certificate."""
     method: str = "GET"
     path: str = "/"
+    headers: frozenset[str] = frozenset()
+    """Names of others."""
 
 
 def admits(rules: Any, request: Request) -> bool:
@@ -54,6 +56,8 @@ def _permits(permission: Any, request: Request) -> bool:
             return named(permission.url_path.path, request.path.partition("?")[0])
         case "header" if permission.header.name == ":method":
             return named(permission.header.string_match, request.method)
+        case "header" if permission.header.present_match and permission.header.invert_match:
+            return permission.header.name not in request.headers
     raise AssertionError(permission)
 
 

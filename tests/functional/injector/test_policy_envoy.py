@@ -67,6 +67,9 @@ def test_probes_are_answered_where_nobody_may(tmp_path: pathlib.Path) -> None:
         for path in ("/", "/healthz/", "/healthz/../x", "/HEALTHZ", "//healthz", "/x#/healthz", "/healthz%00"):
             assert envoy.request(None, path).status in {400, 403}
         assert 403 == envoy.request(None, "/healthz", method="POST").status
+        for header in ({"content-length": "9"}, {"upgrade": "websocket"}):
+            said = {**header, "connection": "upgrade"} if "upgrade" in header else header
+            assert 403 == envoy.request(None, "/healthz", headers=said).status
 
 
 def test_a_refusal_in_the_handshake_keeps_a_server_that_speaks_first_from_being_heard(tmp_path: pathlib.Path) -> None:

@@ -84,6 +84,13 @@ def test_a_probe_passes_where_nobody_may() -> None:
     assert not rbac_engine.allowed(rbac.http(CASES["deny"]), rbac_engine.Request(None, "POST", "/healthz"))
 
 
+@pytest.mark.parametrize("header", ["content-length", "upgrade"])
+def test_nothing_passes_in_the_shadow_of_a_probe(header: str) -> None:
+    """A body that the application does not read is its next request."""
+    asked = rbac_engine.Request(None, "GET", "/healthz", frozenset({header}))
+    assert not rbac_engine.allowed(rbac.http(CASES["deny"]), asked)
+
+
 def test_nothing_to_refuse_is_no_filter() -> None:
     """An open port costs nothing."""
     assert (None, None, None) == (
