@@ -33,6 +33,7 @@ from agent import (
     feed,
     flowlog,
     health,
+    inbox,
     kernel,
     metrics,
     model,
@@ -63,6 +64,7 @@ class Agent:
         """Open the kernel and the checkpoint. Raises errors.AgentError."""
         self.config = settings
         self.drops = drops.Drops()
+        self.inbox = inbox.Inbox(self.drops)
         root = settings.cgroup_root or cgroups.find_root()
         self.kernel = _open_kernel(settings, root)
         self.reader = reader.Reader(
@@ -90,7 +92,6 @@ class Agent:
         self._checkpoint_due_ns = 0
         self._expire_due_ns = 0
         self._crowded: frozenset[int] = frozenset()
-        self._events: list[model.ObjectEvent] = []
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
         self._heard_ns = self.continuity.resume(self.metrics, self.pipeline)
@@ -129,12 +130,14 @@ class Agent:
         """Run one tick; returns the processor seconds it took.
 
         An error in it is counted and said, and the next one goes on from the kernel's counters: nothing was committed.
+        What it had taken besides comes with the next one once more.
         """
         before_s = clock.cpu_s()
         try:
             await self._tick()
         except Exception:  # an always-on process must outlive whatever one reading holds
             self.drops.count("tick_failed")
+            self.inbox.failed()
             self.reader.scan_again()
             log.exception("tick failed")
         return clock.cpu_s() - before_s
@@ -143,27 +146,28 @@ class Agent:
         began_s = clock.cpu_s()
         now = clock.now()
         lives = self.pipeline.owners.lives
-        cgroup_events = self.reader.cgroup_events(lives.alive(), now.boot_ns)
+        self.inbox.fresh.cgroup_events.extend(self.reader.cgroup_events(lives.alive(), now.boot_ns))
         self.reader.make_edges(self.pipeline.table)
         keys, values = self.kernel.edges()
         self._crowd(crowding.owners(keys, self.config.max_edges))
-        connections = self.reader.ended()
+        self.inbox.fresh.connections.extend(self.reader.ended())
         still_open, older = await self.reader.open_connections(lives.by_id, now.boot_ns)
-        events, self._events = self._events, []
+        taken = self.inbox.all()
         told = self.pipeline.step(
             pipeline.Inputs(
                 boot_ns=now.boot_ns,
                 wall_of=now.wall_of,
-                cgroup_events=cgroup_events,
-                object_events=events,
+                cgroup_events=taken.cgroup_events,
+                object_events=taken.object_events,
                 keys=keys,
                 values=values,
                 gone=self.kernel.gone,
                 still_open=still_open,
                 older=older,
-                connections=connections,
+                connections=taken.connections,
             )
         )
+        self.inbox.done()
         self._tell(told, now.boot_ns)
         self._last_tick_ns = now.boot_ns
         spent_s = clock.cpu_s() - began_s
@@ -174,8 +178,8 @@ class Agent:
             flows=len(told.edges),
             connections=len(told.connections),
             held_back=told.held_back,
-            events=len(events),
-            cgroups=len(cgroup_events),
+            events=len(taken.object_events),
+            cgroups=len(taken.cgroup_events),
             cpu_ms=round(spent_s * 1e3, 2),
         )
 
@@ -193,12 +197,13 @@ class Agent:
     def _tell(self, told: pipeline.Outputs, boot_ns: int) -> None:
         for flow in told.edges:
             self.metrics.add(flow, boot_ns)
+        last_told = self.kernel.let_go()
         if boot_ns >= self._expire_due_ns:
             self._expire_due_ns = boot_ns + _EXPIRE_NS
             self.metrics.expire(boot_ns, self._workloads())
         # What was told of an edge must be in the file before the kernel forgets the edge, and what was told of one that
         # it has forgotten cannot be read again.
-        if len(told.idle) or self.kernel.gone or boot_ns >= self._checkpoint_due_ns:
+        if len(told.idle) or last_told or boot_ns >= self._checkpoint_due_ns:
             self._checkpoint_due_ns = boot_ns + _CHECKPOINT_NS
             saved = self.continuity.save(self.metrics, self.pipeline, boot_ns)
             # Without a file a restart will miss what was told of them; a table that fills up misses new ones now.
@@ -236,7 +241,7 @@ class Agent:
             await asyncio.sleep(_RETRY_S)
 
     def _deliver(self, event: model.ObjectEvent) -> None:
-        self._events.append(event)
+        self.inbox.fresh.object_events.append(event)
 
     def _answers(self) -> answers.AgentAnswers:
         return answers.AgentAnswers(

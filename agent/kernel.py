@@ -58,7 +58,7 @@ class Kernel:
     def edges(self) -> tuple[wire.Array, wire.Array]:
         """Read all edges: keys and cumulative values. The arrays are the reader's until the next call.
 
-        The first ``gone`` of them are in no table any more: forgotten since the last call, or of replaced programs.
+        The first ``gone`` of them are in no table any more: forgotten, or of replaced programs. See ``let_go``.
         """
         count = bpfcall.lookup_batch(self._fds["edges"], self._keys, self._values)
         keys, values = self._keys[:count], self._values[:count]
@@ -68,8 +68,13 @@ class Kernel:
             values = np.concatenate(
                 [np.frombuffer(b"".join(value for _, value in self._taken), wire.EDGE_VALUE), values]
             )
-            self._taken.clear()
         return keys, values
+
+    def let_go(self) -> int:
+        """Read the ``gone`` edges of the last reading no more, now that they were told. Returns how many there were."""
+        told, self.gone = self.gone, 0
+        del self._taken[:told]
+        return told
 
     def forget(self, keys: wire.Array) -> None:
         """Delete edges. Their last values are part of the next reading, so that what came in meanwhile is not lost."""

@@ -101,11 +101,12 @@ class Pipeline:
             self._flow(change, self._name(change, inputs.boot_ns), self._read_ns, inputs, partial=True)
             for change in inputs.older
         ]
-        connections = self._ended(inputs)
-        self.table.commit(found, held_back=held)
-        self._expire(inputs.boot_ns)
-        self._read_ns = inputs.boot_ns
+        connections, waiting = self._ended(inputs)
         idle = inputs.keys[[row for row in found.idle.tolist() if int(inputs.values["id"][row]) not in held]]
+        self._expire(inputs.boot_ns)
+        # Nothing after this can fail: what a step that failed was given comes with the next one again.
+        self.table.commit(found, held_back=held)
+        self._connections, self._read_ns = waiting, inputs.boot_ns
         return Outputs(edges=flows, connections=connections, idle=idle, held_back=len(held) + len(self._connections))
 
     def _edges(self, changes: Sequence[edges.Change], inputs: Inputs) -> tuple[list[model.Flow], set[int]]:
@@ -174,7 +175,7 @@ class Pipeline:
             partial=partial,
         )
 
-    def _ended(self, inputs: Inputs) -> list[model.Flow]:
+    def _ended(self, inputs: Inputs) -> tuple[list[model.Flow], list[records.Connection]]:
         """Name ended connections as of when they were opened; what has no name yet waits with its own patience."""
         ready: list[tuple[records.Connection, naming.Named]] = []
         waiting: list[records.Connection] = []
@@ -187,9 +188,8 @@ class Pipeline:
                 ready.append((each, named))
             else:
                 waiting.append(each)
-        self._connections = waiting
         names = {id(each): named for each, named in ready}
-        return records.flows((each for each, _ in ready), lambda each: names[id(each)], inputs.wall_of)
+        return records.flows((each for each, _ in ready), lambda each: names[id(each)], inputs.wall_of), waiting
 
     def _forget(self, found: edges.Difference) -> None:
         ids = frozenset(found.ids.tolist())

@@ -1,11 +1,15 @@
-"""How often the agent drains. Left out: the rest of the wiring, which only runs whole (tests/functional/agent)."""
+"""How often the agent drains, and what a drain that fails leaves.
+
+Left out: the rest of the wiring, which only runs whole (tests/functional/agent).
+"""
 
 import collections
 import types
 
 import pytest
 
-from agent import app, config
+from agent import app, config, drops, inbox
+from tests.unit.agent import test_inbox
 
 
 def pauses(*spent_s: float, **settings: float) -> list[float]:
@@ -48,3 +52,22 @@ def test_the_settings_are_the_bounds() -> None:
 def test_pauses_differ() -> None:
     """Nodes that were started together drift apart."""
     assert len(set(pauses(*[0.001] * 23))) > 1
+
+
+async def test_a_drain_that_fails_is_counted_and_its_inputs_come_again() -> None:
+    """Once; then they are dropped and counted, and the agent goes on."""
+
+    async def poisoned() -> None:
+        raise ValueError("poison")
+
+    lost = drops.Drops()
+    box = inbox.Inbox(lost)
+    box.fresh.object_events.append(test_inbox.EVENT)
+    scans: list[None] = []
+    agent = types.SimpleNamespace(
+        drops=lost, inbox=box, _tick=poisoned, reader=types.SimpleNamespace(scan_again=lambda: scans.append(None))
+    )
+    for failures, waiting, dropped in ((1, 1, 0), (2, 0, 1), (3, 0, 1)):
+        await app.Agent._guarded_tick(agent)  # type: ignore[arg-type]  # what it needs of it
+        assert {"tick_inputs_lost": dropped, "tick_failed": failures} == lost.by_stage
+        assert (waiting, failures) == (len(box.all()), len(scans))

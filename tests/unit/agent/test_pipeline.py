@@ -190,6 +190,20 @@ def test_a_step_that_fails_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [1] == [flow.counters.opened for flow in line.step(T + 30).edges]
 
 
+def test_connections_that_a_failed_step_was_given_are_told_once_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both the one that can be told and the one that has to wait for a name; nothing of the failed step stays."""
+    line = Line()
+    inputs = {"cgroup_events": [PLACE], "object_events": [seen(pod(), T), seen(SERVER, T)]}
+    given = [ended(T + 10, T + 5), ended(T + 10, T - 10**12)]
+    with monkeypatch.context() as broken:
+        broken.setattr(line.pipeline, "_expire", None)
+        with pytest.raises(TypeError):
+            line.step(T + 20, connections=given, **inputs)
+    told = line.step(T + 30, connections=given, **inputs)
+    assert 2 == len(told.connections) + told.held_back
+    assert 2 == len(told.connections) + len(line.step(T + 2 * pipeline.PATIENCE_NS).connections)
+
+
 def test_gone_pods_are_forgotten_after_the_history() -> None:
     """The pipeline lets time pass for what it knows."""
     line = Line()
