@@ -134,8 +134,7 @@ def routes(name: str, cluster: str, *, application: bool = False, without: Seque
         cluster=cluster, timeout=_UNLIMITED, idle_timeout=_UNLIMITED, retry_policy=retry
     )
     everything = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=action)
-    server = route_components_pb2.Route(match=route_components_pb2.RouteMatch(path="*"), route=action)  # OPTIONS *
-    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=[everything, server])
+    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=[everything])
     return route_pb2.RouteConfiguration(
         name=name,
         virtual_hosts=[host],
