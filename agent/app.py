@@ -30,6 +30,7 @@ from agent import (
     crowding,
     drops,
     edges,
+    errors,
     feed,
     flowlog,
     health,
@@ -49,6 +50,8 @@ from ipseity import kube
 _CHECKPOINT_NS: Final = 5_000_000_000
 """How much naming may be done again after a kill; totals are exact whenever it was written."""
 _EXPIRE_NS: Final = 10_000_000_000
+_PINS_NS: Final = 60_000_000_000
+"""Whoever removes pins by hand and restarts the agent within a minute has new programs: nothing is counted twice."""
 _SHARE: Final = 0.01
 """Of one processor: how much drains may take before they come less often."""
 _JITTER: Final = 0.1
@@ -91,6 +94,7 @@ class Agent:
         self._last_tick_ns = 0
         self._checkpoint_due_ns = 0
         self._expire_due_ns = 0
+        self._pins_due_ns = 0
         self._crowded: frozenset[int] = frozenset()
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
@@ -170,6 +174,7 @@ class Agent:
         self.inbox.done()
         self._tell(told, now.boot_ns)
         self._last_tick_ns = now.boot_ns
+        self._look_after_pins(now.boot_ns)
         spent_s = clock.cpu_s() - began_s
         self.drain.observe(spent_s)
         log.info(
@@ -213,6 +218,22 @@ class Agent:
         self.feed.publish(flows)
         if self.flowlog:
             self.flowlog.write(flows)
+
+    def _look_after_pins(self, boot_ns: int) -> None:
+        """See that the next agent will find what runs."""
+        if boot_ns < self._pins_due_ns:
+            return
+        self._pins_due_ns = boot_ns + _PINS_NS
+        try:
+            missing = self.kernel.pin_again()
+        except errors.KernelRefused as error:
+            self.drops.count("pins_refused")
+            self.drops.say("pins", str(error), hint=error.hint)
+            return
+        self.drops.over("pins")
+        self.drops.count("pins_removed", len(missing))
+        if missing:
+            log.warning("somebody has removed our pins; they are back", pins=missing)
 
     async def _watch(self) -> None:
         """Follow the API; attribution goes on without it, with what is known."""

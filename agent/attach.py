@@ -102,6 +102,9 @@ class Attached:
     """Tables of edges of versions that were replaced: to be read once and closed."""
     lock: int
     """Keeps other agents of this instance out, until it is closed."""
+    folder: pathlib.Path
+    pinned: Mapping[str, int]
+    """What stands in ``folder``, by name. Where tracepoints have no links their programs, which only this holds."""
 
 
 def kernel_version(release: str) -> tuple[int, int, int]:
@@ -289,49 +292,56 @@ def attach(options: Options) -> Attached:
         raise _refusal(error, f"open cgroup root {options.cgroup_root}") from error
     lock = pins.lock(base)
     try:
-        descriptors = _adopted(folder, chosen, root_id)
+        held = _adopted(folder, chosen, root_id)
         former: list[int] = []
-        adopted = descriptors is not None
-        if descriptors is None:
-            descriptors, former = _fresh(folder, chosen, options.cgroup_root)
+        adopted = held is not None
+        if held is None:
+            held, former = _fresh(folder, chosen, options.cgroup_root)
         pins.remove_instance(options.bpffs, options.instance, but=folder.name)
     except BaseException:
         os.close(lock)
         raise
     return Attached(
-        descriptors=descriptors,
+        descriptors=held.descriptors,
         programs=chosen.programs,
         missing=chosen.missing,
         adopted=adopted,
         former_edges=tuple(former),
         lock=lock,
+        folder=folder,
+        pinned=held.pinned,
     )
 
 
-def _adopted(folder: pathlib.Path, chosen: Plan, root_id: int) -> dict[str, int] | None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Held:
+    """Descriptors of maps and links, and of what is pinned."""
+
+    descriptors: dict[str, int]
+    pinned: dict[str, int]
+
+
+def _adopted(folder: pathlib.Path, chosen: Plan, root_id: int) -> _Held | None:
     """Open what a former agent pinned; None unless it is complete and still attached to the cgroup that is meant."""
-    pinned = [*loader.MAPS, *chosen.links]
-    descriptors = pins.adopt(folder, pinned)
-    if descriptors is None:
+    pinned = pins.adopt(folder, [*loader.MAPS, *chosen.links])
+    if pinned is None:
         return None
-    if all(bpfcall.link_cgroup(descriptors[f"link_{program}"]) == root_id for program in _CGROUP_HOOKS):
-        return descriptors if chosen.tracepoint_links else _held_again(chosen, descriptors)
-    for fd in descriptors.values():
+    if all(bpfcall.link_cgroup(pinned[f"link_{program}"]) == root_id for program in _CGROUP_HOOKS):
+        return _Held(_held_again(chosen, pinned), pinned)
+    for fd in pinned.values():
         os.close(fd)
     return None
 
 
-def _held_again(chosen: Plan, descriptors: Mapping[str, int]) -> dict[str, int]:
-    """Attach the tracepoint programs anew: what is pinned in place of their links are the programs themselves."""
-    held = dict(descriptors)
-    for program, number in chosen.tracepoints.items():
-        pinned = held[f"link_{program}"]
-        held[f"link_{program}"] = _hold_tracepoint(pinned, number)
-        os.close(pinned)
-    return held
+def _held_again(chosen: Plan, pinned: Mapping[str, int]) -> dict[str, int]:
+    """Attach tracepoint programs anew where they have no links: what is pinned are the programs themselves."""
+    if chosen.tracepoint_links:
+        return dict(pinned)
+    numbers = {f"link_{program}": number for program, number in chosen.tracepoints.items()}
+    return {**pinned, **{link: _hold_tracepoint(pinned[link], number) for link, number in numbers.items()}}
 
 
-def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> tuple[dict[str, int], list[int]]:
+def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> tuple[_Held, list[int]]:
     """Load, then detach what was there before, then attach: nothing is counted by both, and a refusal changes nothing.
 
     Returns descriptors, and tables of edges that nobody adds to any more.
@@ -339,19 +349,31 @@ def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> tuple[di
     descriptors = _load(chosen)
     former = pins.retire(folder.parent, wire.ABI_VERSION)
     links = _attach(chosen, descriptors, cgroup)
-    pinned = {**{name: descriptors[name] for name in loader.MAPS}, **links}
+    maps = {name: descriptors[name] for name in loader.MAPS}
+    pinned = {**maps, **links}
     if not chosen.tracepoint_links:
         pinned |= {f"link_{program}": descriptors[program] for program in chosen.tracepoints}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, fd in pinned.items():
-            bpfcall.pin(fd, str(folder / name))
+        pins.complete(folder, pinned)
     except OSError as error:
         pins.remove(folder)
         raise _refusal(error, f"pin the maps in {folder}") from error
-    for program in chosen.programs:
-        os.close(descriptors.pop(program))
-    return {**descriptors, **links}, former
+    for fd in {descriptors[program] for program in chosen.programs} - set(pinned.values()):
+        os.close(fd)
+    return _Held({**maps, **links}, pinned), former
+
+
+def pin_again(attached: Attached, options: Options) -> tuple[list[str], int]:
+    """Put back pins that somebody has removed: the next agent is to adopt what runs. Raises errors.KernelRefused.
+
+    Returns what was missing, and the lock, which is another one if the folder went with them.
+    """
+    pins.ensure_mounted(options.bpffs)
+    try:
+        lock = pins.lock_again(attached.folder.parent, attached.lock)
+        return pins.complete(attached.folder, attached.pinned), lock
+    except OSError as error:
+        raise _refusal(error, f"pin the maps in {attached.folder}") from error
 
 
 def _ensure_tracefs(tracefs: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ Outcome: a ``Kernel`` that reads edges, open connections and rings. Leaves out w
 programs came to be there (``attach``).
 """
 
+import dataclasses
 import errno
 import mmap
 import os
@@ -33,6 +34,7 @@ class Kernel:
         """Adopt the running programs or load them. Raises errors.KernelRefused."""
         attached = attach.attach(options)
         descriptors = attached.descriptors
+        self._attached, self._options = attached, options
         self.missing = attached.missing
         self.adopted = attached.adopted
         self.programs = attached.programs
@@ -40,7 +42,6 @@ class Kernel:
         self._fds = dict(descriptors)
         self._keys = np.zeros(options.max_edges, wire.EDGE_KEY)
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
-        self._lock = attached.lock
         self.gone = 0
         self._settings = (False, False)
         self._taken = [row for table in attached.former_edges for row in _last_edges(table)]
@@ -181,12 +182,18 @@ class Kernel:
         settings = np.array([(*self._settings, len(owners))], wire.KERNEL_SETTINGS)
         bpfcall.update(self._fds["kernel_settings"], bytes(4), settings.tobytes())
 
+    def pin_again(self) -> list[str]:
+        """Put back the pins that somebody has removed; returns their names. Raises errors.KernelRefused."""
+        missing, lock = attach.pin_again(self._attached, self._options)
+        self._attached = dataclasses.replace(self._attached, lock=lock)
+        return missing
+
     def close(self) -> None:
         """Let go of every descriptor; pinned programs run on."""
         self._records.close()
         self._cgroups.close()
         self._connections.close()
-        for fd in (*self._fds.values(), self._lock):
+        for fd in {*self._fds.values(), *self._attached.pinned.values(), self._attached.lock}:
             os.close(fd)
 
 

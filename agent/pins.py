@@ -68,6 +68,16 @@ def adopt(folder: pathlib.Path, names: Iterable[str]) -> dict[str, int] | None:
     return opened
 
 
+def complete(folder: pathlib.Path, wanted: Mapping[str, int]) -> list[str]:
+    """Pin what has no pin in ``folder``; returns the names. Raises OSError."""
+    missing = [name for name in wanted if not (folder / name).exists()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in missing:
+        bpfcall.pin(wanted[name], str(folder / name))
+    return missing
+
+
 def remove(folder: pathlib.Path) -> list[str]:
     """Unpin all in ``folder`` and remove it; what nobody else holds open is detached and freed by the kernel.
 
@@ -101,6 +111,18 @@ def lock(folder: pathlib.Path) -> int:
             hint="stop it first, or give this one another --instance",
         ) from error
     return held
+
+
+def lock_again(folder: pathlib.Path, held: int) -> int:
+    """Hold the directory that has this name now: another agent could take one that was made anew.
+
+    Returns ``held`` if it is that one, else another descriptor, and closes it. Raises errors.KernelRefused.
+    """
+    if folder.is_dir() and os.fstat(held).st_ino == folder.stat().st_ino:
+        return held
+    again = lock(folder)
+    os.close(held)
+    return again
 
 
 def retire(folder: pathlib.Path, abi: int) -> list[int]:

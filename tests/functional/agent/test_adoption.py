@@ -108,6 +108,29 @@ def test_a_cgroup_that_was_made_anew_is_attached_anew(options: attach.Options) -
     assert not held.adopted
 
 
+@pytest.mark.parametrize("what", ["link_tcp_ops", "all"])
+def test_pins_that_were_removed_by_hand_are_put_back(options: attach.Options, what: str) -> None:
+    """One, or all with their folder: the next start adopts what has run all the time, and only after this one."""
+    held = kernel.Kernel(options)
+    folder = pins.home(BPFFS, "adoption") / versions()[0]
+    try:
+        assert [] == held.pin_again()
+        gone = {pin.name for pin in folder.iterdir() if what in {pin.name, "all"}}
+        for name in gone:
+            (folder / name).unlink()
+        if what == "all":
+            folder.rmdir()
+            folder.parent.rmdir()
+        assert gone == set(held.pin_again())
+        with pytest.raises(errors.KernelRefused, match="'adoption' is running"):
+            kernel.Kernel(options)
+    finally:
+        held.close()
+    again = kernel.Kernel(options)
+    again.close()
+    assert again.adopted
+
+
 def test_cleanup_removes_ours_and_nothing_else(options: attach.Options) -> None:
     """Another instance and somebody else's pin stay."""
     kernel.Kernel(options).close()
