@@ -13,13 +13,13 @@ import dataclasses
 import enum
 import random
 import typing
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import aiohttp
 import msgspec
 import structlog
 
-from ipseity import kube, pulse
+from ipseity import kube, lines, pulse
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
@@ -33,8 +33,6 @@ _SILENCE_S = 30.0
 """How much longer than it asked for a watch may stay open before we close it ourselves."""
 _BRIEF_S = 1.0
 """A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
-_MAX_LINE_BYTES = 16 * 1024 * 1024
-"""Ten times etcd's largest object: beyond it a stream is no watch."""
 _MAX_PAGES = 4000
 """Of one list. Arbitrary: a million objects, six times the pods of the largest cluster that is supported."""
 _CATCH_UP_S = 2.0
@@ -279,7 +277,7 @@ class Informer(typing.Generic[T]):
         try:
             kube.keep_alive(response)
             self._opened()
-            async for line in _lines(response.content):
+            async for line in lines.cut(response.content):
                 event = self._read_line(line)
                 if event is not None:
                     yield event
@@ -396,18 +394,3 @@ class Informer(typing.Generic[T]):
             log.warning(
                 "malformed watch event", resource=self._resource.name, reason=reason, starts_with=repr(data[:120])
             )
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Cut a stream into lines, however long: aiohttp's own readline stops at twice its buffer.
-
-    What follows the last newline is dropped: a line that was cut off. The resumed watch brings it again.
-    """
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
-        if len(rest) > _MAX_LINE_BYTES:
-            raise aiohttp.ClientPayloadError(f"a line of more than {_MAX_LINE_BYTES} bytes")

@@ -5,6 +5,7 @@ schema anew: ``python -m tests.contract.agent.test_flow_record``.
 """
 
 import copy
+import dataclasses
 import json
 import pathlib
 import re
@@ -21,8 +22,10 @@ DOCS = pathlib.Path(__file__).resolve().parents[3] / "docs"
 SCHEMA = DOCS / "flow.schema.json"
 PAGE = (DOCS / "flow-record.md").read_text()
 UNKNOWN = model.End(kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, reason=model.Reason.NO_TAG)
+MESH = model.Mesh(containers=(("c0ffee", "ipseity-proxy"),))
 RECORDS = [
     flows.edge(),
+    flows.edge(local=dataclasses.replace(flows.CLIENT, mesh=MESH), remote=dataclasses.replace(flows.WEB, mesh=MESH)),
     flows.mirrored(partial=True),
     flows.connection(),
     flows.connection(end_reason="timed_out", protocol=model.Protocol.TCP),
