@@ -162,13 +162,13 @@ class Steering:
 
     async def _write_statuses(self) -> None:
         """Write what policies must say of themselves: soon after a change, and when something becomes due."""
+        again_s: float | None = None
         while True:
-            await self._due.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if again_s is None else max(_STATUS_S, again_s - self._clock())):
+                    await self._due.wait()
             self._due.clear()
             await asyncio.sleep(_STATUS_S)
-            now_s = self._wall_s()
-            text = dt.datetime.fromtimestamp(now_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            text = dt.datetime.fromtimestamp(self._wall_s(), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             pods = list(self.state.pods.values())
             again_s = await self._statuses.write(self._book.entries, pods, now_s=self._clock(), now_text=text)
-            if again_s is not None:
-                asyncio.get_running_loop().call_later(max(_STATUS_S, again_s - self._clock()), self._due.set)

@@ -149,7 +149,6 @@ class Index:
                 inbound=before.inbound,
                 outbound=before.outbound,
                 opaque_ports=before.opaque_ports,
-                skip_inbound_ports=before.skip_inbound_ports,
             )
         self.misconfigured.pop(ref, None)
         return pod

@@ -25,9 +25,9 @@ _MAX_PORT: Final = 65_535
 _HTTP: Final = "HTTP"
 _GRPC_HEALTH: Final = "/grpc.health.v1.Health/Check"
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-_SHARED: Final = {
-    f"{names.CONFIG_PREFIX}{key}" for key in ("inbound-policy", "outbound-policy", "opaque-ports", "skip-inbound-ports")
-}
+_SHARED: Final = {f"{names.CONFIG_PREFIX}{key}" for key in ("inbound-policy", "outbound-policy", "opaque-ports")}
+"""What acts on a pod that runs. The ports that its redirect leaves out do not: they stand in its spec, for good."""
+_SKIPS: Final = "IPSEITY_SKIP_INBOUND_PORTS"
 
 
 class Malformed(ValueError):  # noqa: N818  # it reads as what happened
@@ -126,7 +126,6 @@ def configured(bare: model.Pod, config: annotations.ProxyConfig) -> model.Pod:
         inbound=config.inbound,
         outbound=config.outbound,
         opaque_ports=config.opaque_ports,
-        skip_inbound_ports=config.skip_inbound_ports,
     )
 
 
@@ -162,6 +161,7 @@ def pod(item: Json) -> PodRecord | None:
         host_network=spec.get("hostNetwork") is True,
         node=sys.intern(_string(spec.get("nodeName") or "")),
         workload=workloads.name(_text(meta, "name"), labels, owners, node=_string(spec.get("nodeName") or "")),
+        skip_inbound_ports=_skipped(containers),
     )
     return PodRecord(pod=bare, annotations=_configuration(meta))
 
@@ -226,6 +226,20 @@ def _container_ports(containers: Iterable[Any]) -> Iterable[model.PodPort]:
             if isinstance(each, Mapping) and each.get("containerPort") is not None:
                 name, protocol = _string(each.get("name") or ""), _string(each.get("protocol") or "TCP")
                 yield model.PodPort(name=sys.intern(name), port=_port(each["containerPort"]), protocol=protocol)
+
+
+def _skipped(containers: Iterable[Any]) -> frozenset[int]:
+    """Give the ports that the pod's redirect was told to leave out.
+
+    From its container and not from the annotation, which anybody who may patch the pod can change while it runs: its
+    clients would speak plaintext from then on.
+    """
+    for container in containers:
+        if isinstance(container, Mapping) and container.get("name") == names.REDIRECT:
+            for each in _sequence(container, "env"):
+                if isinstance(each, Mapping) and each.get("name") == _SKIPS:
+                    return annotations.read_ports(_string(each.get("value") or ""))
+    return frozenset()
 
 
 def _probes(containers: Iterable[Any]) -> Iterable[model.HttpProbe]:

@@ -38,6 +38,12 @@ def pod(
     }
 
 
+def skipping(ports: str) -> Json:
+    """Give the part of a pod's spec that says which ports its redirect leaves out."""
+    said = [{"name": "IPSEITY_SKIP_INBOUND_PORTS", "value": ports}]
+    return {"initContainers": [{"name": "ipseity-redirect", "env": said}]}
+
+
 def service(name: str, address: str = "10.96.0.1", *, namespace: str = "shop", ports: Sequence[Json] = ()) -> Json:
     """Give a Service; without ports it has one, 80 to 8080."""
     listed = [dict(each) for each in ports] or [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]

@@ -15,17 +15,17 @@ from tests.fakes import cluster_objects
 TRUST_DOMAIN = identity.TrustDomain("cluster.local")
 _NAMES = st.integers(0, 4)
 _ADDRESSES = st.integers(1, 6).map(lambda number: f"10.0.0.{number}")
-_ANNOTATIONS = st.sampled_from(
-    [{}, {"config.ipseity.io/skip-inbound-ports": "8080"}, {"config.ipseity.io/inbound-policy": "strict"}]
-)
+_ANNOTATIONS = st.sampled_from([{}, {"config.ipseity.io/inbound-policy": "strict"}])
+_SPECS = st.sampled_from([{}, cluster_objects.skipping("8080")])
 _pods = st.builds(
-    lambda number, address, meshed, said: cluster_objects.pod(
-        f"web-{number}", address, meshed=meshed, annotations=said
+    lambda number, address, meshed, said, spec: cluster_objects.pod(
+        f"web-{number}", address, meshed=meshed, annotations=said, spec=spec
     ),
     _NAMES,
     _ADDRESSES,
     st.booleans(),
     _ANNOTATIONS,
+    _SPECS,
 ).map(objects.pod)
 _services = st.builds(
     lambda number, port: cluster_objects.service(

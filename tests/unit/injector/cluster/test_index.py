@@ -71,8 +71,14 @@ def test_what_did_not_change_is_the_same_object(known: index.Index) -> None:
 
 def test_a_port_that_is_not_redirected_is_plaintext(known: index.Index) -> None:
     """The pod is meshed, this port of it is not."""
-    known.seen(pod("web-1", "10.0.0.1", annotations={"config.ipseity.io/skip-inbound-ports": "8080"}))
+    known.seen(pod("web-1", "10.0.0.1", spec=given.skipping("8080")))
     assert [None] == [each.account for each in behind(known)]
+
+
+def test_an_annotation_that_was_changed_later_makes_no_port_plaintext(known: index.Index) -> None:
+    """What the redirect was told when the pod was made still holds in it."""
+    known.seen(pod("web-1", "10.0.0.1", annotations={"config.ipseity.io/skip-inbound-ports": "8080"}))
+    assert [WEB] == [each.account for each in behind(known)]
 
 
 def test_an_endpoint_whose_pod_is_not_known_yet_is_held_back(known: index.Index) -> None:
