@@ -71,6 +71,17 @@ async def test_who_is_not_meshed_is_heard_in_plaintext_and_cannot_say_who_it_is(
         assert b'"name": "web-10"' in output
 
 
+@pytest.mark.parametrize("words", [("-0", "-H", "Host:"), ("-X", "REPORTS")])
+async def test_http_that_an_application_would_answer_is_carried(words: tuple[str, ...]) -> None:
+    """HTTP/1.0 without a host, as in old health checks, and a method of no RFC: the answer is not Envoy's."""
+    async with web_and_client() as (_, web, _client):
+        process = await asyncio.create_subprocess_exec(
+            *("curl", "-s", "-i", *words, f"http://{web.pod.addresses[0]}:8080/hello"), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert b"aiohttp" in output
+
+
 async def test_strict_outbound_refuses_plaintext_and_reaches_the_meshed() -> None:
     """A destination that nobody knows is refused and counted; a meshed one is reached."""
     strict = street.pod(11, "client", outbound=annotations.OutboundMode.STRICT)
