@@ -31,7 +31,8 @@ check: packages-check $(READY) static ## format, lint, types, imports, and every
 
 .PHONY: test
 test: packages-test $(READY) static ## everything in check, and the functional tests (root)
-	@$(BIN)/python -m pytest --quiet $(wildcard $(LEVELS)) tests/functional
+	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile $(wildcard $(LEVELS))
+	@$(BIN)/python -m pytest --quiet tests/functional
 
 .PHONY: prove
 prove: packages-bench $(READY) ## list what this project claims; WHAT=name measures one claim here (root)

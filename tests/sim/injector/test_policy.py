@@ -7,6 +7,7 @@
 Leaves out a real Envoy (tests/functional) and how an answer is worded. ``--hypothesis-profile thorough`` tries 10,000.
 """
 
+import copy
 import itertools
 from typing import Any
 
@@ -135,7 +136,7 @@ JSON = st.recursive(
 @st.composite
 def damaged(draw: st.DrawFn) -> Any:
     """Give a policy with something put in place of one of its parts."""
-    item: Any = draw(ITEMS.filter(bool))[0]
+    item: Any = copy.deepcopy(draw(ITEMS.filter(bool))[0])  # what strategies share must stay as it is
     inner = item
     while isinstance(inner, dict | list) and inner:
         key = draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner))))
