@@ -187,11 +187,18 @@ class ControlPlane:
 @contextlib.asynccontextmanager
 async def _driven(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run tasks meanwhile. One that ends, however, ends the whole: its error comes out here."""
-    async with asyncio.TaskGroup() as group:
-        started = [group.create_task(_for_ever(task)) for task in tasks]
-        yield
-        for task in started:
-            task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            started = [group.create_task(_for_ever(task)) for task in tasks]
+            yield
+            for task in started:
+                task.cancel()
+    except BaseExceptionGroup as several:
+        # A person is told what is wrong and what to do about it, not in how many tasks it was noticed.
+        known = [each for each in several.exceptions if isinstance(each, errors.MeshError)]
+        if not known:
+            raise
+        raise known[0] from several
 
 
 async def _for_ever(task: Coroutine[Any, Any, None]) -> None:

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -41,8 +42,11 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Pat
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Find a port below those that connections get: one of them may be taken again at once."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free")
 
 
 class Plane:
@@ -180,3 +184,14 @@ def test_it_says_what_it_cannot_use(system: pathlib.Path, tmp_path: pathlib.Path
     done = subprocess.run([*command, *flags], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert (2, True) == (done.returncode, "'Not A Domain'" in done.stderr)
     assert "hint: " in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(system: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Exit status 2, which port, and no traceback: also where other parts run already."""
+    plane = Plane(system, tmp_path)
+    with socket.create_server(("127.0.0.1", plane.ports["webhook"])):
+        assert 2 == plane.process.wait(READY_S)
+    said = plane.log.read_text()
+    assert f"cannot serve the webhook on 127.0.0.1:{plane.ports['webhook']}" in said
+    assert "hint: who else has the port?" in said
+    assert "Traceback" not in said

@@ -84,7 +84,7 @@ class Life:
 
 
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 97))
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 def test_a_proxy_ends_up_knowing_what_is_true(seed: int, steps: int) -> None:
     """Every resource at its present version and nothing else, whatever happened before."""
     life = Life(random.Random(seed))
