@@ -124,8 +124,8 @@ class Resources:
         encode = tables.line_encoder(target.kind, form, _included(request))
         watch = watching.Watch(self.rules.store, target, asked, encode)
         response = web.StreamResponse(headers={"Content-Type": answers.JSON, "Cache-Control": "no-cache, private"})
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             async for batch in watch.batches():
                 await response.write(batch)
             await response.write_eof()
