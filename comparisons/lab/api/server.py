@@ -64,7 +64,7 @@ class Server:
         except web.HTTPException:
             raise
         except ConnectionError:
-            raise
+            return web.Response()  # whoever asked is gone, and nobody reads it
         except Exception:  # the edge: whatever is wrong with one request must not be the next one's trouble
             LOG.exception("request failed", method=request.method, path=request.path_qs)
             return answers.refusal(status.internal())
