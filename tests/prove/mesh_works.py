@@ -7,6 +7,7 @@ applications say what they were told of their callers. Every HTTP request claims
 import contextlib
 import json
 import pathlib
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.prove import verdict
 from tests.scene import mesh
 
 NAMESPACE = "shop"
+RING_S = 1.0
 PORTS = (8080, 9090, 7000, 3306)
 TRUST_DOMAIN = "cluster.local"
 _RECORDS = range(20, 24)
@@ -83,13 +85,18 @@ def capturing(where: mesh.Mesh, app: str, file: pathlib.Path) -> Iterator[None]:
     pod = next(each for each in where.get("pods", NAMESPACE, "-l", f"app={app}"))
     pid = str(where.pid(pod))
     file.unlink(missing_ok=True)
-    words = ["nsenter", "-t", pid, "-n", "tshark", "-q", "-n", "-i", "eth0", "-w", str(file), "-f", "tcp"]
+    words = ["nsenter", "-t", pid, "-n", "dumpcap", "-q", "-i", "eth0", "-w", str(file), "-f", "tcp"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
         try:
-            mesh.wait_until(lambda: file.exists() and file.stat().st_size > 0, 20, "tshark captures")
+            # It names the file once the interface is open; what passes from then on is captured.
+            if not any(line.startswith("File:") for line in process.stderr):
+                raise verdict.CannotMeasure("dumpcap captures nothing", hint="see: dumpcap -i eth0")
             yield
+            ended_s = mesh.now_s()  # what is in the kernel's ring is handed on in blocks
+            mesh.wait_until(lambda: mesh.now_s() - ended_s > RING_S, 5, "the ring is read")
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             process.wait()
 
 
