@@ -3,12 +3,7 @@
 The cases are tests; this runs exactly those and says how many there were. A case that did not run is a failure.
 """
 
-import re
-import subprocess
-import sys
-
-from tests.prove import verdict
-from tests.scene import clone
+from tests.prove import _cases, verdict
 
 REAL = "tests/functional/agent/test_bad_input.py"
 CASES = {
@@ -26,21 +21,4 @@ CASES = {
 
 def prove() -> verdict.Verdict:
     """Run every case."""
-    lines, passed = [], 0
-    for what, case in CASES.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", case],
-            cwd=clone.ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        ran = re.search(r"(\d+) passed", done.stdout)
-        holds = done.returncode == 0 and ran is not None and "skipped" not in done.stdout
-        passed += holds
-        lines.append(f"{what:34} {'holds' if holds else 'FAILS'}  {ran[0] if ran else 'nothing ran'}  {case}")
-        if not holds:
-            print(done.stdout[-4000:], done.stderr[-2000:], flush=True)
-    return verdict.Verdict(
-        holds=passed == len(CASES), figure=f"{passed} of {len(CASES)} kinds of bad input", lines=tuple(lines)
-    )
+    return _cases.prove(CASES, "bad input")
