@@ -11,7 +11,9 @@ host order.
 import dataclasses
 import enum
 import ipaddress
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
+
+from agent import verdicts
 
 CgroupId = NewType("CgroupId", int)
 """Inode number of a cgroup2 directory, 64 bits (``bpf_get_current_cgroup_id``). With a lifetime: numbers are reused."""
@@ -191,6 +193,37 @@ class CgroupEvent:
     gone: bool = False
 
 
+class Who(NamedTuple):
+    """Who an end is, by one kind of evidence: enough to tell two apart, and to show it."""
+
+    kind: Kind
+    namespace: str = ""
+    name: str = ""
+    """Pod, Service, node or unit name; empty if unknown."""
+    uid: str = ""
+    """Of the pod; empty where the evidence does not tell which pod of the service account it is."""
+    workload: str = ""
+    workload_kind: str = ""
+    service_account: str = ""
+
+
+NOBODY: Final = Who(Kind.UNKNOWN)
+"""What a look-up says of an address that nobody has."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What each kind of evidence says of one end, side by side. None: it has nothing to say of this end."""
+
+    kernel: Who | None = None
+    handshake: Who | None = None
+    ip: Who | None = None
+    """A look-up of the address, made when what is told began, in what the API had told by then."""
+    ip_read: Who | None = None
+    """The same look-up, made when the agent read it."""
+    judged: verdicts.Verdicts = verdicts.UNCHECKED
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """One end of a flow: who it is, and what that rests on."""
@@ -214,6 +247,8 @@ class End:
     reason: Reason = Reason.NAMED
     mesh: Mesh | None = None
     """Of a pod that has a sidecar."""
+    views: Views | None = None
+    """All answers; the fields above are those of the best evidence. None: there is no second answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
