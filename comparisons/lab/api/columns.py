@@ -101,6 +101,17 @@ def _selector(value: Value, _now_wall_ns: int) -> str:
     return _labels(chosen.get("matchLabels") or {} if value["kind"] != "Service" else chosen)
 
 
+def _pod_selector(value: Value, _now_wall_ns: int) -> str:
+    """As metav1.FormatLabelSelector: sorted by key, equals signs first spelled as in a query."""
+    chosen = value["spec"].get("podSelector") or {}
+    words = [(key, f"{key}={wanted}") for key, wanted in (chosen.get("matchLabels") or {}).items()]
+    for each in chosen.get("matchExpressions") or ():
+        key, listed = each["key"], f"({','.join(sorted(each.get('values') or ()))})"
+        forms = {"In": f"{key} in {listed}", "NotIn": f"{key} notin {listed}", "Exists": key, "DoesNotExist": f"!{key}"}
+        words.append((key, forms[each["operator"]]))
+    return ",".join(text for _, text in sorted(words)) or NONE
+
+
 def _node_selector(value: Value, _now_wall_ns: int) -> str:
     return _labels(value["spec"]["template"]["spec"].get("nodeSelector") or {})
 
@@ -287,6 +298,7 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
         AGE,
     ),
     kinds.LEASE: (NAME, Column(name="Holder", cell=_at("spec", "holderIdentity", default="")), AGE),
+    kinds.NETWORK_POLICY: (NAME, Column(name="Pod-Selector", cell=_pod_selector), AGE),
     kinds.ENDPOINT_SLICE: (
         NAME,
         Column(name="AddressType", cell=_at("addressType")),

@@ -8,7 +8,14 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from comparisons.lab.api import conforming, definition_validation, kinds, quality, webhook_configuration
+from comparisons.lab.api import (
+    conforming,
+    definition_validation,
+    kinds,
+    network_policies,
+    quality,
+    webhook_configuration,
+)
 
 Value = dict[str, Any]
 
@@ -218,5 +225,6 @@ BY_KIND: Mapping[kinds.Kind, Callable[[Value], None]] = {
     kinds.MUTATING_WEBHOOK_CONFIGURATION: webhook_configuration.fill,
     kinds.VALIDATING_WEBHOOK_CONFIGURATION: webhook_configuration.fill,
     kinds.STATEFUL_SET: _stateful_set,
+    kinds.NETWORK_POLICY: network_policies.fill,
     kinds.CUSTOM_RESOURCE_DEFINITION: definition_validation.fill,
 }

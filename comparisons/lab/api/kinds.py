@@ -127,6 +127,7 @@ STATEFUL_SET = _group(
     "apps", "StatefulSet", "statefulsets", short=("sts",), subresources=("status", "scale"), **_WORKLOAD
 )
 JOB = _group("batch", "Job", "jobs", subresources=("status",), **_WORKLOAD)
+NETWORK_POLICY = _group("networking.k8s.io", "NetworkPolicy", "networkpolicies", short=("netpol",), generation=True)
 LEASE = _group("coordination.k8s.io", "Lease", "leases")
 TOKEN_REQUEST = _group("authentication.k8s.io", "TokenRequest", "", shape="AuthenticationV1TokenRequest")
 TOKEN_REVIEW = _group("authentication.k8s.io", "TokenReview", "tokenreviews", namespaced=False)
@@ -176,6 +177,7 @@ GROUPED = (
     STATEFUL_SET,
     JOB,
     LEASE,
+    NETWORK_POLICY,
     EVENT_VIEW,
     CUSTOM_RESOURCE_DEFINITION,
     MUTATING_WEBHOOK_CONFIGURATION,
