@@ -41,6 +41,8 @@ class HttpProbe:
     port: int
     path: str
     """gRPC: ``/grpc.health.v1.Health/Check``."""
+    secured: bool = False
+    """HTTPS, by the application's own TLS."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 _MAX_PORT: Final = 65_535
-_HTTP: Final = "HTTP"
+_HTTPS: Final = "HTTPS"
 _GRPC_HEALTH: Final = "/grpc.health.v1.Health/Check"
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 _SHARED: Final = {f"{names.CONFIG_PREFIX}{key}" for key in ("inbound-policy", "outbound-policy", "opaque-ports")}
@@ -155,7 +155,7 @@ def pod(item: Json) -> PodRecord | None:
         labels=labels,
         addresses=_pod_addresses(status),
         ports=ports,
-        probes=tuple(sorted(set(_probes(containers)), key=lambda probe: (probe.port, probe.path))),
+        probes=tuple(sorted(set(_probes(containers)), key=lambda probe: (probe.port, probe.path, probe.secured))),
         meshed=labels.get(names.MESHED) == "true" and spec.get("hostNetwork") is not True,
         ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in _conditions(status)),
         host_network=spec.get("hostNetwork") is True,
@@ -243,7 +243,7 @@ def _skipped(containers: Iterable[Any]) -> frozenset[int]:
 
 
 def _probes(containers: Iterable[Any]) -> Iterable[model.HttpProbe]:
-    """Find what the kubelet asks by plain HTTP or gRPC. HTTPS is the application's own TLS: nobody sees its path."""
+    """Find what the kubelet asks by HTTP, HTTPS or gRPC. By TCP it sends nothing: that is the redirect's."""
     for container in containers:
         if not isinstance(container, Mapping) or container.get("name") == names.PROXY:
             continue
@@ -251,10 +251,12 @@ def _probes(containers: Iterable[Any]) -> Iterable[model.HttpProbe]:
         for key in _PROBES:
             probe = _mapping(container, key)
             http, grpc = _mapping(probe, "httpGet"), _mapping(probe, "grpc")
-            if http and _string(http.get("scheme") or _HTTP).upper() == _HTTP:
+            if http:
                 number = named.get(http["port"]) if isinstance(http.get("port"), str) else http.get("port")
+                secured = _string(http.get("scheme") or "").upper() == _HTTPS
                 if number is not None:  # a name that no port has: the kubelet cannot probe it either
-                    yield model.HttpProbe(port=_port(number), path=_path(_string(http.get("path") or "/")))
+                    path = _path(_string(http.get("path") or "/"))
+                    yield model.HttpProbe(port=_port(number), path=path, secured=secured)
             if grpc:
                 yield model.HttpProbe(port=_port(grpc.get("port")), path=_GRPC_HEALTH)
 

@@ -68,7 +68,7 @@ def of_pod(pod: model.Pod, port: int, services: Iterable[model.Service]) -> mode
     by_name = next((found for found in names if found is not None), None)
     if by_name is not None:
         return by_name
-    if any(probe.port == port for probe in pod.probes):
+    if any(probe.port == port and not probe.secured for probe in pod.probes):
         return model.Protocol.HTTP
     return model.Protocol.OPAQUE if port in pod.opaque_ports else model.Protocol.DETECT
 

@@ -65,9 +65,12 @@ def direct(account: identity.ServiceAccount, config: settings.Settings) -> resou
 def common(config: settings.Settings) -> _Clusters:
     """Make those that every proxy has."""
     application = _as_meant(naming.INBOUND, config, idle_s=_APPLICATION_IDLE_S)
+    secured = _as_meant(naming.INBOUND_TLS, config, idle_s=_APPLICATION_IDLE_S)
+    secured.transport_socket.CopyFrom(tls.application())
     refused = _plain(naming.REFUSED, config)
     refused.type = cluster_pb2.Cluster.STATIC
-    return [resource.pack(each.name, each) for each in (application, _as_meant(naming.PASSTHROUGH, config), refused)]
+    made = (application, secured, _as_meant(naming.PASSTHROUGH, config), refused)
+    return [resource.pack(each.name, each) for each in made]
 
 
 def _plain(name: str, config: settings.Settings, *, idle_s: int = _IDLE_S) -> Any:

@@ -8,7 +8,8 @@ own (unknown, refused, beyond the bound) shares one that judges each connection 
 - what a port speaks is the server's to say: on a port that is said to be HTTP every client's bytes are read as HTTP, so
   ``x-forwarded-client-cert`` cannot be forged; where nobody said, the client's offer tells;
 - anything else is plaintext or the application's own TLS: passed on where policy admits it, else closed, but for the
-  pod's own probes by HTTP;
+  pod's own probes by HTTP; by HTTPS too, for the kubelet looks at nobody's certificate: the probe's TLS ends here and
+  begins anew towards the application, and in between it is judged as any probe;
 - the application is reached at the address that the client meant, so it sees what it would see without a proxy when it
   listens on the pod's address only. The proxy's user is not redirected, so this is no circle; its own ports are closed.
 """
@@ -94,7 +95,9 @@ def listener(given: Sequence[Port], *, ipv6: bool, config: settings.Settings) ->
     message.access_log.append(accesslog.of_listener())
     message.filter_chains.extend(chains[name] for name in sorted(chains))
     message.filter_chain_matcher.CopyFrom(matchers.by_port(trees, otherwise))
-    clusters = (naming.INBOUND, naming.REFUSED)
+    clusters = [naming.INBOUND, naming.REFUSED]
+    if any(_https(each) in chains for each in given):
+        clusters.append(naming.INBOUND_TLS)
     return resource.pack(message.name, message, [(resource.CLUSTER, each) for each in clusters])
 
 
@@ -113,7 +116,8 @@ def _port(port: Port, config: settings.Settings) -> tuple[dict[str, Any], Any]:
         silent = matchers.by_protocol(dict.fromkeys(outbound.PLAIN_HTTP, _plain_http(port, chains)), bare)
     else:
         silent = bare
-    return chains, matchers.by_transport({"tls": matchers.by_protocol(offers, bare)}, silent)
+    foreign = _probed(port, chains, config) if bare == naming.REFUSED and port.decided.secured_probes else bare
+    return chains, matchers.by_transport({"tls": matchers.by_protocol(offers, foreign)}, silent)
 
 
 def _secured(port: Port, chains: dict[str, Any], config: settings.Settings, *, http_too: bool) -> Any:
@@ -192,6 +196,20 @@ def _plain_http(port: Port, chains: dict[str, Any]) -> str:
     return name
 
 
+def _probed(port: Port, chains: dict[str, Any], config: settings.Settings) -> str:
+    """Add the chain for TLS that is not ours where none is admitted: the pod's HTTPS probes pass, whoever asks."""
+    name = _https(port)
+    prefix = naming.inbound(port.label, naming.NOBODY)
+    extras = _judged(dataclasses.replace(port.decided, probes=port.decided.secured_probes), identified=False)
+    manager = http.manager(prefix, _route(naming.INBOUND_TLS), http.ClientCert.DROPPED, extras)
+    chains[name] = _chain(name, [manager], tls.probed(config))
+    return name
+
+
+def _https(port: Port) -> str:
+    return f"{port.label}|https|{naming.NOBODY}"
+
+
 def _judged(decided: match.Inbound, *, identified: bool) -> http.Extras:
     judge = rbac.http(decided)
     return http.Extras(
@@ -207,8 +225,8 @@ def _judge(judge: Any) -> list[Any]:
     return [listener_components_pb2.Filter(name=rbac.NETWORK_FILTER, typed_config=resource.typed(judge))]
 
 
-def _route() -> Any:
-    return http.routes(naming.INBOUND, naming.INBOUND, application=True, without=http.LOOKALIKES)
+def _route(cluster: str = naming.INBOUND) -> Any:
+    return http.routes(cluster, cluster, application=True, without=http.LOOKALIKES)
 
 
 def _chain(name: str, filters: Iterable[Any], socket: Any = None) -> Any:

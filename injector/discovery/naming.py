@@ -21,6 +21,8 @@ from ipseity import identity
 
 INBOUND: Final = "inbound"
 """Cluster: the pod's own application, at the address that the client meant."""
+INBOUND_TLS: Final = "inbound_tls"
+"""Cluster: the same by TLS, for HTTPS probes."""
 PASSTHROUGH: Final = "passthrough"
 """Cluster: destinations that are not known to be meshed, as the application meant them."""
 REFUSED: Final = "refused"

@@ -23,6 +23,10 @@ from ipseity import identity
 
 _TLS: Final = "envoy.transport_sockets.tls"
 _RAW: Final = "envoy.transport_sockets.raw_buffer"
+_VERSION: Final = common_pb2.TlsParameters(
+    tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
+    tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,  # Envoy's own as a client is 1.2
+)
 
 
 def server_name(tag: str) -> str:
@@ -66,6 +70,26 @@ def server(accepted: Sequence[string_pb2.StringMatcher], config: settings.Settin
     return base_pb2.TransportSocket(name=_TLS, typed_config=resource.typed(context))
 
 
+def probed(config: settings.Settings) -> Any:
+    """Give the socket for whoever looks at nobody's certificate and has none, as the kubelet with HTTPS probes."""
+    certificate = [_secret(files.WORKLOAD, config.sds_workload, config)]
+    common = tls_pb2.CommonTlsContext(tls_params=_VERSION, tls_certificate_sds_secret_configs=certificate)
+    context = tls_pb2.DownstreamTlsContext(
+        common_tls_context=common, disable_stateless_session_resumption=True, disable_stateful_session_resumption=True
+    )
+    return base_pb2.TransportSocket(name=_TLS, typed_config=resource.typed(context))
+
+
+def application() -> Any:
+    """Give the socket to the pod's own application, whose certificate is not looked at: nor does the kubelet."""
+    version = common_pb2.TlsParameters(
+        tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_2,
+        tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
+    )
+    context = tls_pb2.UpstreamTlsContext(common_tls_context=tls_pb2.CommonTlsContext(tls_params=version))
+    return base_pb2.TransportSocket(name=_TLS, typed_config=resource.typed(context))
+
+
 def only(who: identity.SpiffeId) -> tuple[string_pb2.StringMatcher, ...]:
     """Accept one identity."""
     return (_exactly(who),)
@@ -83,7 +107,6 @@ def _exactly(who: identity.SpiffeId) -> string_pb2.StringMatcher:
 def _common(config: settings.Settings, accepted: Sequence[string_pb2.StringMatcher]) -> Any:
     if not accepted:
         raise ValueError("a validation context without names would accept every certificate")
-    version = common_pb2.TlsParameters.TLSv1_3  # as the maximum too: Envoy's own as a client is 1.2
     by_uri = [
         common_pb2.SubjectAltNameMatcher(san_type=common_pb2.SubjectAltNameMatcher.URI, matcher=each)
         for each in accepted
@@ -93,7 +116,7 @@ def _common(config: settings.Settings, accepted: Sequence[string_pb2.StringMatch
         validation_context_sds_secret_config=_secret(files.TRUST, config.sds_trust, config),
     )
     return tls_pb2.CommonTlsContext(
-        tls_params=common_pb2.TlsParameters(tls_minimum_protocol_version=version, tls_maximum_protocol_version=version),
+        tls_params=_VERSION,
         tls_certificate_sds_secret_configs=[_secret(files.WORKLOAD, config.sds_workload, config)],
         combined_validation_context=validation,
     )

@@ -243,7 +243,12 @@ def _evidence(question: _Question) -> tuple[str, ...]:
     ]
     if inbound.audited is not None:
         lines += _governing("audited, not enforced", set(inbound.audited.policies) - set(inbound.enforced.policies))
-    paths = ", ".join(f"{probe.method} {probe.path}" for probe in inbound.probes)
+    paths = ", ".join(
+        [
+            *(f"{probe.method} {probe.path}" for probe in inbound.probes),
+            *(f"{probe.method} {probe.path} by HTTPS" for probe in inbound.secured_probes),
+        ]
+    )
     return (*lines, *([f"answered whoever asks: {paths}"] if paths else []))
 
 

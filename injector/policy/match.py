@@ -141,6 +141,8 @@ class Inbound:
     audited: Admission | None = None
     """Stricter: whom it refuses is admitted, logged and counted. None: nothing is audited."""
     probes: tuple[Probe, ...] = ()
+    secured_probes: tuple[Probe, ...] = ()
+    """Those that come inside TLS of the application's own."""
 
     def verdict(self, who: identity.SpiffeId | None) -> Verdict:
         """Judge a client: its proven identity, or None for plaintext. Probes aside: see ``is_probe``."""
@@ -174,7 +176,10 @@ def inbound(policies: Sequence[model.AuthorizationPolicy], pod: cluster.Pod, por
     enforced = [policy for policy in governing if policy.action is model.Action.ALLOW]
     audits = len(enforced) < len(governing)
     default = _default(pod.inbound)
-    probes = tuple(sorted({_probe(probe.path) for probe in pod.probes if probe.port == port}))
+    here = [probe for probe in pod.probes if probe.port == port]
+    probes, secured = (
+        tuple(sorted({_probe(probe.path) for probe in here if probe.secured is kind})) for kind in (False, True)
+    )
     if pod.inbound is annotations.InboundMode.AUDIT:
         return Inbound(
             mode=pod.inbound,
@@ -182,6 +187,7 @@ def inbound(policies: Sequence[model.AuthorizationPolicy], pod: cluster.Pod, por
             enforced=Admission(default=Default.EVERYBODY),
             audited=_admission(governing, port, Default.MESHED),
             probes=probes,
+            secured_probes=secured,
         )
     return Inbound(
         mode=pod.inbound,
@@ -189,6 +195,7 @@ def inbound(policies: Sequence[model.AuthorizationPolicy], pod: cluster.Pod, por
         enforced=_admission(enforced, port, default),
         audited=_admission(governing, port, default) if audits else None,
         probes=probes,
+        secured_probes=secured,
     )
 
 

@@ -62,6 +62,7 @@ def redirect(*, remove: bool, show: bool, **flags: object) -> None:
         proxy_uid=told.proxy_uid,
         skip_inbound=ports.parse(told.skip_inbound_ports),
         skip_outbound=ports.parse(told.skip_outbound_ports),
+        probed=ports.parse(told.probed_ports),
     )
     if show:
         click.echo(plans.ruleset(plan), nl=False)

@@ -26,6 +26,9 @@ class Redirect:
     skip_outbound_ports: tuple[str, ...] = settings.field(
         (), "Ports, anywhere, that the application reaches directly.", metavar="PORTS"
     )
+    probed_ports: tuple[str, ...] = settings.field(
+        (), "Ports of this pod that the kubelet probes by TCP: refused while nobody listens.", metavar="PORTS"
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

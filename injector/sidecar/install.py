@@ -86,5 +86,6 @@ def _refused(said: str) -> errors.CannotRun:
         )
     return errors.CannotRun(
         f"nft refused the redirect: {shown}",
-        hint="the node's kernel needs nf_tables, nft_redir, nft_chain_nat, nft_reject_inet and nf_conntrack",
+        hint="the node's kernel needs nf_tables, nft_redir, nft_chain_nat, nft_reject_inet and nf_conntrack; "
+        "for TCP probes also nft_socket and nft_fib_inet",
     )

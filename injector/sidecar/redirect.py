@@ -18,6 +18,9 @@ Things that are not seen at once:
   port as if it came from outside. The inbound side must not mark its own sockets, so nothing can go in a circle.
 - *The proxy's own two ports* called directly (from outside or from the pod) would make the proxy connect to itself
   without end; the guard refuses such connections before anything is translated.
+- *A port that is probed by TCP* would be found open by whoever asks, since the proxy listens for it. So it is looked
+  whether the application listens there: if not, the caller is refused as he would be without a proxy; if so, he is
+  redirected like everybody. Nothing gets past the proxy by it, so who asks does not matter.
 - *Another pod's status port* is reached directly: Envoy would hand the connection to its own listener on that port, so
   a meshed Prometheus would read its own metrics under everybody's name.
 - *A pod that routes for others* (VPN, gateway): TCP that it forwards goes through its proxy as well.
@@ -44,6 +47,8 @@ class Redirect(NamedTuple):
     """Ports of this pod whose callers reach the application directly."""
     skip_outbound: tuple[ports.PortRange, ...] = ()
     """Ports, anywhere, that the application reaches directly."""
+    probed: tuple[ports.PortRange, ...] = ()
+    """Ports of this pod that the kubelet probes by TCP: where nobody listens, a caller is refused."""
 
 
 def ruleset(plan: Redirect) -> str:
@@ -60,8 +65,8 @@ table inet {TABLE} {{
   chain guard_prerouting {{
     type filter hook prerouting priority mangle; policy accept;
     iifname != "lo" ct direction original tcp dport {{ {_listed(OURS)} }} counter reject with tcp reset
-  }}
-  chain output {{
+{_probed(plan.probed)}  }}
+{_LISTENS if plan.probed else ""}  chain output {{
     type nat hook output priority -100; policy accept;
     meta l4proto != tcp return
     {_hairpin(plan.proxy_uid, "ip daddr != 127.0.0.0/8")}
@@ -90,6 +95,22 @@ def remove() -> str:
 def _hairpin(uid: int, foreign: str) -> str:
     mark = f"meta priority 0:{HAIRPIN_PRIORITY}"
     return f'oifname "lo" meta skuid {uid} {mark} {foreign} meta l4proto tcp counter redirect to :{names.INBOUND_PORT}'
+
+
+_LISTENS: Final = """\
+  chain listens {
+    socket transparent { 0, 1 } return comment "there is a socket, of whatever kind"
+    counter reject with tcp reset
+  }
+"""
+
+
+def _probed(probed: tuple[ports.PortRange, ...]) -> str:
+    """Write the rule for probed ports; what this pod only forwards is not its own."""
+    if not probed:
+        return ""
+    begins = 'iifname != "lo" ct direction original ct state new fib daddr type local'
+    return f"    {begins} tcp dport {{ {_listed(ports.joined(probed))} }} jump listens\n"
 
 
 def _skip(skipped: tuple[ports.PortRange, ...]) -> str:

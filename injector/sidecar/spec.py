@@ -65,11 +65,12 @@ class Installation:
     redirect: Resources = Resources(cpu_request="10m", memory_request="32Mi", memory_limit="128Mi")
 
 
-def redirect(config: annotations.ProxyConfig, installation: Installation) -> Value:
-    """Give the init container that sends the pod's TCP through the proxy."""
+def redirect(config: annotations.ProxyConfig, installation: Installation, probed: frozenset[int]) -> Value:
+    """Give the init container that sends the pod's TCP through the proxy. ``probed``: ports with a TCP probe."""
+    listed = [_setting("IPSEITY_PROBED_PORTS", annotations.spell_ports(probed))] if probed else []
     return {
         **_container(names.REDIRECT, "redirect", config, installation),
-        "env": [*_pod(), *_ports(config)],
+        "env": [*_pod(), *_ports(config), *listed],
         "resources": _resources(installation.redirect, Resources()),
         "securityContext": {
             **_locked_down(),

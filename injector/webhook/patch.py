@@ -75,7 +75,7 @@ def _metadata(pod: pods.Pod, decision: decide.Inject, installation: spec.Install
 
 
 def _containers(pod: pods.Pod, config: annotations.ProxyConfig, installation: spec.Installation) -> list[Operation]:
-    redirect, proxy = spec.redirect(config, installation), spec.proxy(config, installation)
+    redirect, proxy = spec.redirect(config, installation, pod.probed_ports()), spec.proxy(config, installation)
     if config.native:
         return _insert("/spec/initContainers", pod.spec.init_containers, [redirect, proxy])
     return [

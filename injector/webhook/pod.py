@@ -5,11 +5,13 @@ null is as good as nothing, as in Kubernetes. Leaves out whether the rest is val
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from injector import errors
+
+_MAX_PORT: Final = 65_535
 
 
 class MalformedPod(errors.MeshError):
@@ -55,6 +57,20 @@ class Port(msgspec.Struct, frozen=True, rename="camel"):
 
     container_port: int = 0
     protocol: str | None = None
+    name: str | None = None
+
+
+class TcpSocket(msgspec.Struct, frozen=True):
+    """What a probe connects to."""
+
+    port: int | str = 0
+    host: str | None = None
+
+
+class Probe(msgspec.Struct, frozen=True, rename="camel"):
+    """A probe; of one that does not connect by TCP, nothing."""
+
+    tcp_socket: TcpSocket | None = None
 
 
 class Container(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,6 +80,19 @@ class Container(msgspec.Struct, frozen=True, rename="camel"):
     image: str | None = None
     ports: list[Port] | None = None
     security_context: Security | None = None
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
+
+    def probed_ports(self) -> Iterator[int]:
+        """Give the pod's own ports that the kubelet connects to; a name that no port has it cannot probe either."""
+        named = {port.name: port.container_port for port in self.ports or () if port.name}
+        for probe in (self.liveness_probe, self.readiness_probe, self.startup_probe):
+            if probe and probe.tcp_socket and not probe.tcp_socket.host:
+                port = probe.tcp_socket.port
+                number = port if isinstance(port, int) else named.get(port, 0)
+                if 0 < number <= _MAX_PORT:
+                    yield number
 
 
 class Volume(msgspec.Struct, frozen=True):
@@ -106,6 +135,10 @@ class Pod(msgspec.Struct, frozen=True):
         """The controller that makes and replaces this pod."""
         references = (self.metadata and self.metadata.owner_references) or []
         return next((reference for reference in references if reference.controller), None)
+
+    def probed_ports(self) -> frozenset[int]:
+        """Give the ports that have a TCP probe."""
+        return frozenset(port for container in self.containers() for port in container.probed_ports())
 
     def containers(self) -> Iterator[Container]:
         """Go over all, those that initialise first."""

@@ -38,6 +38,12 @@ while True:
         call.sendall(f"{call.getsockname()[1]} {ipaddress.ip_address(address)} {port}".encode())
         call.close()
 """
+LATE = """
+import signal, socket
+server = socket.create_server(("::", 7001), family=socket.AF_INET6, dualstack_ipv6=True)
+print("listening", flush=True)
+signal.pause()
+"""
 DIALS = """
 import os, socket, sys
 address, port, uid, priority = sys.argv[1], *map(int, sys.argv[2:])
@@ -55,14 +61,16 @@ except OSError as error:
 APPLICATION = 1000
 NOWHERE = ("192.0.2.7", "2001:db8::7")
 """Beyond the default route."""
+PLAN = redirect.Redirect(
+    skip_inbound=ports.parse(["2525"]), skip_outbound=ports.parse(["3306"]), probed=ports.parse(["8080", "7001-7002"])
+)
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[room.Room, room.Room]]:
     """Make a pod with a redirect, and a peer; the same ports listen in both."""
     with room.pair("redirect") as (pod, peer), room.talking(pod, LISTENS), room.talking(peer, LISTENS):
-        plan = redirect.Redirect(skip_inbound=ports.parse(["2525"]), skip_outbound=ports.parse(["3306"]))
-        load(pod, redirect.ruleset(plan))
+        load(pod, redirect.ruleset(PLAN))
         yield pod, peer
 
 
@@ -117,6 +125,32 @@ def test_probes_and_metrics_are_reached_directly(pair: tuple[room.Room, room.Roo
     assert f"15020 {pod.address6} 15020" == dial(peer, pod.address6, 15020)
     # Redirected, it would end at the pod's own status port: Envoy has a listener for that number.
     assert f"15020 {peer.address4} 15020" == dial(pod, peer.address4, 15020)
+
+
+def test_a_port_that_is_probed_by_tcp_is_open_while_the_application_listens(pair: tuple[room.Room, room.Room]) -> None:
+    """And through the proxy then, whoever asks; refused before and after."""
+    pod, peer = pair
+    for address in (pod.address4, pod.address6):
+        assert f"15006 {address} 8080" == dial(peer, address, 8080)
+        assert "ConnectionRefusedError" == dial(peer, address, 7001)
+    with room.talking(pod, LATE):
+        assert [f"15006 {address} 7001" for address in (pod.address4, pod.address6)] == [
+            dial(peer, address, 7001) for address in (pod.address4, pod.address6)
+        ]
+        assert "ConnectionRefusedError" == dial(peer, pod.address4, 7002)
+    assert "ConnectionRefusedError" == dial(peer, pod.address4, 7001)
+
+
+def test_what_a_pod_forwards_is_not_its_own_port(pair: tuple[room.Room, room.Room]) -> None:
+    """A gateway's probed port number may be somebody else's open port; all that it forwards goes through the proxy."""
+    pod, peer = pair
+    pod.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    peer.run("ip", "route", "add", "198.51.100.7", "via", pod.address4)
+    try:
+        assert "15006 198.51.100.7 7001" == dial(peer, "198.51.100.7", 7001)
+    finally:
+        peer.run("ip", "route", "delete", "198.51.100.7")
+        pod.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
 
 
 def test_loopback_is_left_alone(pair: tuple[room.Room, room.Room]) -> None:
@@ -184,9 +218,7 @@ def test_a_peer_may_call_from_the_number_of_a_proxys_port(pair: tuple[room.Room,
     finally:
         load(
             pod,
-            redirect.ruleset(
-                redirect.Redirect(skip_inbound=ports.parse(["2525"]), skip_outbound=ports.parse(["3306"]))
-            ),
+            redirect.ruleset(PLAN),
         )
     assert f"15006 {pod.address4} 8080" == told
 

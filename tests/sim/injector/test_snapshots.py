@@ -171,7 +171,7 @@ def _add(bootstrap: bootstrap_pb2.Bootstrap, made: snapshot.Snapshot, number: in
     known = {each.name for each in bootstrap.static_resources.clusters}
     for each in made.all(resource.CLUSTER):
         message = _filled(resource.CLUSTER, each, made.caller)
-        shared = each.name in {naming.INBOUND, naming.PASSTHROUGH, naming.REFUSED}
+        shared = each.name in {naming.INBOUND, naming.INBOUND_TLS, naming.PASSTHROUGH, naming.REFUSED}
         if not (shared and each.name in known):
             message.name = each.name if shared else f"{each.name}#{number}"
             bootstrap.static_resources.clusters.append(message)

@@ -41,7 +41,7 @@ def test_a_pod_that_is_over_is_gone(phase: str) -> None:
 
 
 def test_probes_are_read_with_named_ports_and_without_the_proxys_own() -> None:
-    """HTTP and gRPC; an HTTPS probe is the application's own TLS, a TCP one needs nothing."""
+    """HTTP, HTTPS and gRPC; a TCP one sends nothing."""
     spec = {
         "containers": [
             {
@@ -60,6 +60,7 @@ def test_probes_are_read_with_named_ports_and_without_the_proxys_own() -> None:
     assert record is not None
     assert (
         model.HttpProbe(port=8080, path="/live"),
+        model.HttpProbe(port=8443, path="/", secured=True),
         model.HttpProbe(port=9090, path="/grpc.health.v1.Health/Check"),
     ) == record.pod.probes
 

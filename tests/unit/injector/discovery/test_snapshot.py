@@ -217,6 +217,15 @@ def test_plaintext_is_refused_where_an_identity_is_needed_but_for_probes() -> No
     assert [] == [name for name in found if name.endswith("|tcp|-")]
 
 
+def test_a_chain_for_https_probes_is_where_foreign_tls_is_refused_and_nowhere_else() -> None:
+    """Where plaintext is admitted the application's own TLS is not touched; without such a probe there is no chain."""
+    probe = model.HttpProbe(port=8080, path="/live", secured=True)
+    strict, open_to_all = annotations.InboundMode.STRICT, annotations.InboundMode.PERMISSIVE
+    for mode, probes, expected in ((strict, (probe,), True), (open_to_all, (probe,), False), (strict, (), False)):
+        pod = given.pod(1, inbound=mode, probes=probes)
+        assert expected is ("8080|https|-" in chains(told([pod], [], of=pod)))
+
+
 def test_of_too_many_ports_those_have_chains_of_which_somebody_says_something() -> None:
     """A probe, a rule and a Service of the highest numbers come before two hundred that are only declared."""
     declared = tuple(model.PodPort(name="", port=1000 + number, protocol="TCP") for number in range(200))

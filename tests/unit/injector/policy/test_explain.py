@@ -130,8 +130,9 @@ def test_many_sources_are_not_all_written_out() -> None:
 
 def test_probes_are_evidence() -> None:
     """What is answered whoever asks."""
-    target = policies.pod("db", probes=(cluster.HttpProbe(port=5432, path="/healthz"),))
-    assert "answered whoever asks: GET /healthz" in asked(CLIENT, target, CLIENTS).evidence
+    plain, secured = (cluster.HttpProbe(port=5432, path=path, secured=path == "/tls") for path in ("/healthz", "/tls"))
+    target = policies.pod("db", probes=(plain, secured))
+    assert "answered whoever asks: GET /healthz, GET /tls by HTTPS" in asked(CLIENT, target, CLIENTS).evidence
 
 
 def test_the_answer_for_people_is_short_and_says_it_once() -> None:

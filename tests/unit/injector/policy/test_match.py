@@ -114,8 +114,11 @@ def test_probes_are_those_of_the_port_and_nothing_beside_them() -> None:
         cluster.HttpProbe(port=80, path="/healthz?full=1"),
         cluster.HttpProbe(port=80, path="/grpc.health.v1.Health/Check"),
         cluster.HttpProbe(port=81, path="/other"),
+        cluster.HttpProbe(port=80, path="/tls", secured=True),
     )
     inbound = match.inbound([NOBODY], policies.pod(probes=probes), 80)
+    assert (match.Probe("GET", "/tls"),) == inbound.secured_probes
+    assert not inbound.is_probe("GET", "/tls")
     assert inbound.is_probe("GET", "/healthz")
     assert inbound.is_probe("GET", "/healthz?x=y")
     assert inbound.is_probe("POST", "/grpc.health.v1.Health/Check")

@@ -32,7 +32,10 @@ def test_a_request_is_never_above_its_limit(
 def test_nobody_has_more_than_it_needs() -> None:
     """One container has one capability; neither may gain any, or write to its image."""
     config = annotations.ProxyConfig()
-    redirect, proxy = spec.redirect(config, admission.INSTALLATION), spec.proxy(config, admission.INSTALLATION)
+    redirect, proxy = (
+        spec.redirect(config, admission.INSTALLATION, frozenset()),
+        spec.proxy(config, admission.INSTALLATION),
+    )
     assert {"drop": ["ALL"], "add": ["NET_ADMIN"]} == redirect["securityContext"]["capabilities"]
     assert {"drop": ["ALL"]} == proxy["securityContext"]["capabilities"]
     for container in (redirect, proxy):
