@@ -1,0 +1,1 @@
+"""What the chart renders, whole, for every value that can be said."""
