@@ -211,8 +211,7 @@ NOBODY: Final = Who(Kind.UNKNOWN)
 """What a look-up says of an address that nobody has."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
+class Views(NamedTuple):
     """What each kind of evidence says of one end, side by side. None: it has nothing to say of this end."""
 
     kernel: Who | None = None
@@ -222,6 +221,13 @@ class Views:
     ip_read: Who | None = None
     """The same look-up, made when the agent read it."""
     judged: verdicts.Verdicts = verdicts.UNCHECKED
+    pending: bool = False
+    """Whether more evidence may come that changes a reason."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether any answer was found wrong."""
+        return any(verdict.match is verdicts.Match.DIFFERENT for verdict in self.judged)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,15 @@
 """Names for the two ends of what changed, worked out once per edge and again only when an answer may have changed.
 
-Here because a node repeats itself: the same thousand edges change at every reading. Leaves out what is asked
-(``attribution``, ``join``).
+Here because a node repeats itself: the same thousand edges change at every reading. Each name comes with what the other
+kinds of evidence say. Leaves out what is asked (``attribution``, ``join``) and who is right (``ledger``).
 """
 
+import dataclasses
 import ipaddress
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from agent import attribution, edges, join, model, ownership
+from agent import attribution, edges, iplookup, join, ledger, model, ownership
 
 _UNRESOLVED: Final = frozenset(
     {
@@ -29,17 +30,22 @@ class Named(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether no later event can give a better name.
+        """Whether no later event can give a better name, or tell why an answer was wrong.
 
         An address that means nothing outside its namespace has no owner to wait for.
         """
-        if self.local.reason in _UNRESOLVED:
+        if self.local.reason in _UNRESOLVED or _is_pending(self.local) or _is_pending(self.remote):
             return False
         return (
             self.remote.reason not in _UNRESOLVED
             or self.remote.address.startswith("127.")
             or self.remote.address == "::1"
         )
+
+    @property
+    def differs(self) -> bool:
+        """Whether any answer for one of the ends was found wrong."""
+        return any(end.views is not None and end.views.differs for end in self)
 
 
 class _Known(NamedTuple):
@@ -48,23 +54,38 @@ class _Known(NamedTuple):
     start_boot_ns: int
 
 
+class Moments(NamedTuple):
+    """When what is told of an edge has happened."""
+
+    start_boot_ns: int
+    last_boot_ns: int
+    read_boot_ns: int
+    """When it was read from the kernel, however long it has waited for a name."""
+
+
 class Names:
     """Ends by edge."""
 
-    def __init__(self, owners: ownership.Ownership, joined: join.Join) -> None:
+    def __init__(self, owners: ownership.Ownership, joined: join.Join, lookup: iplookup.IpLookup) -> None:
         self._owners = owners
         self._join = joined
+        self.ledger = ledger.Ledger(owners, lookup)
         self._known: dict[int, _Known] = {}
         self._version_ns = 0
         self._version = -1
 
-    def begin(self, now_boot_ns: int) -> None:
-        """Start a reading: what was worked out before the last event from outside is worked out again."""
-        if self._owners.version != self._version:
+    def begin(self, now_boot_ns: int, *, heard: bool) -> None:
+        """Start a reading: what was worked out before the last event from outside is worked out again.
+
+        ``heard``: the API's lists have been read.
+        """
+        if self._owners.version != self._version or heard is not self.ledger.heard:
+            self.ledger.heard = heard
             self._version, self._version_ns = self._owners.version, now_boot_ns
 
-    def local(self, edge: edges.Edge, at_boot_ns: int) -> model.End:
+    def local(self, edge: edges.Edge, when: Moments) -> model.End:
         """Name the local end, and let the other end's edge know it."""
+        at_boot_ns = when.last_boot_ns
         end = attribution.local_end(
             self._owners, cgroup=edge.cgroup, netns=edge.netns, address=edge.local, at_boot_ns=at_boot_ns
         )
@@ -72,15 +93,51 @@ class Names:
             self._owners.observe_kernel(edge.local, edge.cgroup, edge.netns, at_boot_ns)
         if edge.id and (meeting := _meeting(edge)) is not None:
             self._join.put(edge.id, meeting, end, first_boot_ns=edge.first_boot_ns, last_boot_ns=at_boot_ns)
-        return end
-
-    def remote(self, edge: edges.Edge, start_boot_ns: int, end_boot_ns: int) -> model.End:
-        """Name the remote end: by the other socket if it is on this node, else by its address at that time."""
-        meeting = _meeting(edge)
-        end = self._join.find(meeting, start_boot_ns=start_boot_ns, end_boot_ns=end_boot_ns) if meeting else None
-        return end or attribution.remote_end(
-            self._owners, address=edge.remote, start_boot_ns=start_boot_ns, end_boot_ns=end_boot_ns
+        subject = ledger.Subject(
+            address=edge.local,
+            opener=edge.direction is model.Direction.EGRESS,
+            at_boot_ns=when.start_boot_ns,
+            read_boot_ns=when.read_boot_ns,
         )
+        is_known = end.evidence is model.Evidence.KERNEL
+        return self._with(end, self.ledger.views(subject, ledger.Answers(kernel=ledger.who(end) if is_known else None)))
+
+    def remote(self, edge: edges.Edge, when: Moments, here: model.End) -> model.End:
+        """Name the remote end: by the other socket if it is on this node, else by its address at that time.
+
+        ``here`` is the local end.
+        """
+        meeting, start, last = _meeting(edge), when.start_boot_ns, max(when.last_boot_ns, when.start_boot_ns)
+        joined = self._join.find(meeting, start_boot_ns=start, end_boot_ns=last) if meeting else None
+        end = joined or attribution.remote_end(self._owners, address=edge.remote, start_boot_ns=start, end_boot_ns=last)
+        answers = ledger.Answers(kernel=ledger.who(joined) if joined else None)
+        return self._judged(edge, when, end, answers, here)
+
+    def again(self, edge: edges.Edge, when: Moments, known: model.End, *, here: model.End) -> model.End:
+        """Give the remote end that is known from before, and what a look-up says by now."""
+        if known.views is None:
+            return known
+        answers = ledger.Answers(kernel=known.views.kernel, handshake=known.views.handshake)
+        return self._judged(edge, when, known, answers, here)
+
+    def _judged(
+        self, edge: edges.Edge, when: Moments, end: model.End, answers: ledger.Answers, here: model.End
+    ) -> model.End:
+        """Give a remote end with all answers for it."""
+        if isinstance(edge.remote, ipaddress.IPv4Network | ipaddress.IPv6Network):
+            return end
+        subject = ledger.Subject(
+            address=edge.remote,
+            opener=edge.direction is model.Direction.INGRESS,
+            at_boot_ns=when.start_boot_ns,
+            read_boot_ns=when.read_boot_ns,
+            here=here,
+        )
+        return self._with(end, self.ledger.views(subject, answers))
+
+    @staticmethod
+    def _with(end: model.End, views: model.Views | None) -> model.End:
+        return end if views is end.views else dataclasses.replace(end, views=views)
 
     def known(self, edge: edges.Edge) -> Named | None:
         """Return what was worked out since the last event, if nothing can have changed it."""
@@ -103,6 +160,10 @@ class Names:
         for number in numbers:
             self._known.pop(number, None)
             self._join.remove(number)
+
+
+def _is_pending(end: model.End) -> bool:
+    return end.views is not None and end.views.pending
 
 
 def _meeting(edge: edges.Edge) -> join.Meeting | None:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent import edges, join, model, naming, ownership, pending, records, wire
+from agent import edges, iplookup, join, model, naming, ownership, pending, records, wire
 
 PATIENCE_NS: Final = 2_000_000_000
 """How long a name may take to arrive: a watch event is 10 to 200 ms behind, a re-list after an outage up to 2 s."""
@@ -36,6 +36,8 @@ class Inputs:
     still_open: pending.Pending = pending.NONE
     older: Sequence[edges.Change] = ()
     connections: Sequence[records.Connection] = ()
+    heard: bool = False
+    """Whether the API's lists have been read: before that no look-up by address can be blamed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Outputs:
     """Ended connections, for the flow log; the edges have counted them."""
     idle: wire.Array
     """Keys that the kernel may forget, once what was told is in a checkpoint."""
+    differing: list[model.Flow]
+    """Of the edges, those for which an answer was wrong."""
     held_back: int
     """Edges and connections that wait for a name."""
 
@@ -55,19 +59,24 @@ class Outputs:
 class Pipeline:
     """The state between steps. One owner."""
 
-    def __init__(self, owners: ownership.Ownership, *, max_edges: int, patience_ns: int = PATIENCE_NS) -> None:
+    def __init__(
+        self, owners: ownership.Ownership, *, max_edges: int, patience_ns: int = PATIENCE_NS, all_pods: bool = True
+    ) -> None:
+        """Start with what is known. ``all_pods``: the API tells of every node's pods."""
         self.owners = owners
+        self.lookup = iplookup.IpLookup(history_s=owners.history_s, whole=all_pods)
         self.table = edges.Table()
         self._patience_ns = patience_ns
         self._join = join.Join(limit=2 * max_edges)
-        self._names = naming.Names(owners, self._join)
+        self._names = naming.Names(owners, self._join, self.lookup)
         self._read_ns = 0
         self._waiting: dict[int, tuple[int | None, int]] = {}
         """Edge -> (start of the interval that waits, when waiting began).
 
         Stays after patience ran out, with no interval: no second wait.
         """
-        self._connections: list[records.Connection] = []
+        self._connections: list[tuple[int, records.Connection]] = []
+        """Those that wait, and when each was read."""
         self._live_ids: frozenset[int] = frozenset()
         self._expired_ns = 0
 
@@ -79,7 +88,9 @@ class Pipeline:
     def take_over(self, owners: ownership.Ownership) -> None:
         """Go on with what a former agent knew; before the first step."""
         self.owners = owners
-        self._names = naming.Names(owners, self._join)
+        self.lookup = iplookup.IpLookup(history_s=owners.history_s, whole=self.lookup.whole)
+        self.lookup.load(owners.objects.values())
+        self._names = naming.Names(owners, self._join, self.lookup)
 
     def step(self, inputs: Inputs) -> Outputs:
         """Take what was read; tell what can be told."""
@@ -87,6 +98,7 @@ class Pipeline:
             self.owners.apply_cgroup(event)
         for change in inputs.object_events:
             self.owners.apply_object(change)
+            self.lookup.apply(change)
         found = self.table.difference(
             inputs.keys,
             inputs.values,
@@ -95,8 +107,8 @@ class Pipeline:
             idle_before_boot_ns=inputs.boot_ns - IDLE_NS,
         )
         self._forget(found)
-        self._names.begin(inputs.boot_ns)
-        flows, held = self._edges(found.changes, inputs)
+        self._names.begin(inputs.boot_ns, heard=inputs.heard)
+        flows, differing, held = self._edges(found.changes, inputs)
         flows += [
             self._flow(change, self._name(change, inputs.boot_ns), self._read_ns, inputs, partial=True)
             for change in inputs.older
@@ -107,47 +119,64 @@ class Pipeline:
         # Nothing after this can fail: what a step that failed was given comes with the next one again.
         self.table.commit(found, held_back=held)
         self._connections, self._read_ns = waiting, inputs.boot_ns
-        return Outputs(edges=flows, connections=connections, idle=idle, held_back=len(held) + len(self._connections))
+        return Outputs(
+            edges=flows,
+            connections=connections,
+            idle=idle,
+            differing=differing,
+            held_back=len(held) + len(self._connections),
+        )
 
-    def _edges(self, changes: Sequence[edges.Change], inputs: Inputs) -> tuple[list[model.Flow], set[int]]:
+    def _edges(
+        self, changes: Sequence[edges.Change], inputs: Inputs
+    ) -> tuple[list[model.Flow], list[model.Flow], set[int]]:
         """Name what changed, local ends first so that two ends on this node find each other."""
         known = {change.edge.id: self._names.known(change.edge) for change in changes}
         local = {
-            change.edge.id: self._names.local(change.edge, change.last_boot_ns)
+            change.edge.id: self._names.local(change.edge, self._moments(change, inputs.boot_ns))
             for change in changes
             if known[change.edge.id] is None
         }
         flows: list[model.Flow] = []
+        differing: list[model.Flow] = []
         held: set[int] = set()
         gone = frozenset(inputs.values["id"][: inputs.gone].tolist())
         for change in changes:
             start = self._start_ns(change.edge)
-            named = known[change.edge.id] or self._both(change, local[change.edge.id], start)
+            named = known[change.edge.id] or self._both(change, local[change.edge.id], inputs.boot_ns)
             if change.edge.id not in gone and self._waits(change.edge, named, start, inputs.boot_ns):
                 held.add(change.edge.id)
             else:
                 flows.append(self._flow(change, named, start, inputs))
-        return flows, held
+                if named.differs:
+                    differing.append(flows[-1])
+        return flows, differing, held
 
     def _start_ns(self, edge: edges.Edge) -> int:
         """Since when what is told now has happened."""
         held_from, _ = self._waiting.get(edge.id, (None, 0))
         return max(edge.first_boot_ns, self._read_ns if held_from is None else held_from)
 
-    def _both(self, change: edges.Change, local: model.End, start: int) -> naming.Named:
-        edge = change.edge
+    def _moments(self, change: edges.Change, now_boot_ns: int) -> naming.Moments:
+        start = self._start_ns(change.edge)
+        held_from, since = self._waiting.get(change.edge.id, (None, 0))
+        return naming.Moments(start, change.last_boot_ns, now_boot_ns if held_from is None else since)
+
+    def _both(self, change: edges.Change, local: model.End, now_boot_ns: int) -> naming.Named:
+        edge, when = change.edge, self._moments(change, now_boot_ns)
         last = self._names.last(edge)
         if last is not None and last.settled and not change.counters.opened and edge.protocol is model.Protocol.TCP:
             # Only ends of connections that were opened before: who was called then is the answer, not who has the
             # address now. Not kept: the next connection is to whoever has it then.
-            return naming.Named(local, last.remote)
-        named = naming.Named(local, self._names.remote(edge, start, max(change.last_boot_ns, start)))
-        self._names.keep(edge, named, start)
+            return naming.Named(local, self._names.again(edge, when, last.remote, here=local))
+        named = naming.Named(local, self._names.remote(edge, when, here=local))
+        self._names.keep(edge, named, when.start_boot_ns)
         return named
 
     def _name(self, change: edges.Change, now_boot_ns: int) -> naming.Named:
-        local = self._names.local(change.edge, now_boot_ns)
-        return naming.Named(local, self._names.remote(change.edge, self._read_ns or now_boot_ns, now_boot_ns))
+        when = naming.Moments(self._read_ns or now_boot_ns, now_boot_ns, now_boot_ns)
+        local = self._names.local(change.edge, when)
+        return naming.Named(local, self._names.remote(change.edge, when, here=local))
 
     def _waits(self, edge: edges.Edge, named: naming.Named, start: int, now_boot_ns: int) -> bool:
         if named.settled:
@@ -175,19 +204,18 @@ class Pipeline:
             partial=partial,
         )
 
-    def _ended(self, inputs: Inputs) -> tuple[list[model.Flow], list[records.Connection]]:
+    def _ended(self, inputs: Inputs) -> tuple[list[model.Flow], list[tuple[int, records.Connection]]]:
         """Name ended connections as of when they were opened; what has no name yet waits with its own patience."""
         ready: list[tuple[records.Connection, naming.Named]] = []
-        waiting: list[records.Connection] = []
-        for each in [*self._connections, *inputs.connections]:
-            named = naming.Named(
-                self._names.local(each.edge, each.opened_boot_ns),
-                self._names.remote(each.edge, each.opened_boot_ns, each.opened_boot_ns),
-            )
+        waiting: list[tuple[int, records.Connection]] = []
+        for read_ns, each in [*self._connections, *((inputs.boot_ns, each) for each in inputs.connections)]:
+            when = naming.Moments(each.opened_boot_ns, each.opened_boot_ns, read_ns)
+            local = self._names.local(each.edge, when)
+            named = naming.Named(local, self._names.remote(each.edge, when, here=local))
             if named.settled or inputs.boot_ns - each.ended_boot_ns > self._patience_ns:
                 ready.append((each, named))
             else:
-                waiting.append(each)
+                waiting.append((read_ns, each))
         names = {id(each): named for each, named in ready}
         return records.flows((each for each, _ in ready), lambda each: names[id(each)], inputs.wall_of), waiting
 
@@ -202,4 +230,5 @@ class Pipeline:
     def _expire(self, now_boot_ns: int) -> None:
         if now_boot_ns - self._expired_ns > _EXPIRE_NS:
             self.owners.expire(now_boot_ns)
+            self.lookup.expire(now_boot_ns)
             self._expired_ns = now_boot_ns

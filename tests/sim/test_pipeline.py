@@ -241,6 +241,7 @@ class Node(stateful.RuleBasedStateMachine):
                 gone=self.kernel.gone,
                 still_open=still_open,
                 connections=self.records,
+                heard=True,
             )
         )
         self.cgroup_events, self.object_events, self.records = [], [], []
@@ -295,7 +296,7 @@ class Node(stateful.RuleBasedStateMachine):
             _, read = self.readings.popleft()
             assert all(self.told[name] >= count for name, count in read.items())
         self.readings.append((self.now, collections.Counter({name: self.truth[name] for name in ("opened", "closed")})))
-        for each in self.line._connections:
+        for _, each in self.line._connections:
             assert self.now - each.ended_boot_ns <= pipeline.PATIENCE_NS
 
     def is_bounded(self) -> None:

@@ -4,10 +4,12 @@ import ipaddress
 
 import pytest
 
-from agent import edges, join, model, naming, ownership
+from agent import edges, iplookup, join, model, naming, ownership
 
 T = 10**12
 CALLER, CALLEE = "10.7.0.2", "10.7.0.3"
+NOW = naming.Moments(T, T, T)
+HERE = model.End(kind=model.Kind.POD, evidence=model.Evidence.KERNEL)
 
 
 def pod(number: int, address: str) -> model.Pod:
@@ -44,7 +46,7 @@ def seen(owners: ownership.Ownership, of: model.Pod, at: int = T) -> None:
 
 def made() -> tuple[ownership.Ownership, naming.Names]:
     owners = ownership.Ownership(history_s=600)
-    return owners, naming.Names(owners, join.Join(limit=100))
+    return owners, naming.Names(owners, join.Join(limit=100), iplookup.IpLookup(history_s=600))
 
 
 def named(local: model.Reason, remote: model.Reason, address: str = CALLEE) -> naming.Named:
@@ -88,11 +90,11 @@ def test_the_other_end_on_this_node_is_a_fact() -> None:
         cgroup(owners, pod(number, address), number)
     call = edge(1, local=CALLER, remote=CALLEE)
     served = edge(2, local=CALLEE, remote=CALLER, direction=1, netns=6)
-    assert model.Evidence.IP is names.remote(call, T, T).evidence
-    names.local(call, T)
-    names.local(served, T)
+    assert model.Evidence.IP is names.remote(call, NOW, here=HERE).evidence
+    names.local(call, NOW)
+    names.local(served, NOW)
     assert [("pod-2", model.Evidence.KERNEL), ("pod-1", model.Evidence.KERNEL)] == [
-        (end.name, end.evidence) for end in (names.remote(call, T, T), names.remote(served, T, T))
+        (end.name, end.evidence) for end in (names.remote(call, NOW, here=HERE), names.remote(served, NOW, here=HERE))
     ]
 
 
@@ -102,25 +104,25 @@ def test_a_forgotten_edge_is_nobody_s_other_end() -> None:
     seen(owners, pod(2, CALLEE))
     cgroup(owners, pod(2, CALLEE), 2)
     served = edge(2, local=CALLEE, remote=CALLER, direction=1)
-    names.local(served, T)
+    names.local(served, NOW)
     call = edge(1, local=CALLER, remote=CALLEE)
-    assert model.Evidence.KERNEL is names.remote(call, T, T).evidence
+    assert model.Evidence.KERNEL is names.remote(call, NOW, here=HERE).evidence
     names.forget([served.id])
-    assert model.Evidence.IP is names.remote(call, T, T).evidence
+    assert model.Evidence.IP is names.remote(call, NOW, here=HERE).evidence
 
 
 def test_ended_connections_do_not_join() -> None:
     """They have no edge of their own to be found by (id 0): one would stand for all."""
     owners, names = made()
     cgroup(owners, pod(2, CALLEE), 2)
-    names.local(edge(2, local=CALLEE, remote=CALLER, direction=1)._replace(id=0), T)
-    assert model.Reason.NO_OWNER is names.remote(edge(1, local=CALLER, remote=CALLEE), T, T).reason
+    names.local(edge(2, local=CALLEE, remote=CALLER, direction=1)._replace(id=0), NOW)
+    assert model.Reason.NO_OWNER is names.remote(edge(1, local=CALLER, remote=CALLEE), NOW, here=HERE).reason
 
 
 def test_a_prefix_is_named_as_it_is() -> None:
     """What was collapsed meets nobody."""
     _, names = made()
-    end = names.remote(edge(1, local=CALLER, remote="203.0.113.0/24"), T, T)
+    end = names.remote(edge(1, local=CALLER, remote="203.0.113.0/24"), NOW, here=HERE)
     assert (model.Kind.EXTERNAL, "203.0.113.0/24") == (end.kind, end.name)
 
 
@@ -128,13 +130,13 @@ def test_a_settled_name_is_kept_until_something_happens() -> None:
     """An event from outside makes every answer worth asking again, also one that began before the event."""
     owners, names = made()
     call = edge(1, local=CALLER, remote=CALLEE)
-    names.begin(T)
+    names.begin(T, heard=True)
     settled = named(model.Reason.NAMED, model.Reason.NAMED)
     names.keep(call, settled, T)
-    names.begin(T + 1)
+    names.begin(T + 1, heard=True)
     assert settled == names.known(call)
     seen(owners, pod(2, CALLEE))
-    names.begin(T + 2)
+    names.begin(T + 2, heard=True)
     assert names.known(call) is None
     assert settled == names.last(call)
     names.keep(call, settled, T + 1)
@@ -147,7 +149,7 @@ def test_an_unsettled_name_is_worked_out_each_time() -> None:
     """It may have become better without an event: by the other end's edge."""
     _, names = made()
     call = edge(1, local=CALLER, remote=CALLEE)
-    names.begin(T)
+    names.begin(T, heard=True)
     names.keep(call, named(model.Reason.NAMED, model.Reason.NO_OWNER), T)
     assert names.known(call) is None
 
@@ -156,7 +158,7 @@ def test_forgetting_leaves_nothing() -> None:
     """Names and meetings go; what was never known may be forgotten too."""
     _, names = made()
     call = edge(1, local=CALLER, remote=CALLEE)
-    names.local(call, T)
+    names.local(call, NOW)
     names.keep(call, named(model.Reason.NAMED, model.Reason.NAMED), T)
     names.forget([call.id, 12345])
     assert names.last(call) is None
