@@ -4,13 +4,14 @@ Outcome: a ``Kernel`` that reads edges, open connections and rings. Leaves out w
 programs came to be there (``attach``).
 """
 
+import contextlib
 import dataclasses
 import errno
 import mmap
 import os
 import pathlib
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -44,13 +45,15 @@ class Kernel:
         self._values = np.zeros(options.max_edges, wire.EDGE_VALUE)
         self.gone = 0
         self._settings = (False, False)
+        self._crowded = 0
+        self._handshake = bool(self._settled()["handshake"][0])
         self._taken = [row for table in attached.former_edges for row in _last_edges(table)]
         self._connections = mmap.mmap(
             descriptors["connections"], options.max_connections * wire.CONNECTION.itemsize, prot=mmap.PROT_READ
         )
         self._overflow = (
-            np.zeros(options.max_connections // 4, np.uint64),
-            np.zeros(options.max_connections // 4, wire.CONNECTION),
+            np.zeros(options.max_overflow, np.uint64),
+            np.zeros(options.max_overflow, wire.CONNECTION),
         )
         self._records = ring.Ring(descriptors["records"], bpfcall.map_capacity(descriptors["records"]))
         self._cgroups = ring.Ring(descriptors["cgroups"], bpfcall.map_capacity(descriptors["cgroups"]))
@@ -121,7 +124,7 @@ class Kernel:
         before = _heads(words, taken)
         rows = words[taken].reshape(-1).view(wire.CONNECTION)
         same = (_heads(words, taken) == before).all(axis=0)
-        rows["established"] = np.where(same, before[-1] & 1, 0)
+        rows["established"] = np.where(same, before[-1] & wire.ESTABLISHED, 0)
         more = self._overflowing()
         return np.concatenate([rows, more]) if len(more) else rows
 
@@ -134,14 +137,20 @@ class Kernel:
         first = rows[: bpfcall.lookup_batch(self._fds["overflow"], cookies, rows)].copy()
         if not len(first):
             return first
-        opened = {row["cookie"]: row["opened_boot_ns"] for row in first if row["established"]}
+        opened = {row["cookie"]: row["opened_boot_ns"] for row in first if row["established"] == wire.ESTABLISHED}
         found = rows[: bpfcall.lookup_batch(self._fds["overflow"], cookies, rows)].copy()
-        found["established"] &= [opened.get(row["cookie"]) == row["opened_boot_ns"] for row in found]
+        same = [opened.get(row["cookie"]) == row["opened_boot_ns"] for row in found]
+        found["established"] = np.where(same, found["established"] & wire.ESTABLISHED, 0)
         return found
 
     def records(self) -> list[bytes]:
         """Take the connection records that wait; ``wire.connection_records`` reads them."""
         return self._records.read(_RECORDS_A_READ)
+
+    @property
+    def cgroup_events(self) -> int:
+        """Give a descriptor that is readable when a cgroup has come or gone; ``cgroup_records`` has which."""
+        return self._cgroups.fd
 
     def cgroup_records(self) -> list[bytes]:
         """Take the cgroup records that wait; ``wire.cgroup_event`` reads them."""
@@ -160,7 +169,7 @@ class Kernel:
     ) -> None:
         """Write what the programs read: whether to write records, and which remote addresses stay exact.
 
-        What a former agent had written otherwise goes.
+        What a former agent had written otherwise goes, but for ``handshake``.
         """
         rules = [(prefix, False) for prefix in wire.EVERYTHING]  # first: a setting may say otherwise
         rules += [*((prefix, True) for prefix in kept), *((prefix, False) for prefix in collapsed)]
@@ -179,7 +188,52 @@ class Kernel:
             bpfcall.delete(self._fds["crowded"], former.to_bytes(8, sys.byteorder))
         for owner in owners:
             bpfcall.update(self._fds["crowded"], owner.to_bytes(8, sys.byteorder), b"\1")
-        settings = np.array([(*self._settings, len(owners))], wire.KERNEL_SETTINGS)
+        self._crowded = len(owners)
+        self._write_settings()
+
+    def identified(self) -> set[int]:
+        """List the cgroups that have an identity, also from a former agent."""
+        return {int.from_bytes(key, sys.byteorder) for key in bpfcall.keys(self._fds["identities"], 8)}
+
+    def identify(self, identities: Mapping[int, tuple[int, int] | None]) -> int:
+        """Say who cgroups are in the handshakes that they make from now on: tag and pod of each; None: nobody any more.
+
+        Returns how many found no room in the table: they say nothing.
+        """
+        refused = 0
+        for cgroup, told in identities.items():
+            key = cgroup.to_bytes(8, sys.byteorder)
+            if told is None:
+                with contextlib.suppress(FileNotFoundError):
+                    bpfcall.delete(self._fds["identities"], key)
+                continue
+            try:
+                bpfcall.update(self._fds["identities"], key, wire.identity(*told))
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                refused += 1
+        return refused
+
+    def handshake(self, keys: Sequence[bytes], *, on: bool) -> None:
+        """Tell and read identities in TCP handshakes, signed with the first key; what either signed is believed.
+
+        A key has 16 bytes. Without any nothing is told and nothing believed, as when it is not ``on``. What is written
+        here stays when the agent goes.
+        """
+        for slot, value in enumerate(wire.handshake_keys(keys)):
+            bpfcall.update(self._fds["handshake_keys"], slot.to_bytes(4, sys.byteorder), value)
+        self._handshake = on and bool(keys)
+        self._write_settings()
+
+    def _settled(self) -> wire.Array:
+        """Read what is written in the settings, by us or by a former agent."""
+        raw = bpfcall.lookup(self._fds["kernel_settings"], bytes(4), wire.KERNEL_SETTINGS.itemsize)
+        found: wire.Array = np.frombuffer(raw, wire.KERNEL_SETTINGS)
+        return found[0:1]
+
+    def _write_settings(self) -> None:
+        settings = np.array([(*self._settings, self._crowded, self._handshake)], wire.KERNEL_SETTINGS)
         bpfcall.update(self._fds["kernel_settings"], bytes(4), settings.tobytes())
 
     def pin_again(self) -> list[str]:

@@ -23,6 +23,8 @@ MAPS: Final = (
     "kernel_settings",
     "prefixes",
     "crowded",
+    "identities",
+    "handshake_keys",
     "records",
     "cgroups",
     "connections",

@@ -7,7 +7,7 @@ The one place that knows byte order and offsets. Leaves out reading maps (``kern
 import dataclasses
 import ipaddress
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agent import model
 
-ABI_VERSION: Final = 2
+ABI_VERSION: Final = 3
 HISTOGRAM_BUCKETS: Final = 16
 RTT_BOUNDS_US: Final = tuple(64 << i for i in range(HISTOGRAM_BUCKETS - 1))
 """Upper bounds in microseconds (exclusive) of all buckets but the last, which has none: 64 us to 1.05 s."""
@@ -29,11 +29,13 @@ EDGE_KEY: Final = np.dtype(
         ("local", "u1", 16),
         ("remote", "u1", 16),
         ("peer_tag", "<u8"),
+        ("peer_pod", "<u4"),
         ("port", "<u2"),
         ("direction", "u1"),
         ("protocol", "u1"),
         ("remote_prefix", "u1"),
-        ("pad", "u1", 3),
+        ("told", "u1"),
+        ("pad", "u1", 6),
     ],
 )
 EDGE_VALUE: Final = np.dtype(
@@ -70,6 +72,13 @@ CONNECTION: Final = np.dtype(
         ("fin_wait2_received", "<u4"),
         ("established", "<u4"),
         ("cpu", "<u4"),
+        ("isn", "<u4"),
+        ("peer_isn", "<u4"),
+        ("mac", "<u4"),
+        ("handshake", "u1"),
+        ("not_ours", "u1"),
+        ("written", "u1"),
+        ("pad", "u1"),
         ("key", EDGE_KEY),
     ],
 )
@@ -90,13 +99,15 @@ CONNECTION_RECORD: Final = np.dtype(
         ("retransmits", "<u4"),
         ("sent_segments", "<u4"),
         ("received_segments", "<u4"),
+        ("peer_pod", "<u4"),
         ("local_port", "<u2"),
         ("remote_port", "<u2"),
         ("direction", "u1"),
         ("protocol", "u1"),
         ("end", "u1"),
         ("established", "u1"),
-        ("pad", "u1", 4),
+        ("told", "u1"),
+        ("pad", "u1", 7),
     ],
 )
 END_CLOSED: Final = 0xFF
@@ -105,8 +116,28 @@ CGROUP_RECORD: Final = np.dtype(
     [("cgroup", "<u8"), ("boot_ns", "<u8"), ("gone", "<u4"), ("length", "<u4"), ("path", f"S{CGROUP_PATH}")]
 )
 PREFIX_KEY: Final = np.dtype([("bits", "<u4"), ("address", "u1", 16)])
-KERNEL_SETTINGS: Final = np.dtype([("records", "<u4"), ("keep_private", "<u4"), ("crowded", "<u4")])
-LOSSES: Final = ("edges_full", "sockets_full", "owner_unknown", "record_ring_full", "cgroup_ring_full")
+KERNEL_SETTINGS: Final = np.dtype(
+    [("records", "<u4"), ("keep_private", "<u4"), ("crowded", "<u4"), ("handshake", "<u4")]
+)
+IDENTITY: Final = np.dtype([("tag", "<u8"), ("pod", "<u4"), ("pad", "<u4")])
+HANDSHAKE_KEY: Final = np.dtype([("k0", "<u8"), ("k1", "<u8"), ("valid", "<u4"), ("pad", "<u4")])
+HANDSHAKE_KEYS: Final = 2
+HANDSHAKE_KIND, HANDSHAKE_EXID, HANDSHAKE_LENGTH = 253, 0x1D1D, 20
+"""The TCP option: kind, number of the experiment (RFC 6994), length in bytes."""
+TOLD_NOTHING, TOLD_PROVEN, TOLD_FORGED = 0, 1, 2
+"""What the peer's option was (``edge_key.told``): none, believed, or there and not believed."""
+ESTABLISHED, ESTABLISHED_UNTOLD = 1, 2
+"""``connection.established``: open and its key whole; open, but who the peer is may still be told."""
+LOSSES: Final = (
+    "edges_full",
+    "sockets_full",
+    "owner_unknown",
+    "record_ring_full",
+    "cgroup_ring_full",
+    "handshake_forged",
+    "handshake_unproven",
+    "handshake_raw",
+)
 """Names of the slots of the per-CPU array "losses", in order (``enum loss``)."""
 
 STRUCTS: Final = {
@@ -117,6 +148,8 @@ STRUCTS: Final = {
     "cgroup_record": CGROUP_RECORD,
     "prefix_key": PREFIX_KEY,
     "kernel_settings": KERNEL_SETTINGS,
+    "identity": IDENTITY,
+    "handshake_key": HANDSHAKE_KEY,
 }
 """C struct name -> its mirror."""
 
@@ -162,13 +195,15 @@ class Key(NamedTuple):
     local: bytes
     remote: bytes
     peer_tag: int
+    peer_pod: int
     port: int
     direction: int
     protocol: int
     remote_prefix: int
+    told: int
 
 
-_KEY: Final = struct.Struct("<QQ16s16sQHBBB3x")
+_KEY: Final = struct.Struct("<QQ16s16sQIHBBBB6x")
 
 
 def edge_keys(keys: Array) -> Iterator[Key]:
@@ -188,9 +223,12 @@ def pack_key(  # noqa: PLR0913  # the columns of the kernel's key
     direction: int,
     protocol: int,
     remote_prefix: int,
+    peer_tag: int = 0,
+    peer_pod: int = 0,
+    told: int = TOLD_NOTHING,
 ) -> bytes:
     """Write one ``edge_key`` as the kernel does, padding zero."""
-    return _KEY.pack(cgroup, netns, local, remote, 0, port, direction, protocol, remote_prefix)
+    return _KEY.pack(cgroup, netns, local, remote, peer_tag, peer_pod, port, direction, protocol, remote_prefix, told)
 
 
 _KEY_WORDS: Final = EDGE_KEY.itemsize // 8
@@ -207,7 +245,7 @@ def rows(array: Array, wanted: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> 
 def grouped(keys: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Group equal keys: the row of one of each group, and the group of every row.
 
-    By a hash of their words, which is sorted faster than 64 bytes are, and then compared whole: where two different
+    By a hash of their words, which is sorted faster than 72 bytes are, and then compared whole: where two different
     keys share a hash, by the bytes.
     """
     words = keys.view(np.uint64).reshape(len(keys), _KEY_WORDS)
@@ -255,6 +293,19 @@ def cgroup_event(raw: bytes) -> model.CgroupEvent | Malformed:
         boot_ns=boot_ns,
         gone=bool(gone),
     )
+
+
+def identity(tag: int, pod: int) -> bytes:
+    """Write a value of the map "identities"."""
+    return np.array([(tag, pod, 0)], IDENTITY).tobytes()
+
+
+def handshake_keys(keys: Sequence[bytes]) -> list[bytes]:
+    """Write all values of the map "handshake_keys": 16 bytes each, the first signs; a slot without one is not valid."""
+    if len(keys) > HANDSHAKE_KEYS or any(len(key) != 16 for key in keys):  # SipHash: 128 bits
+        raise ValueError(f"{len(keys)} handshake keys of {[len(key) for key in keys]} bytes: give at most two of 16")
+    halves = [(*struct.unpack("<QQ", key), 1, 0) for key in keys] + [(0, 0, 0, 0)] * (HANDSHAKE_KEYS - len(keys))
+    return [np.array([each], HANDSHAKE_KEY).tobytes() for each in halves]
 
 
 def connection_records(raw: list[bytes]) -> tuple[Array, int]:

@@ -49,14 +49,14 @@ static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct edge_key *
 static __always_inline void established(struct connection *c)
 {
 	IN_ORDER();
-	c->established = 1;
+	c->established = ESTABLISHED;
 }
 
 /* From here on user space does not find it open any more: it will be charged, and must never be counted as both. */
 static __always_inline bool no_more_established(struct connection *c)
 {
 	bool was = c->established;
-	c->established = 0;
+	c->established = NOT_ESTABLISHED;
 	IN_ORDER();
 	return was;
 }
@@ -134,6 +134,9 @@ static __always_inline void write_record(struct bpf_sock_ops *ctx, struct connec
 	r->received_segments = t->received_segments;
 	r->local_port = ctx->local_port;
 	r->remote_port = bpf_ntohl(ctx->remote_port);
+	r->peer_tag = c->key.peer_tag;
+	r->peer_pod = c->key.peer_pod;
+	r->told = c->key.told;
 	r->direction = c->key.direction;
 	r->protocol = IPPROTO_TCP;
 	r->end = cause == FAIL_CAUSES ? END_CLOSED : cause;

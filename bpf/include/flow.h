@@ -10,7 +10,7 @@
 #ifndef IPSEITY_FLOW_H
 #define IPSEITY_FLOW_H
 
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 
 #define HISTOGRAM_BUCKETS 16 /* bucket i counts values below 64 us * 2^i; the last one takes the rest */
 #define HISTOGRAM_FIRST_LOG2 6
@@ -28,8 +28,14 @@ enum loss {
 	LOSS_OWNER,           /* a connection whose owner could not be told: counted under cgroup 0 */
 	LOSS_RECORD_RING,     /* a connection record did not fit its ring */
 	LOSS_CGROUP_RING,     /* a cgroup event did not fit its ring: a scan of the tree repairs it */
+	LOSS_HANDSHAKE_FORGED,   /* an option of ours with a wrong MAC, or one that was used before: not believed */
+	LOSS_HANDSHAKE_UNPROVEN, /* the SYN had a right option, what established the connection had none: not believed */
+	LOSS_HANDSHAKE_RAW,      /* an option of ours that left a local socket which is not TCP's: made by hand */
 	LOSS_COUNT,
 };
+
+/* What the peer told of itself in the handshake (docs/adr/0011): only what was proven is in peer_tag and peer_pod. */
+enum told { TOLD_NOTHING = 0, TOLD_PROVEN = 1, TOLD_FORGED = 2 /* an option came and was not believed */ };
 
 /* One edge: everything between one local owner and one peer for one service. */
 struct edge_key {
@@ -37,12 +43,14 @@ struct edge_key {
 	u64 netns;       /* cookie; 0: unknown */
 	u32 local[4];
 	u32 remote[4];   /* exact within the cluster's prefixes, else the prefix it fell into */
-	u64 peer_tag;    /* identity told in the handshake; 0: none */
+	u64 peer_tag;    /* identity proven in the handshake; 0: none */
+	u32 peer_pod;    /* the pod, likewise */
 	u16 port;        /* service port: the remote one for EGRESS, the local one for INGRESS; 0: it fell together with others */
 	u8 direction;
 	u8 protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
 	u8 remote_prefix; /* length in bits of what "remote" keeps; 128: exact */
-	u8 pad[3];
+	u8 told;         /* enum told */
+	u8 pad[6];
 };
 
 /*
@@ -76,15 +84,24 @@ struct edge_value {
  * User space reads slots while they are written (agent/kernel.py says how), so the order of stores is part of the ABI:
  *   begin  cookie, opened_boot_ns, then the rest with "key" whole, then "established"
  *   end    "established" is cleared, then the edge is charged, then cookie
- * An established slot has its whole key, and was not charged to any edge when it was read.
+ * An established slot has its whole key, and was not charged to any edge when it was read. ESTABLISHED_UNTOLD is not it yet: who the peer
+ * is may still be told by its first segment, which makes it ESTABLISHED.
  */
+enum established { NOT_ESTABLISHED = 0, ESTABLISHED = 1, ESTABLISHED_UNTOLD = 2 };
 struct connection {
 	u64 cookie;          /* 0: the slot is free. A socket that connects again has the same one, with another opened_boot_ns */
 	u64 opened_boot_ns;  /* active: SYN; passive: established */
 	u32 connect_us;      /* active: SYN to established */
 	u32 fin_wait2_received; /* low half of bytes_received when our FIN was acknowledged: tells whether the peer's FIN came after */
-	u32 established;
+	u32 established;     /* enum established */
 	u32 cpu;             /* it began on: EDGE_ID(opened_boot_ns, cpu) is the id of an edge that it makes */
+	u32 isn;             /* our initial sequence number; with peer_isn and mac, once both are known and an option may be written */
+	u32 peer_isn;
+	u32 mac;             /* of every option that we write once established */
+	u8 handshake;        /* what of the handshake was done: bpf/handshake.c */
+	u8 not_ours;         /* callback flags that somebody else had set before us */
+	u8 written;          /* options since established */
+	u8 pad;
 	struct edge_key key;
 };
 
@@ -105,13 +122,15 @@ struct connection_record {
 	u32 retransmits;
 	u32 sent_segments;
 	u32 received_segments;
+	u32 peer_pod;
 	u16 local_port;
 	u16 remote_port;
 	u8 direction;
 	u8 protocol;
 	u8 end;              /* END_CLOSED or an enum fail_cause */
 	u8 established;
-	u8 pad[4];
+	u8 told;             /* enum told */
+	u8 pad[7];
 };
 
 /* A cgroup came or went: tells the id's path also for a cgroup that lives only milliseconds. */
@@ -124,12 +143,34 @@ struct cgroup_record {
 	char path[CGROUP_PATH];
 };
 
-/* What user space sets before the programs run. One entry, key 0. */
+/* What user space sets before the programs run, and while they do. One entry, key 0. */
 struct kernel_settings {
 	u32 records;      /* 1: write connection records */
 	u32 keep_private; /* 1: private, loopback and link-local addresses stay exact without a look into the trie */
 	u32 crowded;      /* how many owners are in the map "crowded" */
+	u32 handshake;    /* 1: tell and read identities in TCP handshakes */
 };
+
+/* Who a cgroup is: value of the map "identities". */
+struct identity {
+	u64 tag; /* ipseity.identity.identity_tag of its SPIFFE ID; never 0 */
+	u32 pod; /* ipseity.identity.pod_tag of its UID; never 0 */
+	u32 pad;
+};
+
+/* Two keys of SipHash-2-4: the first signs, both verify. */
+struct handshake_key {
+	u64 k0;
+	u64 k1;
+	u32 valid;
+	u32 pad;
+};
+#define HANDSHAKE_KEYS 2
+
+/* The option (RFC 6994: experiment's kind, and a number of ours in it). On the wire all numbers are in network order. */
+#define HANDSHAKE_KIND 253
+#define HANDSHAKE_EXID 0x1D1D
+#define HANDSHAKE_LENGTH 20
 
 /* Key of the prefix trie: which remote addresses stay exact (value 128) and which collapse (value: bits to keep). */
 struct prefix_key {
@@ -137,11 +178,13 @@ struct prefix_key {
 	u32 address[4];
 };
 
-_Static_assert(sizeof(struct edge_key) == 64, "edge_key");
+_Static_assert(sizeof(struct edge_key) == 72, "edge_key");
 _Static_assert(sizeof(struct edge_value) == 216, "edge_value");
-_Static_assert(sizeof(struct connection) == 96, "connection");
-_Static_assert(sizeof(struct connection_record) == 128, "connection_record");
+_Static_assert(sizeof(struct connection) == 120, "connection");
+_Static_assert(sizeof(struct connection_record) == 136, "connection_record");
 _Static_assert(sizeof(struct cgroup_record) == 432, "cgroup_record");
+_Static_assert(sizeof(struct identity) == 16, "identity");
+_Static_assert(sizeof(struct handshake_key) == 24, "handshake_key");
 _Static_assert(sizeof(struct prefix_key) == 20, "prefix_key");
 
 #endif

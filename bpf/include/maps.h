@@ -2,21 +2,25 @@
 /*
  * The maps, shared by all programs: the loader compiles them as one unit. Sizes come from the loader (-D).
  *
- * edges        preallocated, so that nothing is allocated in softirq: 65,536 x (64 key + 216 value + 48 header) = 21 MiB.
+ * edges        preallocated, so that nothing is allocated in softirq: 65,536 x (72 key + 216 value + 48 header) = 21 MiB.
  *              Not LRU: nothing is ever evicted silently; user space deletes what is idle and has nothing open.
  * connections  an array of slots that the cookie picks, two to try: no lock, no hash, no allocation; what finds both taken goes to
- *              "overflow". 65,536 x 96 + 16,384 x (8 + 96 + 48) = 8.4 MiB; user space maps the array. Socket-local storage would need no bound, but allocates for
+ *              "overflow". 65,536 x 120 + 2,048 x (8 + 120 + 48) = 7.8 MiB; user space maps the array. Socket-local storage would need no bound, but allocates for
  *              each socket; a hash takes a lock to insert and to delete (docs/adr/0005).
  * crowded      owners (cgroups) that fill the table of edges, written by user space: what they reach anew falls together.
+ * identities   what a cgroup says of itself in a handshake, written by user space; its size is fixed: a node has some hundred pods.
+ * handshake_keys  what it is signed with.
  * udp_sockets  socket-local storage: one byte of direction, freed with the socket.
  * moment       per CPU: what the packet or error in hand is about, for the program that runs next in the same call.
  */
-enum { AF_INET = 2, IPPROTO_TCP = 6, IPPROTO_UDP = 17 }; /* no header package, so no header */
+enum { AF_INET = 2, IPPROTO_TCP = 6, IPPROTO_UDP = 17, MAX_IDENTITIES = 4096 }; /* no header package, so no header */
 
 BPF_TABLE("hash", struct edge_key, struct edge_value, edges, MAX_EDGES);
 BPF_PERCPU_ARRAY(losses, u64, LOSS_COUNT);
 BPF_ARRAY(kernel_settings, struct kernel_settings, 1);
 BPF_LPM_TRIE(prefixes, struct prefix_key, u32, MAX_PREFIXES);
+BPF_TABLE("hash", u64, struct identity, identities, MAX_IDENTITIES);
+BPF_ARRAY(handshake_keys, struct handshake_key, HANDSHAKE_KEYS);
 BPF_TABLE("hash", u64, u8, crowded, 16); /* each has more than a quarter of the table */
 BPF_RINGBUF_OUTPUT(records, RECORD_RING_PAGES);
 BPF_RINGBUF_OUTPUT(cgroups, CGROUP_RING_PAGES);
@@ -102,7 +106,8 @@ static __always_inline struct connection *new_connection(u64 cookie)
 			return overflow.lookup(&cookie);
 		}
 	}
-	c->connect_us = c->fin_wait2_received = 0; /* and "established" is 0: whoever had the slot has cleared it */
+	c->connect_us = c->fin_wait2_received = 0;
+	c->handshake = c->not_ours = c->written = 0; /* and "established" is 0: whoever had the slot has cleared it */
 	return c;
 }
 
@@ -131,6 +136,7 @@ static __always_inline void fall_together(struct edge_key *key)
 	key->remote[0] = key->remote[1] = key->remote[3] = 0;
 	key->remote[2] = four ? IPV4_MAPPED : 0;
 	key->remote_prefix = four ? 96 : 0;
+	key->peer_tag = key->peer_pod = key->told = 0;
 	if (key->direction == EGRESS)
 		key->port = 0;
 }

@@ -12,6 +12,11 @@ import pytest
 from agent import wire
 
 HEADER = pathlib.Path(__file__).parents[3] / "bpf" / "include" / "flow.h"
+CONSTANTS = (
+    "ABI_VERSION", "HISTOGRAM_BUCKETS", "HISTOGRAM_FIRST_LOG2", "FAIL_CAUSES", "LOSS_COUNT", "END_CLOSED",
+    "HANDSHAKE_KEYS", "HANDSHAKE_KIND", "HANDSHAKE_EXID", "HANDSHAKE_LENGTH",
+    "TOLD_NOTHING", "TOLD_PROVEN", "TOLD_FORGED", "ESTABLISHED", "ESTABLISHED_UNTOLD",
+)  # fmt: skip
 TYPES = """
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +35,7 @@ def layout_program() -> str:
             f'printf("{struct} {field} %zu %zu\\n", offsetof(struct {struct}, {field}), {size}{field});'
             for field in dtype.names or ()
         ]
-    for name in ("ABI_VERSION", "HISTOGRAM_BUCKETS", "HISTOGRAM_FIRST_LOG2", "FAIL_CAUSES", "LOSS_COUNT", "END_CLOSED"):
+    for name in CONSTANTS:
         lines.append(f'printf("constant {name} 0 %d\\n", {name});')
     return "\n".join([*lines, "return 0; }"])
 
@@ -66,6 +71,7 @@ def test_constants_are_the_same(compiled: dict[tuple[str, str], tuple[int, int]]
         "FAIL_CAUSES": wire.EDGE_VALUE["failed"].shape[0],
         "LOSS_COUNT": len(wire.LOSSES),
         "END_CLOSED": wire.END_CLOSED,
+        **{name: getattr(wire, name) for name in CONSTANTS if name.startswith(("HANDSHAKE", "TOLD", "ESTABLISHED"))},
     }
     assert ours == {name: value for (struct, name), (_, value) in compiled.items() if struct == "constant"}
 

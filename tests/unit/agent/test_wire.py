@@ -56,6 +56,31 @@ def test_a_key_is_written_as_it_is_read() -> None:
     assert array.tobytes() == key.raw == wire.pack_key(**columns, protocol=17, remote_prefix=128)
 
 
+def test_what_the_peer_told_is_written_as_it_is_read() -> None:
+    """Tag, pod and whether they were believed."""
+    array = kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=8080)
+    array["peer_tag"], array["peer_pod"], array["told"] = 2**63 + 11, 2**31 + 13, wire.TOLD_PROVEN
+    [key] = wire.edge_keys(array)
+    assert (2**63 + 11, 2**31 + 13, wire.TOLD_PROVEN) == (key.peer_tag, key.peer_pod, key.told)
+    names = ("cgroup", "netns", "local", "remote", "port", "direction", "protocol", "remote_prefix")
+    columns = {name: getattr(key, name) for name in (*names, "peer_tag", "peer_pod", "told")}
+    assert array.tobytes() == wire.pack_key(**columns)
+
+
+def test_handshake_keys_are_written_with_what_is_not_there() -> None:
+    """A slot without a key is not valid, so that a key that was withdrawn is gone."""
+    first, second = bytes(range(16)), bytes(range(16, 32))
+    assert [first + b"\1" + bytes(7), bytes(24)] == wire.handshake_keys([first])
+    assert [second + b"\1" + bytes(7), first + b"\1" + bytes(7)] == wire.handshake_keys([second, first])
+
+
+@pytest.mark.parametrize("keys", [[bytes(15)], [bytes(17)], [bytes(16)] * 3])
+def test_a_key_of_another_length_is_refused(keys: list[bytes]) -> None:
+    """And a third: the kernel has two slots."""
+    with pytest.raises(ValueError, match="at most two of 16"):
+        wire.handshake_keys(keys)
+
+
 def test_a_cgroup_record_is_an_event() -> None:
     """Its path ends at the first NUL."""
     event = model.CgroupEvent(cgroup=model.CgroupId(4528), path="/kubepods/pod1", boot_ns=10**15)
@@ -114,7 +139,7 @@ def test_equal_keys_are_one_group() -> None:
 
 def test_different_keys_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hash decides nothing by itself."""
-    monkeypatch.setattr(wire, "_ODD", np.zeros(8, np.uint64))
+    monkeypatch.setattr(wire, "_ODD", np.zeros(len(wire._ODD), np.uint64))
     keys = np.concatenate([kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=port) for port in (1, 2, 1, 3)])
     first, group = wire.grouped(keys)
     assert (3, keys.tobytes()) == (len(first), keys[first][group].tobytes())

@@ -55,6 +55,11 @@ def test_the_tag_is_the_hash_that_the_handshake_carries() -> None:
     assert 0x05CD5197D1786283 == identity.identity_tag(web)
 
 
+def test_a_pod_s_tag_is_the_hash_that_the_handshake_carries() -> None:
+    """Pinned likewise. echo -n UID | sha256sum | head -c 8."""
+    assert 0xE1F3E403 == identity.pod_tag("2b4a1c0e-7d0f-4f0e-9a51-6c1f8f3a9b17")
+
+
 def test_a_pod_is_more_than_its_name() -> None:
     """The next bearer of the name is another pod."""
     assert identity.PodRef("shop", "db-0", "u1") != identity.PodRef("shop", "db-0", "u2")
