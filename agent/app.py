@@ -169,6 +169,7 @@ class Agent:
                 still_open=still_open,
                 older=older,
                 connections=taken.connections,
+                heard=self.cluster is not None and self.cluster.synced,
             )
         )
         self.inbox.done()

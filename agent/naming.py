@@ -79,8 +79,9 @@ class Names:
 
         ``heard``: the API's lists have been read.
         """
-        if self._owners.version != self._version or heard is not self.ledger.heard:
-            self.ledger.heard = heard
+        news = heard and not self.ledger.heard
+        self.ledger.heard |= heard
+        if self._owners.version != self._version or news:
             self._version, self._version_ns = self._owners.version, now_boot_ns
 
     def local(self, edge: edges.Edge, when: Moments) -> model.End:
