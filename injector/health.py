@@ -9,8 +9,9 @@ from typing import Final
 import prometheus_client
 from aiohttp import web
 
-from injector import errors
+from injector import door, errors
 
+_CONNECTIONS: Final = 32
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -28,7 +29,8 @@ class Server:
         self._registry = registry
         self._ready = ready
         self._refresh = refresh
-        application = web.Application()
+        self._door = door.Door(_CONNECTIONS)
+        application = web.Application(middlewares=[self._door.attend])
         application.add_routes(
             [
                 web.get("/metrics", self._metrics),
@@ -42,7 +44,7 @@ class Server:
         """Listen. Raises CannotRun."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            self._door.open(self._runner, host, port, backlog=_CONNECTIONS)
         except OSError as error:
             raise errors.CannotRun(
                 f"cannot serve metrics on {host}:{port}: {error.strerror or error}", hint="who else has the port?"
@@ -50,6 +52,7 @@ class Server:
 
     async def close(self) -> None:
         """Stop."""
+        await self._door.close()
         await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:

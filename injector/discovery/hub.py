@@ -49,6 +49,8 @@ class Proxy:
         self.who = who
         self.session = session.Session()
         self.wake = asyncio.Event()
+        self.replaced = False
+        """Its pod has opened newer streams, and this one is to end."""
         self.known = False
         self.changed_s = now_s
         """When what it is being told became true, or when it connected, if that was later."""

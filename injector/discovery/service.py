@@ -25,9 +25,15 @@ OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # proxies ping every 20 s; the default is 5 min
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 60_000),  # one without a stream: no proxy of ours
+    ("grpc.max_concurrent_streams", 2),
+    ("grpc.max_allowed_incoming_connections", 4_000),  # an idle one has some 50 kB, and a certificate
     ("grpc.so_reuseport", 0),  # two control planes on one port would each know half of the proxies
 )
 """For ``grpc.aio.server``."""
+_STREAMS: Final = 2
+"""Of one pod: a proxy has one, and the one before it may not have been seen to end yet."""
 _TURNS: Final = 64
 """Proxies that are written to at a time. A table of ten thousand pods is 300 kB, in each response once more."""
 _TURN_S: Final = 0.5
@@ -55,6 +61,7 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
         self._wall_s = wall_s
         self._closing = asyncio.Event()
         self._turns = asyncio.Semaphore(_TURNS)
+        self._streams: dict[tuple[str, str], list[hub.Proxy]] = {}
 
     def close(self) -> None:
         """End all streams; proxies go on with what they know, and come back."""
@@ -71,6 +78,7 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
             _log.warning("proxy refused", peer=context.peer(), error=str(error), hint=error.hint)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
         proxy = hub.Proxy(who, self._clock())
+        self._make_room(who).append(proxy)
         self._hub.proxies.add(proxy)
         reading = asyncio.create_task(self._read(proxy, requests))
         try:
@@ -87,6 +95,7 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
             await context.abort(grpc.StatusCode.INTERNAL, "an error of ipseity's own")
         finally:
             self._hub.proxies.discard(proxy)
+            self._forget(proxy)
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, session.BrokenProtocol):
                 await reading
@@ -95,6 +104,20 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
         """Refuse the state-of-the-world variant, in words."""
         del requests
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "only delta ADS is served: api_type DELTA_GRPC")
+
+    def _make_room(self, who: caller.Caller) -> list[hub.Proxy]:
+        """Give a pod's streams, oldest first, after ending those beyond the bound: the newest is the one it hears."""
+        same = self._streams.setdefault((who.namespace, who.pod), [])
+        for each in same[: max(0, len(same) + 1 - _STREAMS)]:
+            each.replaced = True
+            each.wake.set()
+        return same
+
+    def _forget(self, proxy: hub.Proxy) -> None:
+        key = (proxy.who.namespace, proxy.who.pod)
+        self._streams[key].remove(proxy)
+        if not self._streams[key]:
+            del self._streams[key]
 
     async def _read(self, proxy: hub.Proxy, requests: AsyncIterator[Any]) -> None:
         try:
@@ -127,6 +150,9 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
                 await reading  # raises what ended it
                 return
             left_s = proxy.who.until_s - self._wall_s()
+            if proxy.replaced:
+                self._counted.refused.labels("replaced").inc()
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "this pod has opened newer streams")
             if left_s <= 0:
                 self._counted.refused.labels("expired").inc()
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the certificate of this stream has ended")

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from injector import errors
+from injector import door, errors
 from injector.sidecar import spec
 from injector.webhook import configuration, decide, injection, metrics, namespaces, review, tls
 from ipseity import kube
@@ -33,6 +33,8 @@ _KEEP_ALIVE_S: Final = 120.0
 """Longer than kube-apiserver's 90 s, so that it is the one that closes: a request never meets a closed connection."""
 _SHUTDOWN_S: Final = 10.0
 _BACKLOG: Final = 512
+_CONNECTIONS: Final = 128
+"""Those that may stay: an API server has one for each review that it asks at a time, and keeps a few."""
 _DOUBTFUL: Final = {decide.Reason.ENABLE_ABSENT, decide.Reason.INVALID_AT_NAMESPACE}
 """The API server sends only pods that opted in: if ours says otherwise, what we know of the namespace is too old."""
 
@@ -75,7 +77,8 @@ class Server:
         self._is_ready = is_ready
         self._closing = False
         self._at_once = 0
-        application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._guard])
+        self._door = door.Door(_CONNECTIONS, context=credentials.context)
+        application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._door.attend, self._guard])
         application.add_routes(
             [
                 web.post(configuration.PODS_PATH, self._inject),
@@ -98,19 +101,18 @@ class Server:
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 is any. Raises CannotRun."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._credentials.context, backlog=_BACKLOG)
         try:
-            await site.start()
+            self.port = self._door.open(self._runner, host, port, backlog=_BACKLOG)
         except OSError as error:
             raise errors.CannotRun(
                 f"cannot serve the webhook on {host}:{port}: {error.strerror or error}", hint="who else has the port?"
             ) from error
-        self.port = self._runner.addresses[0][1]
 
     async def close(self, *, linger_s: float = 0.0) -> None:
         """Say that we are not ready, serve on for ``linger_s`` while that spreads, end what is in work, stop."""
         self._closing = True
         await asyncio.sleep(linger_s)
+        await self._door.close()
         await self._runner.cleanup()
 
     async def _inject(self, request: web.Request) -> web.StreamResponse:

@@ -173,6 +173,24 @@ async def test_who_breaks_the_protocol_is_cut_off(plane: Plane) -> None:
     await plane.until(lambda: not plane.hub.proxies)
 
 
+async def test_a_pod_has_two_streams_and_a_third_ends_its_oldest(plane: Plane) -> None:
+    """Whoever has one certificate cannot have snapshots made without end; other pods do not notice."""
+    plane.publish([WEB, CLIENT])
+    async with contextlib.AsyncExitStack() as open_:
+        running = []
+        for pod, streams in ((WEB, 1), (CLIENT, 2), (CLIENT, 3), (CLIENT, 3)):
+            call = await open_.enter_async_context(stream(plane, pod))
+            running.append(asyncio.create_task(follow(call, xds_client.Client())))
+            await plane.until(lambda count=streams: ["synced"] * count == [one.state for one in plane.hub.statuses()])  # type: ignore[misc]
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await asyncio.wait_for(running[1], PATIENCE_S)
+        assert grpc.StatusCode.RESOURCE_EXHAUSTED is ended.value.code()
+        assert 1 == plane.count("ipseity_discovery_refused_total", reason="replaced")
+        assert [False, True, False, False] == [task.done() for task in running]
+        for task in running:
+            task.cancel()
+
+
 async def test_all_streams_end_when_the_control_plane_does(plane: Plane) -> None:
     """At once and in order: proxies go on with what they know."""
     plane.publish([WEB, CLIENT])

@@ -13,7 +13,7 @@ import aiohttp
 import prometheus_client
 import pytest
 
-from injector import errors, names
+from injector import door, errors, names
 from injector.webhook import certificate, injection, metrics, review, server, tls
 from ipseity import kube
 from tests.fakes import admission
@@ -259,6 +259,38 @@ async def test_what_is_in_work_is_answered_before_the_end(scene: Scene) -> None:
     scene.namespaces.holding.set()
     assert 200 == (await asking)[0]
     await closing
+
+
+async def test_idle_connections_make_room_for_whoever_asks(scene: Scene) -> None:
+    """A caller that opens hundreds keeps some; another one is answered all the same, and so is the one in work."""
+    assert scene.credentials.pair
+    trust = ssl.create_default_context(cadata=scene.credentials.pair.authority_pem.decode())
+    scene.namespaces.holding = asyncio.Event()
+    working = asyncio.create_task(scene.post(admission.body(POD)))
+    await scene.namespaces.asked.acquire()
+    idle = [await asyncio.open_connection("127.0.0.1", scene.server.port, ssl=trust) for _ in range(307)]
+    ended = [asyncio.create_task(reader.read()) for reader, _ in idle]
+    await asyncio.wait(ended[: 307 - 128], timeout=10)
+    scene.namespaces.holding.set()
+    assert 200 == (await working)[0]
+    assert 200 == (await scene.post(admission.body(POD)))[0]
+    assert 128 >= sum(not each.done() for each in ended) > 100
+    for _, writer in idle:
+        writer.transport.abort()
+    await asyncio.gather(*ended, return_exceptions=True)
+
+
+async def test_a_handshake_that_does_not_come_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it take a place for ever; a caller that begins with something else than TLS is closed at once."""
+    monkeypatch.setattr(door, "_HANDSHAKE_S", 0.3)
+    silent = [await asyncio.open_connection("127.0.0.1", scene.server.port) for _ in range(277)]
+    spoken = await asyncio.open_connection("127.0.0.1", scene.server.port)
+    spoken[1].write(b"GET / HTTP/1.1\r\n\r\n")
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(reader.read() for reader, _ in (*silent, spoken)), return_exceptions=True)
+    assert 200 == (await scene.post(admission.body(POD)))[0]
+    for _, writer in (*silent, spoken):
+        writer.close()
 
 
 async def test_a_body_that_never_ends_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
