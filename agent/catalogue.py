@@ -110,6 +110,18 @@ ENDS: Final = Metric(
     labels=("end", "kind", "evidence", "reason"),
     help="Ends of drained edges, by what their name rests on and why they have no better one.",
 )
+CHECKED: Final = Metric(
+    name="ipseity_attribution_checked",
+    kind=Kind.COUNTER,
+    labels=("end", "method"),
+    help="Ends of drained edges whose name by another method was held against what kernel or handshake know.",
+)
+MISMATCH: Final = Metric(
+    name="ipseity_attribution_mismatch",
+    kind=Kind.COUNTER,
+    labels=("end", "reason", "method"),
+    help="Those of them that the method named wrongly, by why.",
+)
 SERIES: Final = Metric(
     name="ipseity_flow_label_sets",
     kind=Kind.GAUGE,
@@ -168,6 +180,8 @@ BUILD: Final = Metric(
 )
 HEALTH_TABLE: Final = (
     ENDS,
+    CHECKED,
+    MISMATCH,
     SERIES,
     OVERFLOWED,
     UNREADABLE,

@@ -62,6 +62,8 @@ class Health:
 def families(health: Health, flows: metrics.FlowMetrics) -> Iterator[metrics_core.Metric]:
     """Give the families of ``catalogue.HEALTH_TABLE``, in its order."""
     yield _family(catalogue.ENDS, flows.ends())
+    yield _family(catalogue.CHECKED, flows.checked())
+    yield _family(catalogue.MISMATCH, flows.mismatches())
     yield _family(catalogue.SERIES, [((), len(flows))])
     yield _family(catalogue.OVERFLOWED, [((), flows.overflowed)])
     yield _family(catalogue.UNREADABLE, [((), flows.unreadable)])

@@ -8,13 +8,14 @@ Leaves out names and help (``catalogue``), the adding up (``series``), the agent
 on the wire (``exposition``).
 """
 
+import collections
 from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 import msgspec
 from prometheus_client import metrics_core
 
-from agent import catalogue, model, series
+from agent import catalogue, model, series, verdicts
 
 Workload = tuple[str, str, str]
 """(namespace, kind, name), and (namespace, "Pod", name) for a pod itself: what must be gone before a series may go."""
@@ -66,7 +67,7 @@ class FlowMetrics:
         self._pod_labels = pod_labels
         self._series: dict[_Key, series.Series] = {}
         self._others: dict[tuple[str, ...], series.Series] = {}
-        self._ends: dict[tuple[str, str, str, str], int] = {}
+        self._ends: dict[tuple[str, str, str, str, verdicts.Verdicts], int] = {}
 
     def __len__(self) -> int:
         """Label sets held, without ``other``."""
@@ -75,9 +76,11 @@ class FlowMetrics:
     def add(self, flow: model.Flow, now_boot_ns: int) -> None:
         """Count one edge's differences."""
         local, remote, ends = flow.local, flow.remote, self._ends
-        end = ("local", local.kind, local.evidence, local.reason)
+        judged = local.views.judged if local.views is not None else verdicts.UNCHECKED
+        end = ("local", local.kind, local.evidence, local.reason, judged)
         ends[end] = ends.get(end, 0) + 1
-        end = ("remote", remote.kind, remote.evidence, remote.reason)
+        judged = remote.views.judged if remote.views is not None else verdicts.UNCHECKED
+        end = ("remote", remote.kind, remote.evidence, remote.reason, judged)
         ends[end] = ends.get(end, 0) + 1
         key = self._key(flow)
         found = self._series.get(key) or self._admit(key)
@@ -148,7 +151,32 @@ class FlowMetrics:
 
     def ends(self) -> list[tuple[tuple[str, str, str, str], int]]:
         """Give how many ends had which (end, kind, evidence, reason)."""
-        return sorted(self._ends.items())
+        found: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
+        for (end, kind, evidence, reason, _), count in self._ends.items():
+            found[end, kind, evidence, reason] += count
+        return sorted(found.items())
+
+    def checked(self) -> list[tuple[tuple[str, str], int]]:
+        """Give how many ends were checked, by (end, method)."""
+        found: collections.Counter[tuple[str, str]] = collections.Counter()
+        for end, method, _, count in self._verdicts():
+            found[end, method] += count
+        return sorted(found.items())
+
+    def mismatches(self) -> list[tuple[tuple[str, str, str], int]]:
+        """Give how many ends a method was wrong about, by (end, reason, method)."""
+        found: collections.Counter[tuple[str, str, str]] = collections.Counter()
+        for end, method, verdict, count in self._verdicts():
+            if verdict.match is verdicts.Match.DIFFERENT:
+                found[end, verdict.reason, method] += count
+        return sorted(found.items())
+
+    def _verdicts(self) -> Iterator[tuple[str, str, verdicts.Verdict, int]]:
+        """Give every verdict on something that was checked, as (end, method, verdict, count)."""
+        for (end, *_, judged), count in self._ends.items():
+            for method, verdict in zip(judged._fields, judged, strict=True):
+                if verdict.match is not verdicts.Match.UNCHECKED:
+                    yield end, method, verdict, count
 
     def held(self) -> list[series.Series]:
         """Give what is held now; a list, because flows come in while a slow scrape goes on."""

@@ -16,7 +16,7 @@ from prometheus_client import exposition as their_exposition
 from prometheus_client import metrics_core, parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from agent import catalogue, exposition, health, metrics, model
+from agent import catalogue, exposition, health, metrics, model, verdicts
 from tests.fakes import flows
 
 MINUTE_NS = 60 * 10**9
@@ -268,6 +268,26 @@ def test_ends_tell_what_names_rest_on() -> None:
         (("local", "unknown", "none", "no_tag"), 1),
         (("remote", "pod", "ip", ""), 2),
     ]
+
+
+def test_verdicts_are_counted_by_method() -> None:
+    """What could not be checked is in neither counter; a mismatch is also checked."""
+    held = new()
+    same = verdicts.Verdict(verdicts.Match.SAME)
+    wrong = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.IP_REUSED)
+    good = dataclasses.replace(flows.CLIENT, views=model.Views(judged=verdicts.Verdicts(same, same)))
+    bad = dataclasses.replace(flows.WEB, views=model.Views(judged=verdicts.Verdicts(wrong, same)))
+    for _ in range(3):
+        held.add(flows.edge(local=good), 1)
+    held.add(flows.edge(local=good, remote=bad), 1)
+    assert held.checked() == [
+        (("local", "ip"), 4),
+        (("local", "ip_read"), 4),
+        (("remote", "ip"), 1),
+        (("remote", "ip_read"), 1),
+    ]
+    assert held.mismatches() == [(("remote", "ip_reused", "ip"), 1)]
+    assert [4, 3, 1] == [count for _, count in held.ends()], "verdicts do not split ends"
 
 
 def text(held: metrics.FlowMetrics, *others: metrics_core.Metric, openmetrics: bool = False) -> str:
