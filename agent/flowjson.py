@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from agent import mesh, model, walltime
+from agent import mesh, model, verdicts, walltime
 
 _LABEL_PREFIX: Final = "k8s:"
 
@@ -34,6 +34,39 @@ class Workload(_Format, frozen=True):
     kind: str
 
 
+class Answer(_Format, frozen=True):
+    """Who one kind of evidence says that an end is."""
+
+    kind: model.Kind
+    namespace: str = ""
+    name: str = ""
+    """Of the pod, Service, node or unit."""
+    uid: str = ""
+    workloads: tuple[Workload, ...] = ()
+    service_account: str = ""
+
+
+Same = Literal["same"]
+"""In place of an answer that is the endpoint as it is named beside it."""
+
+
+class Attribution(_Format, frozen=True):
+    """All answers for one end. What is left out has nothing to say of it."""
+
+    kernel: Answer | Same | None = None
+    handshake: Answer | Same | None = None
+    ip: Answer | Literal["same", "nobody"] | None = None
+    ip_read: Answer | Literal["same", "nobody"] | None = None
+    match: verdicts.Match = verdicts.Match.UNCHECKED
+    """Of ``ip``."""
+    mismatch_reason: verdicts.Mismatch = verdicts.Mismatch.NONE
+    read_match: verdicts.Match = verdicts.Match.UNCHECKED
+    """Of ``ip_read``."""
+    read_mismatch_reason: verdicts.Mismatch = verdicts.Mismatch.NONE
+    handshake_match: verdicts.Match = verdicts.Match.UNCHECKED
+    """Of ``handshake``, where the kernel knows the end too."""
+
+
 class Endpoint(_Format, frozen=True):
     """One end of a flow: who it is, and what that rests on."""
 
@@ -49,6 +82,7 @@ class Endpoint(_Format, frozen=True):
     name: str = ""
     container_id: str = ""
     cgroup_id: Count = 0
+    attribution: Attribution | None = None
 
 
 class Addresses(_Format, frozen=True, rename={"ip_version": "ipVersion"}):
@@ -233,6 +267,46 @@ def _endpoint(end: model.End) -> Endpoint:
         name="" if pod else _readable(end.name),
         container_id=end.container_id,
         cgroup_id=end.cgroup,
+        attribution=_attribution(end, end.views) if end.views is not None else None,
+    )
+
+
+def _attribution(end: model.End, views: model.Views) -> Attribution:
+    judged = views.judged
+    return Attribution(
+        kernel=_known(end, views.kernel),
+        handshake=_known(end, views.handshake),
+        ip=_said(end, views.ip),
+        ip_read=_said(end, views.ip_read),
+        match=judged.ip.match,
+        mismatch_reason=judged.ip.reason,
+        read_match=judged.ip_read.match,
+        read_mismatch_reason=judged.ip_read.reason,
+        handshake_match=judged.handshake.match,
+    )
+
+
+def _said(end: model.End, who: model.Who | None) -> Answer | Literal["same", "nobody"] | None:
+    return "nobody" if who == model.NOBODY else _known(end, who)
+
+
+def _known(end: model.End, who: model.Who | None) -> Answer | Same | None:
+    if who is None:
+        return None
+    if who.kind is end.kind and (who.uid, who.namespace, who.name) == (end.pod_uid, end.namespace, end.name):
+        return "same"
+    return answer(who)
+
+
+def answer(who: model.Who) -> Answer:
+    """Write an answer in full."""
+    return Answer(
+        kind=who.kind,
+        namespace=who.namespace,
+        name=_readable(who.name),
+        uid=who.uid,
+        workloads=(Workload(name=who.workload, kind=who.workload_kind),) if who.workload else (),
+        service_account=who.service_account,
     )
 
 

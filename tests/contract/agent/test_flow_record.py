@@ -15,17 +15,24 @@ import jsonschema
 import msgspec
 import pytest
 
-from agent import flowjson, model
+from agent import flowjson, ledger, model, verdicts
 from tests.fakes import flows
 
 DOCS = pathlib.Path(__file__).resolve().parents[3] / "docs"
 SCHEMA = DOCS / "flow.schema.json"
 PAGE = (DOCS / "flow-record.md").read_text()
 UNKNOWN = model.End(kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, reason=model.Reason.NO_TAG)
+FORMER = model.Who(
+    model.Kind.POD, "shop", "report-1", "6f0c2b1a-52e0-4a43-8a2c-f1ad01b2a7e3", "report", "Job", "report"
+)
+SAME = verdicts.Verdict(verdicts.Match.SAME)
+REUSED = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.IP_REUSED)
+JUDGED = model.Views(ledger.who(flows.WEB), None, FORMER, model.NOBODY, verdicts.Verdicts(REUSED, REUSED, SAME))
 MESH = model.Mesh(containers=(("c0ffee", "ipseity-proxy"),))
 RECORDS = [
     flows.edge(),
     flows.edge(local=dataclasses.replace(flows.CLIENT, mesh=MESH), remote=dataclasses.replace(flows.WEB, mesh=MESH)),
+    flows.edge(remote=dataclasses.replace(flows.WEB, views=JUDGED)),
     flows.mirrored(partial=True),
     flows.connection(),
     flows.connection(end_reason="timed_out", protocol=model.Protocol.TCP),
@@ -81,7 +88,16 @@ def test_the_schema_refuses_what_is_no_record(path: tuple[str, ...], value: obje
 
 @pytest.mark.parametrize(
     "part",
-    [flowjson.Flow, flowjson.Endpoint, flowjson.Counters, flowjson.Addresses, flowjson.Ports, flowjson.Connection],
+    [
+        flowjson.Flow,
+        flowjson.Endpoint,
+        flowjson.Attribution,
+        flowjson.Answer,
+        flowjson.Counters,
+        flowjson.Addresses,
+        flowjson.Ports,
+        flowjson.Connection,
+    ],
 )
 def test_every_field_is_on_the_page(part: type[msgspec.Struct]) -> None:
     """docs/flow-record.md names each field as it is written."""
@@ -92,6 +108,12 @@ def test_every_field_is_on_the_page(part: type[msgspec.Struct]) -> None:
 def test_every_word_is_on_the_page(words: type[model.Kind | model.Evidence | model.Reason]) -> None:
     """The closed lists of kinds, evidence and reasons."""
     assert [] == [word.value for word in words if word.value and f"`{word.value}`" not in PAGE]
+
+
+def test_every_reason_of_a_mismatch_is_explained() -> None:
+    """docs/mismatches.md has a row for each of the closed list, in its order."""
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "mismatches.md").read_text(), re.MULTILINE)
+    assert [reason.value for reason in verdicts.Mismatch if reason] == rows[: len(verdicts.Mismatch) - 1]
 
 
 def test_the_example_is_a_record() -> None:

@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from agent import flowjson, model, walltime
+from agent import flowjson, ledger, model, verdicts, walltime
 from tests.fakes import flows
 
 
@@ -152,3 +152,30 @@ def test_owners() -> None:
         ),
     )
     assert answer == flowjson.decode_owners(flowjson.encode(answer))
+
+
+def test_all_answers_stand_side_by_side() -> None:
+    """The end itself is not spelled again; somebody else is; nobody is a word; what has nothing to say is left out."""
+    former = model.Who(model.Kind.POD, "shop", "report-1", "6f0c", "report", "Job", "batch")
+    wrong = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.IP_REUSED)
+    late = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.LATE_EVENT)
+    views = model.Views(ledger.who(flows.WEB), None, former, model.NOBODY, verdicts.Verdicts(wrong, late))
+    flow = flows.edge(remote=dataclasses.replace(flows.WEB, views=views))
+    record = flowjson.from_flow(flow, node_name="node-a")
+    assert json.loads(flowjson.encode(record))["destination"]["attribution"] == {
+        "kernel": "same",
+        "ip": {
+            "kind": "pod",
+            "namespace": "shop",
+            "name": "report-1",
+            "uid": "6f0c",
+            "workloads": [{"name": "report", "kind": "Job"}],
+            "service_account": "batch",
+        },
+        "ip_read": "nobody",
+        "match": "mismatch",
+        "mismatch_reason": "ip_reused",
+        "read_match": "mismatch",
+        "read_mismatch_reason": "late_event",
+    }
+    assert record == flowjson.decode(flowjson.encode(record))
