@@ -27,13 +27,13 @@ MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 """etcd takes objects of 1.5 MiB; an update has two."""
 _READ_S: Final = 5.0
 """For the whole body; the API server gives up after as long."""
-_MAX_AT_ONCE: Final = 256
+_MAX_AT_ONCE: Final = 96
 """Requests in work: beyond it the API server is told to come again, instead of everybody waiting."""
 _KEEP_ALIVE_S: Final = 120.0
 """Longer than kube-apiserver's 90 s, so that it is the one that closes: a request never meets a closed connection."""
 _SHUTDOWN_S: Final = 10.0
 _BACKLOG: Final = 512
-_CONNECTIONS: Final = 128
+_CONNECTIONS: Final = 64
 """Those that may stay: an API server has one for each review that it asks at a time, and keeps a few."""
 _DOUBTFUL: Final = {decide.Reason.ENABLE_ABSENT, decide.Reason.INVALID_AT_NAMESPACE}
 """The API server sends only pods that opted in: if ours says otherwise, what we know of the namespace is too old."""

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import selectors
 import signal
 import socket
 import subprocess
@@ -27,11 +28,13 @@ from injector import names
 from injector.kube import rest
 from injector.proto import identity_pb2, identity_pb2_grpc
 from ipseity import kube
+from tests.bench import costs
 from tests.contract.kubernetes_api import own
 from tests.scene import agent, clone
 
 READY_S = 30.0
 ENDS_S = 10.0
+GREW_BYTES = 80_000_000
 SYSTEM = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}"
 
 
@@ -160,6 +163,30 @@ def test_a_token_that_proves_nothing_gets_no_certificate(system: pathlib.Path, t
         with pytest.raises(grpc.RpcError) as refused:
             certify(plane, bundle.encode(), token="a.b.c")
         assert grpc.StatusCode.UNAUTHENTICATED is refused.value.code()
+    assert "Traceback" not in plane.log.read_text()
+
+
+def test_whoever_only_connects_is_gone_soon_and_keeps_nobody_out(system: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """307 silent connections to each port: memory is bounded, who asks is answered, handshakes are not waited for."""
+    with running(system, tmp_path) as plane, contextlib.ExitStack() as held, selectors.DefaultSelector() as silent:
+        bundle = asyncio.run(ask(system, f"{SYSTEM}/configmaps/{names.TRUST_BUNDLE}"))["data"][names.TRUST_KEY]
+        before = costs.resident_bytes(plane.process.pid)
+        for name, port in plane.ports.items():
+            for _ in range(307):
+                connection = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+                if name != "health":  # over plain HTTP there is no handshake: the oldest make room
+                    silent.register(connection, selectors.EVENT_READ)
+        assert 200 == plane.get("/readyz")[0]
+        with pytest.raises(grpc.RpcError) as refused:
+            certify(plane, bundle.encode(), token="a.b.c")
+        assert grpc.StatusCode.UNAUTHENTICATED is refused.value.code()
+        assert costs.resident_bytes(plane.process.pid) - before < GREW_BYTES
+        ended = 0
+        while ended < 3 * 307 and (ready := silent.select(timeout=ENDS_S)):
+            for key, _ in ready:
+                silent.unregister(key.fileobj)
+                ended += 1
+        assert 3 * 307 == ended
     assert "Traceback" not in plane.log.read_text()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -173,6 +174,10 @@ async def test_who_breaks_the_protocol_is_cut_off(plane: Plane) -> None:
     await plane.until(lambda: not plane.hub.proxies)
 
 
+def synced(plane: Plane, count: int) -> bool:
+    return ["synced"] * count == [each.state for each in plane.hub.statuses()]
+
+
 async def test_a_pod_has_two_streams_and_a_third_ends_its_oldest(plane: Plane) -> None:
     """Whoever has one certificate cannot have snapshots made without end; other pods do not notice."""
     plane.publish([WEB, CLIENT])
@@ -181,7 +186,7 @@ async def test_a_pod_has_two_streams_and_a_third_ends_its_oldest(plane: Plane) -
         for pod, streams in ((WEB, 1), (CLIENT, 2), (CLIENT, 3), (CLIENT, 3)):
             call = await open_.enter_async_context(stream(plane, pod))
             running.append(asyncio.create_task(follow(call, xds_client.Client())))
-            await plane.until(lambda count=streams: ["synced"] * count == [one.state for one in plane.hub.statuses()])  # type: ignore[misc]
+            await plane.until(functools.partial(synced, plane, streams))
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await asyncio.wait_for(running[1], PATIENCE_S)
         assert grpc.StatusCode.RESOURCE_EXHAUSTED is ended.value.code()
