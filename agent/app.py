@@ -33,6 +33,7 @@ from agent import (
     errors,
     feed,
     flowlog,
+    handshake,
     health,
     inbox,
     kernel,
@@ -40,12 +41,12 @@ from agent import (
     model,
     ownership,
     pipeline,
-    pods,
     reader,
+    watching,
     wire,
 )
 from agent import api as api_server
-from ipseity import kube
+from ipseity import identity
 
 _CHECKPOINT_NS: Final = 5_000_000_000
 """How much naming may be done again after a kill; totals are exact whenever it was written."""
@@ -55,7 +56,6 @@ _PINS_NS: Final = 60_000_000_000
 _SHARE: Final = 0.01
 """Of one processor: how much drains may take before they come less often."""
 _JITTER: Final = 0.1
-_RETRY_S: Final = 1.0
 
 log = structlog.get_logger("agent")
 
@@ -78,7 +78,10 @@ class Agent:
             sweep_s=(settings.min_interval_s, settings.sweep_interval_s),
         )
         self.pipeline = pipeline.Pipeline(
-            ownership.Ownership(history_s=settings.history_s), max_edges=settings.max_edges
+            ownership.Ownership(history_s=settings.history_s),
+            max_edges=settings.max_edges,
+            all_pods=settings.remote_evidence == "ip",
+            trust_domain=identity.TrustDomain(settings.trust_domain),
         )
         self.metrics = metrics.FlowMetrics(
             max_series=settings.max_series,
@@ -90,7 +93,6 @@ class Agent:
         self.feed = feed.Feed(max_flows=settings.max_flows, node_name=settings.node())
         self.flowlog = _flow_log(settings)
         self.drain = health.Histogram()
-        self.cluster: pods.Cluster | None = None
         self._last_tick_ns = 0
         self._checkpoint_due_ns = 0
         self._expire_due_ns = 0
@@ -98,7 +100,11 @@ class Agent:
         self._crowded: frozenset[int] = frozenset()
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
-        self._heard_ns = self.continuity.resume(self.metrics, self.pipeline)
+        heard_ns = self.continuity.resume(self.metrics, self.pipeline)
+        self.handshake = handshake.Handshake(self.kernel, settings, self.drops)
+        self.handshake.begin(self.pipeline.owners.alive(model.Pod).values())
+        self.handshake.look(clock.boot_ns())
+        self.watch = watching.Watch(settings, self.drops, self.pipeline, self.handshake, heard_boot_ns=heard_ns)
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status."""
@@ -111,7 +117,8 @@ class Agent:
         except BaseException:
             self.kernel.close()
             raise
-        watching = asyncio.create_task(self._watch())
+        following = asyncio.create_task(self.watch.run(self._deliver))
+        loop.add_reader(self.kernel.cgroup_events, self._take_cgroups)
         log.info("started", node=self.config.node(), adopted=self.kernel.adopted, missing=self.kernel.missing)
         try:
             while not self._stop.is_set():
@@ -120,7 +127,8 @@ class Agent:
                     async with asyncio.timeout(self._pause_s(spent_s)):
                         await self._stop.wait()
         finally:
-            watching.cancel()
+            following.cancel()
+            loop.remove_reader(self.kernel.cgroup_events)
             await self._guarded_tick()
             self.continuity.save(self.metrics, self.pipeline, clock.boot_ns())
             await server.close()
@@ -150,7 +158,12 @@ class Agent:
         began_s = clock.cpu_s()
         now = clock.now()
         lives = self.pipeline.owners.lives
-        self.inbox.fresh.cgroup_events.extend(self.reader.cgroup_events(lives.alive(), now.boot_ns))
+        cgroup_events = self.reader.cgroup_events(lives.alive(), now.boot_ns)
+        self.inbox.fresh.cgroup_events.extend(cgroup_events)
+        self.handshake.cgroups(cgroup_events)
+        self.handshake.scanned(pods_known=self.watch.synced)
+        self.handshake.look(now.boot_ns)
+        self.watch.look()
         self.reader.make_edges(self.pipeline.table)
         keys, values = self.kernel.edges()
         self._crowd(crowding.owners(keys, self.config.max_edges))
@@ -169,7 +182,7 @@ class Agent:
                 still_open=still_open,
                 older=older,
                 connections=taken.connections,
-                heard=self.cluster is not None and self.cluster.synced,
+                heard=self.watch.synced,
             )
         )
         self.inbox.done()
@@ -236,34 +249,15 @@ class Agent:
         if missing:
             log.warning("somebody has removed our pins; they are back", pins=missing)
 
-    async def _watch(self) -> None:
-        """Follow the API; attribution goes on without it, with what is known."""
-        while True:
-            try:
-                client = await kube.connect(self.config.kubeconfig, self.config.context)
-            except kube.KubernetesError as error:
-                self.drops.say("kubernetes", str(error), hint=error.hint)
-                await asyncio.sleep(_RETRY_S)
-                continue
-            self.drops.over("kubernetes")
-            owners = self.pipeline.owners
-            known: dict[str, ownership.Object] = {
-                **owners.alive(model.Pod),
-                **owners.alive(model.Service),
-                **owners.alive(model.Node),
-            }
-            async with client:
-                self.cluster = pods.Cluster(client, clock=clock.boot_ns, known=known, heard_boot_ns=self._heard_ns)
-                try:
-                    await self.cluster.follow(self._deliver)
-                except* Exception as group:  # whatever it was, attribution goes on and the watch begins anew
-                    self.drops.count("watch_died")
-                    log.exception("watch ended", errors=[repr(error) for error in group.exceptions])
-            self._heard_ns = clock.boot_ns()
-            await asyncio.sleep(_RETRY_S)
+    def _take_cgroups(self) -> None:
+        """Take what has come or gone at once: a pod may connect milliseconds from now."""
+        events = self.reader.cgroup_news()
+        self.inbox.fresh.cgroup_events.extend(events)
+        self.handshake.cgroups(events)
 
     def _deliver(self, event: model.ObjectEvent) -> None:
         self.inbox.fresh.object_events.append(event)
+        self.handshake.object(event)
 
     def _answers(self) -> answers.AgentAnswers:
         return answers.AgentAnswers(
@@ -272,7 +266,7 @@ class Agent:
             flows=self.metrics,
             now_health=self._health,
             last_tick_ns=lambda: self._last_tick_ns,
-            synced=lambda: self.cluster is not None and self.cluster.synced,
+            synced=lambda: self.watch.synced,
         )
 
     def _health(self) -> health.Health:
@@ -285,7 +279,7 @@ class Agent:
             crowded=len(self._crowded),
             drops=self._all_drops(),
             drain=self.drain,
-            watch_staleness_s=self.cluster.staleness_s(boot_ns) if self.cluster else {"pods": -1.0},
+            watch_staleness_s=self.watch.staleness_s(boot_ns),
             map_entries={"edges": len(self.pipeline.table)},
             map_capacity={"edges": self.config.max_edges},
             programs_attached={
@@ -304,8 +298,7 @@ class Agent:
         found |= {f"ownership_{kind}": count for kind, count in self.pipeline.owners.evicted.items()}
         if self.flowlog:
             found |= {f"flow_log_{cause.value}": count for cause, count in self.flowlog.drops.items()}
-        if self.cluster:
-            found |= {f"watch_malformed_{name}": count for name, count in self.cluster.malformed().items()}
+        found |= {f"watch_malformed_{name}": count for name, count in self.watch.malformed().items()}
         return found
 
     def _workloads(self) -> frozenset[metrics.Workload]:
@@ -314,6 +307,7 @@ class Agent:
         live = {(pod.namespace, pod.workload_kind, pod.workload or pod.name) for pod in pods_alive}
         live |= {(pod.namespace, "Pod", pod.name) for pod in pods_alive}
         live |= {(service.namespace, "Service", service.name) for service in owners.alive(model.Service).values()}
+        live |= {(account.namespace, "ServiceAccount", account.name) for account in self.pipeline.tags.accounts()}
         return frozenset(live)
 
     def _pause_s(self, spent_s: float) -> float:

@@ -1,15 +1,17 @@
 """Who is at the two ends of an edge, and what that rests on.
 
 Here because this is the product: the local end by the socket's cgroup, the remote end by the other socket where it is
-on this node too, else by who had the address at that time. The evidence is part of every answer, and there is no
-silent way from one kind to the other. Leaves out how owners are known (``ownership``) and counting (``edges``).
+on this node too, else by what its handshake proves, else by who had the address at that time. The evidence is part of
+every answer, and there is no silent way from one kind to the other. Leaves out how owners are known (``ownership``,
+``tags``) and counting (``edges``).
 """
 
 import dataclasses
 import ipaddress
 from typing import assert_never
 
-from agent import model, ownership, places
+from agent import model, ownership, places, tags
+from ipseity import identity
 
 
 def local_end(
@@ -86,6 +88,39 @@ def remote_end(
             return model.End(kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, address=text, reason=owner)
         case _:
             assert_never(owner)
+
+
+def told_end(
+    owners: ownership.Ownership, known: tags.Tags, *, tag: int, pod_tag: int, address: model.IpAddress | model.IpNetwork
+) -> model.End:
+    """Name the other end by what its handshake proves: the pod where we know of it, else its service account."""
+    text = str(address)
+    account = known.account(tag)
+    if account is None:
+        return model.End(
+            kind=model.Kind.UNKNOWN,
+            evidence=model.Evidence.HANDSHAKE,
+            address=text,
+            name=f"{tag:016x}",
+            reason=model.Reason.UNKNOWN_TAG,
+        )
+    found = [pod for uid in known.pods(pod_tag) if (pod := owners.pod(uid)) is not None and _runs_as(pod, account)]
+    if len(found) == 1:
+        return _pod_end(found[0], model.Evidence.HANDSHAKE, text)
+    return model.End(
+        kind=model.Kind.POD,
+        evidence=model.Evidence.HANDSHAKE,
+        address=text,
+        namespace=account.namespace,
+        workload=account.name,
+        workload_kind="ServiceAccount",
+        service_account=account.name,
+        reason=model.Reason.POD_NOT_IN_API if known.whole and not found else model.Reason.NAMED,
+    )
+
+
+def _runs_as(pod: model.Pod, account: identity.ServiceAccount) -> bool:
+    return (pod.namespace, pod.service_account) == (account.namespace, account.name)
 
 
 def _pod_end(pod: model.Pod, evidence: model.Evidence, address: str) -> model.End:

@@ -1,4 +1,4 @@
-"""The agent's commands: ``ipseity agent``, ``observe``, ``who-owned``.
+"""The agent's commands: ``ipseity agent``, ``observe``, ``who-owned``, ``handshake``.
 
 Here because flags are what people learn by heart, so they stand in one place; those of ``observe`` have the names that
 ``hubble observe`` gave them. Each command imports what it runs when it runs: the agent's process never pays for tables,
@@ -7,6 +7,7 @@ nor ``--help`` for the agent. Leaves out what flags mean (``flags``) and who pri
 
 # ruff: noqa: PLC0415  # lazy imports are the point, see above
 
+import asyncio
 import os
 import sys
 import time
@@ -155,3 +156,95 @@ def who_owned(server: tuple[str, ...], output: str, question: str) -> int:
     answer = owners.best(owners.ask(asked, flags.servers(server, os.environ)))
     page = screen.Page.of(sys.stdout, os.environ)
     return owners.run(asked, answer, page, as_json=output == "json")
+
+
+@click.group()
+def handshake() -> None:
+    """Make, replace and look at the keys that sign identities in TCP handshakes."""
+
+
+def _secret(command: Command) -> Command:
+    """Add the options that say which Secret of which cluster."""
+    for option in (
+        click.option("--context", metavar="NAME", help="Context in the kubeconfig."),
+        click.option("--kubeconfig", metavar="FILE", help="Kubeconfig; else KUBECONFIG, ~/.kube/config, or the pod's."),
+        click.option(
+            "--secret",
+            default="ipseity-system/ipseity-handshake",
+            show_default=True,
+            metavar="NS/NAME",
+            help="Secret with the keys.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _settle(command: Command) -> Command:
+    """Add the option that says how patient a rotation is."""
+    return click.option(
+        "--settle",
+        "settle_s",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="How long every agent is given to have heard of a step.  [default: 60]",
+    )(command)
+
+
+def _patience(settle_s: float | None) -> float:
+    from agent import keys
+
+    return keys.SETTLE_S if settle_s is None else settle_s
+
+
+def _where(secret: str, kubeconfig: str | None, context: str | None) -> Any:
+    from agent import keysecret, rotating
+
+    try:
+        place = keysecret.Place.parse(secret)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--secret") from error
+    return rotating.Where(place=place, kubeconfig=kubeconfig, context=context)
+
+
+@handshake.command()
+@_secret
+def init(**where: Any) -> int:
+    """Make the Secret with a random key, if there is none."""
+    from agent import rotating
+
+    return _code(asyncio.run(rotating.init(_where(**where), click.echo)))
+
+
+@handshake.command()
+@_settle
+@_secret
+def status(settle_s: float | None, **where: Any) -> int:
+    """Say which keys there are, by fingerprint, and where a rotation stands.
+
+    Exit code 1: a rotation is under way.
+    """
+    from agent import rotating
+
+    return _code(asyncio.run(rotating.status(_where(**where), click.echo, settle_s=_patience(settle_s))))
+
+
+@handshake.command()
+@click.option("--plan", "mode", flag_value="plan", default="plan", help="Say what is next and what to wait for.")
+@click.option("--apply", "mode", flag_value="apply", help="Take the next step, if every agent has had its time.")
+@click.option("--wait", is_flag=True, help="With --apply: go on until the old key is gone.")
+@_settle
+@_secret
+def rotate(mode: str, settle_s: float | None, *, wait: bool, **where: Any) -> int:
+    """Replace the key in three steps, while everything runs and no connection loses its evidence.
+
+    Exit code 1: something has to be waited for.
+    """
+    from agent import rotating
+
+    asked = rotating.rotate(_where(**where), click.echo, apply=mode == "apply", wait=wait, settle_s=_patience(settle_s))
+    return _code(asyncio.run(asked))
+
+
+def _code(holds: bool) -> int:  # noqa: FBT001  # the one thing it turns into an exit code
+    return 0 if holds else 1

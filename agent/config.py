@@ -10,7 +10,7 @@ import os
 import pathlib
 
 from agent import model
-from ipseity import settings
+from ipseity import identity, settings
 
 _CLUSTER_PREFIXES = tuple(
     ipaddress.ip_network(text)
@@ -84,6 +84,21 @@ class Config:
     external_prefixes: tuple[model.IpNetwork, ...] = settings.field(
         (), "Networks to count outside addresses by; the rest is 0.0.0.0/0 or ::/0.", metavar="CIDR,..."
     )
+    remote_evidence: str = settings.field(
+        "ip",
+        "What names pods of other nodes: ip (and the handshake), from a watch of all pods; or the handshake alone.",
+        choices=("ip", "handshake"),
+    )
+    trust_domain: str = settings.field(
+        "cluster.local", "Trust domain of the identities that a handshake carries.", metavar="NAME"
+    )
+    handshake_secret: str = settings.field(
+        "ipseity-system/ipseity-handshake", "Secret with the handshake keys; empty: no identities in handshakes.",
+        metavar="NS/NAME",
+    )  # fmt: skip
+    handshake_key_file: pathlib.Path | None = settings.field(
+        None, "File with the handshake keys, instead of the Secret: one or two lines of hex.", metavar="FILE"
+    )
     history_s: float = settings.field(
         600.0, "How long a gone pod and its addresses are remembered.", minimum=30, metavar="SECONDS"
     )
@@ -109,6 +124,27 @@ class Config:
             raise settings.SettingError(
                 "IPSEITY_INSTANCE", self.instance, "use letters, digits, '-' and '_'", reason="cannot name a directory"
             )
+        self._check_handshake()
+
+    def _check_handshake(self) -> None:
+        try:
+            identity.TrustDomain(self.trust_domain)
+        except identity.InvalidIdentity as error:
+            raise settings.SettingError(
+                "IPSEITY_TRUST_DOMAIN", self.trust_domain, "use the one of the cluster's SPIFFE IDs: cluster.local",
+                reason="is not a trust domain",
+            ) from error  # fmt: skip
+        namespace, slash, name = self.handshake_secret.partition("/")
+        if self.handshake_secret and not (namespace and slash and name and "/" not in name):
+            raise settings.SettingError(
+                "IPSEITY_HANDSHAKE_SECRET", self.handshake_secret, "write NAMESPACE/NAME, or nothing",
+                reason="does not name a Secret",
+            )  # fmt: skip
+        if self.remote_evidence == "handshake" and not (self.handshake_secret or self.handshake_key_file):
+            raise settings.SettingError(
+                "IPSEITY_REMOTE_EVIDENCE", self.remote_evidence, "give the keys too: --handshake-secret NS/NAME",
+                reason="cannot be without handshake keys",
+            )  # fmt: skip
 
     def keeps_private(self) -> bool:
         """Whether all private addresses stay exact, so that the kernel need not look for their prefixes."""

@@ -37,6 +37,10 @@ class Edge(NamedTuple):
     port: int
     direction: model.Direction
     protocol: model.Protocol
+    peer_tag: int = 0
+    """Identity of the peer as its handshake proves it (``ipseity.identity.identity_tag``); 0: it proves none."""
+    peer_pod: int = 0
+    """``ipseity.identity.pod_tag`` of the peer's pod; 0 likewise."""
 
     @property
     def first_boot_ns(self) -> int:
@@ -252,6 +256,8 @@ def read_key(number: int, key: wire.Key) -> Edge:
         port=key.port,
         direction=model.Direction(key.direction),
         protocol=model.Protocol(key.protocol),
+        peer_tag=key.peer_tag,
+        peer_pod=key.peer_pod,
     )
 
 

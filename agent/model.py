@@ -51,7 +51,7 @@ class Evidence(enum.StrEnum):
     KERNEL = "kernel"
     """The socket's own cgroup or network namespace on this node."""
     HANDSHAKE = "handshake"
-    """An authenticated identity tag in the TCP handshake. Not yet produced: see docs/limitations.md."""
+    """An authenticated identity tag in the TCP handshake: the peer's node vouches for it."""
     IP = "ip"
     """Who owned the address at that time, by the Kubernetes API."""
     NONE = "none"
@@ -87,6 +87,8 @@ class Reason(enum.StrEnum):
     """Several owners are possible for the interval; none is guessed."""
     HOST_NETWORK = "host_network"
     """The address belongs to a node: any of its hostNetwork pods or processes may be behind it."""
+    UNKNOWN_TAG = "unknown_tag"
+    """The handshake proves an identity that no service account which we know of has; ``End.name`` is its tag."""
 
 
 class FailCause(enum.IntEnum):

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from agent import attribution, edges, iplookup, join, ledger, model, ownership
+from agent import attribution, edges, iplookup, join, ledger, model, ownership, tags
 
 _UNRESOLVED: Final = frozenset(
     {
@@ -18,6 +18,7 @@ _UNRESOLVED: Final = frozenset(
         model.Reason.POD_NOT_IN_API,
         model.Reason.NO_OWNER,
         model.Reason.AMBIGUOUS,
+        model.Reason.UNKNOWN_TAG,
     }
 )
 
@@ -66,8 +67,11 @@ class Moments(NamedTuple):
 class Names:
     """Ends by edge."""
 
-    def __init__(self, owners: ownership.Ownership, joined: join.Join, lookup: iplookup.IpLookup) -> None:
+    def __init__(
+        self, owners: ownership.Ownership, joined: join.Join, lookup: iplookup.IpLookup, known: tags.Tags
+    ) -> None:
         self._owners = owners
+        self._tags = known
         self._join = joined
         self.ledger = ledger.Ledger(owners, lookup)
         self._known: dict[int, _Known] = {}
@@ -81,8 +85,9 @@ class Names:
         """
         news = heard and not self.ledger.heard
         self.ledger.heard |= heard
-        if self._owners.version != self._version or news:
-            self._version, self._version_ns = self._owners.version, now_boot_ns
+        version = self._owners.version + self._tags.version
+        if version != self._version or news:
+            self._version, self._version_ns = version, now_boot_ns
 
     def local(self, edge: edges.Edge, when: Moments) -> model.End:
         """Name the local end, and let the other end's edge know it."""
@@ -104,15 +109,31 @@ class Names:
         return self._with(end, self.ledger.views(subject, ledger.Answers(kernel=ledger.who(end) if is_known else None)))
 
     def remote(self, edge: edges.Edge, when: Moments, here: model.End) -> model.End:
-        """Name the remote end: by the other socket if it is on this node, else by its address at that time.
+        """Name the remote end: by the other socket if it is on this node, else by its handshake, else by its address.
 
         ``here`` is the local end.
         """
         meeting, start, last = _meeting(edge), when.start_boot_ns, max(when.last_boot_ns, when.start_boot_ns)
         joined = self._join.find(meeting, start_boot_ns=start, end_boot_ns=last) if meeting else None
-        end = joined or attribution.remote_end(self._owners, address=edge.remote, start_boot_ns=start, end_boot_ns=last)
-        answers = ledger.Answers(kernel=ledger.who(joined) if joined else None)
+        told = self._told(edge)
+        end = (
+            joined
+            or told
+            or attribution.remote_end(self._owners, address=edge.remote, start_boot_ns=start, end_boot_ns=last)
+        )
+        answers = ledger.Answers(
+            kernel=ledger.who(joined) if joined else None,
+            handshake=ledger.who(told) if told and told.kind is model.Kind.POD else None,
+        )
         return self._judged(edge, when, end, answers, here)
+
+    def _told(self, edge: edges.Edge) -> model.End | None:
+        """Name the remote end by its handshake, if that proves anything."""
+        if not edge.peer_tag:
+            return None
+        return attribution.told_end(
+            self._owners, self._tags, tag=edge.peer_tag, pod_tag=edge.peer_pod, address=edge.remote
+        )
 
     def again(self, edge: edges.Edge, when: Moments, known: model.End, *, here: model.End) -> model.End:
         """Give the remote end that is known from before, and what a look-up says by now."""

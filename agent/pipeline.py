@@ -10,10 +10,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent import edges, iplookup, join, model, naming, ownership, pending, records, wire
+from agent import edges, iplookup, join, model, naming, ownership, pending, records, tags, wire
+from ipseity import identity
 
 PATIENCE_NS: Final = 2_000_000_000
 """How long a name may take to arrive: a watch event is 10 to 200 ms behind, a re-list after an outage up to 2 s."""
+TRUST_DOMAIN: Final = identity.TrustDomain("cluster.local")
+"""Kubernetes' own default."""
 IDLE_NS: Final = 120_000_000_000
 """An edge with nothing open that was quiet for so long is forgotten: twice the longest usual health check interval."""
 _EXPIRE_NS: Final = 5_000_000_000
@@ -60,15 +63,22 @@ class Pipeline:
     """The state between steps. One owner."""
 
     def __init__(
-        self, owners: ownership.Ownership, *, max_edges: int, patience_ns: int = PATIENCE_NS, all_pods: bool = True
+        self,
+        owners: ownership.Ownership,
+        *,
+        max_edges: int,
+        patience_ns: int = PATIENCE_NS,
+        all_pods: bool = True,
+        trust_domain: identity.TrustDomain = TRUST_DOMAIN,
     ) -> None:
         """Start with what is known. ``all_pods``: the API tells of every node's pods."""
         self.owners = owners
         self.lookup = iplookup.IpLookup(history_s=owners.history_s, whole=all_pods)
+        self.tags = tags.Tags(trust_domain, whole=all_pods)
         self.table = edges.Table()
         self._patience_ns = patience_ns
         self._join = join.Join(limit=2 * max_edges)
-        self._names = naming.Names(owners, self._join, self.lookup)
+        self._names = naming.Names(owners, self._join, self.lookup, self.tags)
         self._read_ns = 0
         self._waiting: dict[int, tuple[int | None, int]] = {}
         """Edge -> (start of the interval that waits, when waiting began).
@@ -90,7 +100,8 @@ class Pipeline:
         self.owners = owners
         self.lookup = iplookup.IpLookup(history_s=owners.history_s, whole=self.lookup.whole)
         self.lookup.load(owners.objects.values())
-        self._names = naming.Names(owners, self._join, self.lookup)
+        self.tags.load(owners.objects.values())
+        self._names = naming.Names(owners, self._join, self.lookup, self.tags)
 
     def step(self, inputs: Inputs) -> Outputs:
         """Take what was read; tell what can be told."""
@@ -99,6 +110,7 @@ class Pipeline:
         for change in inputs.object_events:
             self.owners.apply_object(change)
             self.lookup.apply(change)
+            self.tags.apply(change)
         found = self.table.difference(
             inputs.keys,
             inputs.values,
@@ -231,4 +243,5 @@ class Pipeline:
         if now_boot_ns - self._expired_ns > _EXPIRE_NS:
             self.owners.expire(now_boot_ns)
             self.lookup.expire(now_boot_ns)
+            self.tags.expire(now_boot_ns - int(self.owners.history_s * 1e9))
             self._expired_ns = now_boot_ns

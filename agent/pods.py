@@ -1,24 +1,25 @@
-"""Pods, services and nodes from the Kubernetes API, as the few fields that the agent keeps.
+"""Pods, services, nodes and service accounts from the Kubernetes API, as the few fields that the agent keeps.
 
 Here because this is where Kubernetes' objects become the agent's vocabulary: a pod of 10 kB becomes one of 300 bytes,
-whose strings are shared with its siblings'. All pods of the cluster are followed (remote ends are named by address);
-for another node's pod that costs one small object. Leaves out the watch itself (``ipseity.informer``) and what is made
-of the events (``ownership``).
+whose strings are shared with its siblings'. All pods of the cluster are followed (remote ends are named by address),
+which costs one small object for another node's pod, or this node's alone (remote ends are named by the handshake).
+Leaves out the watch itself (``ipseity.informer``) and what is made of the events (``ownership``, ``tags``).
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import ipaddress
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent import mesh, model
-from ipseity import informer, kube
+from ipseity import identity, informer, kube
 
 if TYPE_CHECKING:
     from kubernetes.aio import client
@@ -190,6 +191,23 @@ def to_node(shape: NodeShape) -> model.Node:
     )
 
 
+class AccountShape(msgspec.Struct):
+    """The fields of a v1 ServiceAccount that are read at all."""
+
+    metadata: _Meta
+
+
+def to_account(shape: AccountShape) -> identity.ServiceAccount:
+    """Trim a service account: its name is all that there is to it."""
+    return identity.ServiceAccount(sys.intern(shape.metadata.namespace), sys.intern(shape.metadata.name))
+
+
+def accounts(api: "client.ApiClient", clock: Callable[[], int]) -> informer.Informer[identity.ServiceAccount]:
+    """Make an informer over the service accounts of the whole cluster."""
+    return informer.Informer(api, _ACCOUNTS, shape=AccountShape, trim=to_account, clock=clock)
+
+
+_ACCOUNTS = kube.Resource(path="/api/v1/serviceaccounts")
 _READS: tuple[tuple[kube.Resource, type, type[Object], Callable[[Any], Object | None]], ...] = (
     (kube.NODES, NodeShape, model.Node, to_node),
     (kube.SERVICES, ServiceShape, model.Service, to_service),
@@ -197,22 +215,37 @@ _READS: tuple[tuple[kube.Resource, type, type[Object], Callable[[Any], Object | 
 )
 
 
-class Cluster:
-    """Follows pods, services and nodes of the whole cluster."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Beside:
+    """What is followed besides, and who takes it."""
 
-    def __init__(
+    source: informer.Informer[Any]
+    deliver: Callable[[informer.WatchEvent[Any]], object]
+
+
+class Cluster:
+    """Follows services and nodes of the whole cluster, and its pods or one node's."""
+
+    def __init__(  # noqa: PLR0913  # what to follow, and what is known from before
         self,
         api: "client.ApiClient",
         *,
         clock: Callable[[], int],
+        only_node: str = "",
         known: Mapping[str, Object] | None = None,
         heard_boot_ns: int = 0,
+        beside: Sequence[Beside] = (),
     ) -> None:
-        """Prepare. ``known`` is what an earlier run knew, by uid, and ``heard_boot_ns`` when it last heard."""
+        """Prepare. ``only_node``: whose pods alone are followed; empty: all.
+
+        ``known`` is what an earlier run knew, by uid, and ``heard_boot_ns`` when it last heard.
+        """
+        mine = dataclasses.replace(kube.PODS, field_selector=f"spec.nodeName={only_node}" if only_node else "")
+        self._beside = tuple(beside)
         self.informers: tuple[informer.Informer[Object], ...] = tuple(
             informer.Informer(
                 api,
-                resource,
+                mine if resource is kube.PODS else resource,
                 shape=shape,
                 trim=trim,
                 clock=clock,
@@ -224,22 +257,28 @@ class Cluster:
 
     @property
     def synced(self) -> bool:
-        """Whether every list has been read once."""
+        """Whether pods, services and nodes have been listed once."""
         return all(each.synced for each in self.informers)
 
     def staleness_s(self, now_boot_ns: int) -> dict[str, float]:
         """How old the knowledge may be, by resource."""
-        return {each.resource.name: each.staleness_s(now_boot_ns) for each in self.informers}
+        return {each.resource.name: each.staleness_s(now_boot_ns) for each in self._all()}
 
     def malformed(self) -> dict[str, int]:
         """Lines and objects that could not be read, by resource."""
-        return {each.resource.name: each.malformed for each in self.informers}
+        return {each.resource.name: each.malformed for each in self._all()}
 
     async def follow(self, deliver: Callable[[model.ObjectEvent], object]) -> None:
         """Deliver every change, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for each in self.informers:
                 tasks.create_task(_follow(each, deliver), name=f"watch {each.resource.name}")
+            for other in self._beside:
+                name = f"watch {other.source.resource.name}"
+                tasks.create_task(_follow_beside(other.source, other.deliver), name=name)
+
+    def _all(self) -> tuple[informer.Informer[Any], ...]:
+        return (*self.informers, *(each.source for each in self._beside))
 
 
 async def _follow(source: informer.Informer[Object], deliver: Callable[[model.ObjectEvent], object]) -> None:
@@ -247,6 +286,12 @@ async def _follow(source: informer.Informer[Object], deliver: Callable[[model.Ob
         async for event in events:
             change, since_ns = _CHANGES[event.change], event.since_ns
             deliver(model.ObjectEvent(change=change, object=event.value, boot_ns=event.boot_ns, since_boot_ns=since_ns))
+
+
+async def _follow_beside(source: informer.Informer[Any], deliver: Callable[[informer.WatchEvent[Any]], object]) -> None:
+    async with contextlib.aclosing(source.events()) as events:
+        async for event in events:
+            deliver(event)
 
 
 _CHANGES = {informer.Change.SEEN: model.Change.SEEN, informer.Change.GONE: model.Change.GONE}

@@ -47,14 +47,7 @@ class Reader:
 
     def cgroup_events(self, alive: Collection[model.CgroupId], boot_ns: int) -> list[model.CgroupEvent]:
         """Take what the tracepoints told; scan the tree where that may not be all."""
-        events: list[model.CgroupEvent] = []
-        for raw in self._kernel.cgroup_records():
-            event = wire.cgroup_event(raw)
-            if isinstance(event, wire.Malformed):
-                self._drops.count(event.what)
-                self.scan_again()
-            else:
-                events.append(event)
+        events = self.cgroup_news()
         lost = self._kernel.losses()["cgroup_ring_full"]
         if lost != self._cgroups_lost:
             self._cgroups_lost = lost
@@ -63,6 +56,18 @@ class Reader:
             self._rescan_due_ns = boot_ns + _RESCAN_NS
             told = {event.cgroup for event in events}
             events += [event for event in self.tree.changes(alive, boot_ns) if event.cgroup not in told]
+        return events
+
+    def cgroup_news(self) -> list[model.CgroupEvent]:
+        """Take what the tracepoints told since they were asked last."""
+        events: list[model.CgroupEvent] = []
+        for raw in self._kernel.cgroup_records():
+            event = wire.cgroup_event(raw)
+            if isinstance(event, wire.Malformed):
+                self._drops.count(event.what)
+                self.scan_again()
+            else:
+                events.append(event)
         return events
 
     def scan_again(self) -> None:

@@ -49,6 +49,8 @@ def _connection(row: wire.Array) -> Connection:
         port=remote_port if direction is model.Direction.EGRESS else local_port,
         direction=direction,
         protocol=model.Protocol(int(row["protocol"])),
+        peer_tag=int(row["peer_tag"]),
+        peer_pod=int(row["peer_pod"]),
     )
     return Connection(
         edge=edge,

@@ -4,7 +4,8 @@ import ipaddress
 
 import pytest
 
-from agent import edges, iplookup, join, model, naming, ownership
+from agent import edges, iplookup, join, model, naming, ownership, pipeline, tags
+from ipseity import identity
 
 T = 10**12
 CALLER, CALLEE = "10.7.0.2", "10.7.0.3"
@@ -46,7 +47,9 @@ def seen(owners: ownership.Ownership, of: model.Pod, at: int = T) -> None:
 
 def made() -> tuple[ownership.Ownership, naming.Names]:
     owners = ownership.Ownership(history_s=600)
-    return owners, naming.Names(owners, join.Join(limit=100), iplookup.IpLookup(history_s=600))
+    return owners, naming.Names(
+        owners, join.Join(limit=100), iplookup.IpLookup(history_s=600), tags.Tags(pipeline.TRUST_DOMAIN)
+    )
 
 
 def named(local: model.Reason, remote: model.Reason, address: str = CALLEE) -> naming.Named:
@@ -163,3 +166,45 @@ def test_forgetting_leaves_nothing() -> None:
     names.forget([call.id, 12345])
     assert names.last(call) is None
     assert 0 == len(names._join)
+
+
+def test_the_handshake_outweighs_the_address_and_the_other_socket_the_handshake() -> None:
+    """Kernel, handshake, ip: the best evidence names the end, and all answers stand beside it."""
+    owners, names = made()
+    web, db = pod(1, CALLEE), pod(2, "10.7.0.9")
+    for of in (web, db):
+        seen(owners, of)
+        event = model.ObjectEvent(change=model.Change.SEEN, object=of, boot_ns=T)
+        names._tags.apply(event)
+        names.ledger._lookup.apply(event)
+    tag = names._tags.tag(identity.ServiceAccount(db.namespace, db.service_account))
+    by_address = edge(11, local=CALLER, remote=CALLEE)
+    proven = by_address._replace(peer_tag=tag, peer_pod=identity.pod_tag(db.uid))
+    end = names.remote(proven, NOW, HERE)
+    assert (db.name, model.Evidence.HANDSHAKE) == (end.name, end.evidence)
+    assert end.views is not None
+    assert end.views.handshake is not None
+    assert end.views.ip is not None
+    assert (db.name, web.name) == (end.views.handshake.name, end.views.ip.name)
+    unproven = names.remote(by_address, NOW, HERE)
+    assert (web.name, model.Evidence.IP) == (unproven.name, unproven.evidence)
+    cgroup(owners, web, 12)
+    names.local(edge(12, local=CALLEE, remote=CALLER, direction=1), NOW)
+    joined = names.remote(proven, NOW, HERE)
+    assert (web.name, model.Evidence.KERNEL) == (joined.name, joined.evidence)
+
+
+def test_a_new_service_account_is_news() -> None:
+    """A tag that nobody had is looked up again once somebody has it."""
+    _, names = made()
+    account = identity.ServiceAccount("shop", "late")
+    unknown = edge(11, local=CALLER, remote=CALLEE)._replace(peer_tag=names._tags.tag(account))
+    names.begin(T, heard=True)
+    before = naming.Named(HERE, names.remote(unknown, NOW, HERE))
+    names.keep(unknown, before, T)
+    assert (False, None) == (before.settled, names.known(unknown))
+    names._tags.learn(account)
+    names.begin(T + 1, heard=True)
+    assert (model.Reason.UNKNOWN_TAG, "late") == (
+        before.remote.reason, names.remote(unknown, NOW, HERE).service_account
+    )  # fmt: skip

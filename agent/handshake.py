@@ -1,0 +1,128 @@
+"""What the kernel is told about handshakes: who this node's cgroups are, and with which keys that is signed.
+
+Here because both must be told at once, not at the next tick: a pod connects milliseconds after its start, and a key is
+rotated under load. Without keys nothing is told and nothing believed. What stands in the kernel holds while the agent
+restarts. Leaves out which cgroup is whom (``identities``), what keys look like (``keys``) and the kernel (``kernel``).
+"""
+
+import os
+import pathlib
+import stat
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from agent import config, drops, identities, kernel, keys, model
+from ipseity import identity
+
+_LOOK_NS: Final = 2_000_000_000
+"""How often the file with the keys is looked at."""
+_INIT: Final = "make them: ipseity handshake init; or say that there are none: --handshake-secret ''"
+
+log = structlog.get_logger("agent")
+
+
+class Handshake:
+    """What was told to the kernel. One event loop's."""
+
+    def __init__(self, held: kernel.Kernel, settings: config.Config, lost: drops.Drops) -> None:
+        """Leave what a former agent told as it is until more is known, but for what the settings switch off."""
+        self._kernel = held
+        self._drops = lost
+        self._identities = identities.Identities(identity.TrustDomain(settings.trust_domain), settings.node())
+        self._file = settings.handshake_key_file
+        self._seen: tuple[int, int, int] | None = None
+        self._look_due_ns = 0
+        self._strangers_left = True
+        self._keys: keys.Keys | None = None
+        self.follows_secret: Final = bool(settings.handshake_secret) and self._file is None
+        self.wanted: Final = self.follows_secret or self._file is not None
+        self._is_off = False
+        lost.count("identities_full", 0)
+        lost.count("handshake_keys_unusable", 0)
+        if not self.wanted:
+            self._off()
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Name the keys in use; empty: identities are neither told nor believed."""
+        return self._keys.named() if self._keys else {}
+
+    def begin(self, pods: Iterable[model.Pod]) -> None:
+        """Go on with the pods that a former agent knew."""
+        for pod in pods:
+            self.object(model.ObjectEvent(change=model.Change.SEEN, object=pod, boot_ns=0))
+
+    def cgroups(self, events: Iterable[model.CgroupEvent]) -> None:
+        """Take directories that came and went."""
+        self._write(self._identities.cgroups(events))
+
+    def object(self, event: model.ObjectEvent) -> None:
+        """Take what the API told of a pod."""
+        self._write(self._identities.pod(event))
+
+    def scanned(self, *, pods_known: bool) -> None:
+        """Take that every directory was told of: what a former agent wrote for others is taken back.
+
+        Not before the pods are known too, as long as the API can be asked: they are still who they were.
+        """
+        if self._strangers_left and pods_known:
+            self._strangers_left = False
+            self._write(self._identities.strangers(self._kernel.identified()))
+
+    def take(self, found: keys.Keys | keys.Unusable | None) -> None:
+        """Take new keys, or that there are none any more. Unusable ones change nothing."""
+        if isinstance(found, keys.Unusable):
+            self._drops.count("handshake_keys_unusable")
+            self._drops.say("handshake", f"handshake keys: {found}", hint=found.hint)
+            return
+        if found is None:
+            self._drops.say("handshake", "no handshake keys: peers are known by their addresses alone", hint=_INIT)
+            self._off()
+            return
+        self._drops.over("handshake")
+        if found == self._keys:
+            return
+        self._keys, self._is_off = found, False
+        self._kernel.handshake(found.for_kernel(), on=True)
+        log.info("handshake keys", **found.named())
+
+    def look(self, boot_ns: int) -> None:
+        """Read the file with the keys, if it has changed since it was read."""
+        if self._file is None or boot_ns < self._look_due_ns:
+            return
+        self._look_due_ns = boot_ns + _LOOK_NS
+        try:
+            seen, text = _read(self._file, self._seen)
+            if text is not None:
+                self.take(keys.from_text(text))
+            self._seen = seen
+        except keys.Unusable as error:
+            self.take(error)
+        except (OSError, UnicodeDecodeError) as error:
+            hint = "give a file that root can read: --handshake-key-file"
+            self.take(keys.Unusable(f"{self._file}: {error}", hint=hint))
+
+    def _off(self) -> None:
+        if self._is_off:
+            return
+        self._keys, self._is_off = None, True
+        self._kernel.handshake((), on=False)
+
+    def _write(self, changes: identities.Changes) -> None:
+        if changes:
+            self._drops.count("identities_full", self._kernel.identify(changes))
+
+
+def _read(path: pathlib.Path, seen: tuple[int, int, int] | None) -> tuple[tuple[int, int, int], str | None]:
+    """Read a file of keys that is another than the one seen; None if it is the same. Raises OSError, keys.Unusable."""
+    with path.open(encoding="ascii") as opened:
+        status = os.fstat(opened.fileno())
+        now = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if now == seen:
+            return now, None
+        if status.st_mode & stat.S_IROTH:
+            hint = f"chmod 600 {path}, and make new keys"
+            raise keys.Unusable(f"{path} can be read by everybody on this node", hint=hint)
+        return now, opened.read(4096)
