@@ -111,14 +111,40 @@ def manager(stat_prefix: str, route: Any, client_cert: ClientCert, extras: Extra
 
 
 def routes(name: str, cluster: str, *, application: bool = False, without: Sequence[str] = ()) -> Any:
-    """Give a route configuration that sends everything to one cluster, and tries again what was never begun.
+    """Give a route configuration that sends everything to one cluster, and tries again what was never begun."""
+    everything = route_components_pb2.Route(
+        match=route_components_pb2.RouteMatch(prefix="/"), route=action(retry(application=application), cluster=cluster)
+    )
+    return configuration(name, [everything], without=without)
+
+
+def configuration(name: str, entries: Sequence[Any], *, without: Sequence[str] = ()) -> Any:
+    """Give a route configuration of routes. ``without``: request headers that are taken out."""
+    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=entries)
+    return route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=[host],
+        validate_clusters=wrappers_pb2.BoolValue(value=False),
+        request_headers_to_remove=without,
+        response_headers_to_remove=[UNDELIVERED],  # only proxies may say it, and only to each other
+    )
+
+
+def action(policy: Any, **said: Any) -> Any:
+    """Give the action of a route without limits of ours; ``said`` says where to, and what else it does."""
+    return route_components_pb2.RouteAction(
+        **{"timeout": _UNLIMITED, "idle_timeout": _UNLIMITED, "retry_policy": policy, **said}
+    )
+
+
+def retry(*, application: bool = False) -> Any:
+    """Give the retry policy of what was never begun.
 
     ``application``: behind it is the pod's own application and no proxy. Its word on delivery is not taken: it has the
-    request by then, and may only be passing on what somebody else's server said. ``without``: request headers that are
-    taken out.
+    request by then, and may only be passing on what somebody else's server said.
     """
     said = () if application else (route_components_pb2.HeaderMatcher(name=UNDELIVERED, present_match=True),)
-    retry = route_components_pb2.RetryPolicy(
+    return route_components_pb2.RetryPolicy(
         retry_on=_RETRY_ON if application else f"{_RETRY_ON},retriable-headers",
         num_retries=wrappers_pb2.UInt32Value(value=_RETRIES),
         retry_host_predicate=[
@@ -129,18 +155,6 @@ def routes(name: str, cluster: str, *, application: bool = False, without: Seque
         ],
         host_selection_retry_max_attempts=3,
         retriable_headers=said,
-    )
-    action = route_components_pb2.RouteAction(
-        cluster=cluster, timeout=_UNLIMITED, idle_timeout=_UNLIMITED, retry_policy=retry
-    )
-    everything = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=action)
-    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=[everything])
-    return route_pb2.RouteConfiguration(
-        name=name,
-        virtual_hosts=[host],
-        validate_clusters=wrappers_pb2.BoolValue(value=False),
-        request_headers_to_remove=without,
-        response_headers_to_remove=[UNDELIVERED],  # only proxies may say it, and only to each other
     )
 
 
