@@ -1,86 +1,98 @@
 """What our sidecars add to a request, beside hand-written ones; and what memory they have under that load.
 
-Rounds are interleaved (ours, theirs; next time theirs, ours) and each is compared with its neighbour; medians of the
-rounds are printed. Whatever drifts, drifts for both.
+    python -m tests.bench.mesh_latency            # only this part of ``make bench``
+    python -m tests.bench.mesh_latency --itself   # theirs beside theirs: what is not 1.000 is the method's own error
+
+One process calls both in turn, a request to the one and a millisecond later one to the other, so that whatever the
+machine does, it does to both. (In turns of a tenth of a second each, a single stall of some milliseconds decided whose
+p99 was worse: rounds went from 0.5 to 2.) A round compares the latencies of its five thousand requests to each; the
+median of the rounds is printed, with its standard error.
 """
 
 import dataclasses
-import itertools
+import math
+import os
 import statistics
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 from tests.bench import figure, mesh_stage
 from tests.bench.mesh_stage import Way
 
-ROUNDS = 41
-"""The p99 of a thousand requests varies by a sixth from one second to the next: so many, and it is known to 3 %."""
-DIRECT_ROUNDS = 5
+ROUNDS = 9
+REQUESTS = 5_000
+"""By each side in a round."""
+DIRECT_ROUNDS = 1
 """Nothing is promised about it."""
-REQUESTS = 1_000
 LIMIT = 1.05
 MEMORY_MB = 30.0
 _MEMORY_S = 5
+_COMPARED = (Way.REDIRECTED, Way.BYTES, Way.HTTP)
+_MEDIAN = math.sqrt(math.pi / 2)
+"""Standard error of a median, as a multiple of a mean's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Round:
-    """What one round found of one way, p50 and p99 in milliseconds."""
+    """What one round found of one way."""
 
-    ours: tuple[float, float]
-    theirs: tuple[float, float]
+    ours: mesh_stage.Latency
+    theirs: mesh_stage.Latency
 
 
-def figures() -> Iterator[figure.Figure]:
-    """Measure."""
+def figures(*, itself: bool = False) -> Iterator[figure.Figure]:
+    """Measure. ``itself``: theirs stand in for ours."""
     with mesh_stage.ready() as where:
-        for each in Way:  # the first of all would be the slowest
-            _both(where, each, swapped=False)
-        found: dict[Way, list[Round]] = {each: [] for each in Way}
-        for number, each in itertools.product(range(ROUNDS), Way):
-            if each is not Way.DIRECT or number < DIRECT_ROUNDS:
-                found[each].append(_both(where, each, swapped=number % 2 == 1))
-        yield from _latencies(found)
+        direct = [_both(where, Way.DIRECT, ours=False) for _ in range(DIRECT_ROUNDS)]
+        found: dict[Way, list[Round]] = {each: [] for each in _COMPARED}
+        for _ in range(ROUNDS):
+            for way, rounds in found.items():
+                rounds.append(_both(where, way, ours=not itself))
+        yield from _latencies(found, direct)
+        if itself:
+            return
         yield _memory(where)
         handshakes = where.handshakes("server")
-    least = (ROUNDS + 1) * mesh_stage.CONNECTIONS  # of bytes alone: requests share connections between the proxies
+    least = ROUNDS * mesh_stage.CONNECTIONS  # of bytes alone: requests share connections between the proxies
     if handshakes < least:
         raise RuntimeError(f"our callee has seen {handshakes} TLS handshakes where {least} were to be")
 
 
-def _both(where: mesh_stage.Stage, way: Way, *, swapped: bool) -> Round:
-    """Measure one way, by whom it can be gone."""
-    found = {}
-    for ours in (False, True) if swapped else (True, False):
-        if (ours, way) in where.targets:
-            seen = where.load(way, ours=ours, requests=REQUESTS)
-            if seen.failed:
-                raise RuntimeError(f"{way.value}: {seen.failed} of {seen.requests} requests failed")
-            found[ours] = (seen.p50_ms, seen.p99_ms)
-    return Round(ours=found.get(True, found[False]), theirs=found[False])
+def _both(where: mesh_stage.Stage, way: Way, *, ours: bool) -> Round:
+    """Measure one way, by both in turn."""
+    found = where.load(way, ours, False, requests=REQUESTS)  # noqa: FBT003  # and theirs
+    failed, asked = sum(each.failed for each in found), sum(each.requests for each in found)
+    if failed:
+        raise RuntimeError(f"{way.value}: {failed} of {asked} requests failed")
+    return Round(*found)
 
 
-def _latencies(found: dict[Way, list[Round]]) -> Iterator[figure.Figure]:
-    for at, name in enumerate(("p50", "p99")):
-        direct_ms = statistics.median(each.theirs[at] for each in found[Way.DIRECT])
-        for way in (Way.REDIRECTED, Way.BYTES, Way.HTTP):
-            rounds = found[way]
-            ours_ms, theirs_ms = (
-                statistics.median(side) for side in zip(*((x.ours[at], x.theirs[at]) for x in rounds), strict=True)
-            )
-            detail = f"{ours_ms:.3f} ms, by hand {theirs_ms:.3f} ms, direct {direct_ms:.3f} ms; {ROUNDS} rounds"
+def _latencies(found: dict[Way, list[Round]], direct: Sequence[Round]) -> Iterator[figure.Figure]:
+    for name in ("p50", "p99"):
+        direct_ms = statistics.median(getattr(each.theirs, f"{name}_ms") for each in direct)
+        for way, rounds in found.items():
+            ours, theirs = ([getattr(side, f"{name}_ms") for side in sides] for sides in _sides(rounds))
+            ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+            error = _MEDIAN * statistics.stdev(ratios) / math.sqrt(len(ratios))
             yield figure.Figure(
                 name=f"{way.value}, {name}, of by hand",
-                value=statistics.median(each.ours[at] / each.theirs[at] for each in rounds),
+                value=statistics.median(ratios),
                 unit="x",
                 limit=LIMIT,
-                detail=f"{detail} at {mesh_stage.RATE}/s",
+                detail=f"+- {error:.3f} ({len(ratios)} rounds, {min(ratios):.3f} to {max(ratios):.3f}); "
+                f"{statistics.median(ours):.3f} ms, by hand {statistics.median(theirs):.3f} ms, "
+                f"direct {direct_ms:.3f} ms; {mesh_stage.RATE}/s",
             )
+
+
+def _sides(rounds: Sequence[Round]) -> tuple[list[mesh_stage.Latency], list[mesh_stage.Latency]]:
+    return [each.ours for each in rounds], [each.theirs for each in rounds]
 
 
 def _memory(where: mesh_stage.Stage) -> figure.Figure:
     """Read the memory of both sidecars in the middle of a load of requests."""
-    command = where.command(Way.HTTP, ours=True, requests=_MEMORY_S * mesh_stage.RATE)
+    command = where.command(Way.HTTP, True, requests=_MEMORY_S * mesh_stage.RATE)  # noqa: FBT003  # ours
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as load:
         try:
             load.wait(_MEMORY_S / 2)
@@ -97,3 +109,17 @@ def _memory(where: mesh_stage.Stage) -> figure.Figure:
         limit=MEMORY_MB,
         detail=f"the {app}'s, which has more: {told}",
     )
+
+
+def main(words: Sequence[str]) -> int:
+    """Run as a program."""
+    if words not in ([], ["--itself"]) or os.geteuid() != 0:
+        print("usage: python -m tests.bench.mesh_latency [--itself], as root", file=sys.stderr)
+        return 2
+    tally = figure.printed(figures(itself=bool(words)))
+    print(f"{tally.said} ({figure.machine()})")
+    return 0 if tally.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -3,19 +3,25 @@
  * measured is what lies between them and not an interpreter.
  *
  *   mesh_load serve PORT...    answer every HTTP/1.1 request with the same 612 bytes of body; until it is ended
- *   mesh_load ask ADDRESS PORT CONNECTIONS RATE COUNT SKIP
- *                              COUNT requests; the k-th is due at k/RATE seconds, whatever became of those before it,
- *                              and goes to the connections in turn. Its latency counts from when it was due, so that a
- *                              stall is paid for by every request that it held up. Prints the latencies of all but the
- *                              first SKIP: "count failed p50 p99 p99.9 max", times in microseconds
+ *   mesh_load ask CONNECTIONS RATE COUNT SWAP SKIP (PID ADDRESS PORT)...
+ *                              COUNT requests to each side, from the network namespace of process PID. The k-th of all
+ *                              is due at k/RATE seconds, whatever became of those before it, to one side and then to
+ *                              the other; after SWAP of each the other one is first. So a stall of the machine meets
+ *                              both sides alike, and neither is always the one that comes just after a tick of the
+ *                              kernel's clock. A latency counts from when the request was due, so that a stall is paid
+ *                              for by every request that it held up. Prints a line for each side, of all but its first
+ *                              SKIP: "count failed p50 p99 p99.9 max", times in microseconds
  *
- * A request waits in its connection's queue while the one before it is not answered: no pipelining.
+ * The requests of a side go to its connections in turn. One waits in its connection's queue while the one before it is
+ * not answered: no pipelining.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BODY = 612, MOST = 1024, EVENTS = 64 };
+enum { BODY = 612, MOST = 1024, SIDES = 2, EVENTS = 64 };
 
 struct peer {
 	int fd;
@@ -35,6 +41,8 @@ struct peer {
 	size_t filled;   /* bytes of `in` */
 	uint64_t asked;  /* requests due so far, of which `sent` and `answered` were */
 	uint64_t sent, answered;
+	struct side *side;
+	size_t number;   /* among those of its side */
 	char in[4096];
 };
 
@@ -142,18 +150,30 @@ static _Noreturn void serve(char **ports)
 	}
 }
 
-struct load {
-	struct peer *peers;
+struct side {
+	struct peer peers[MOST];
 	size_t connections;
-	uint64_t rate, total, due; /* requests due so far */
+	uint64_t due, answered; /* requests so far */
+	uint64_t *due_ns;       /* by request */
+	uint64_t *latency_ns;   /* by request; 0: not answered */
+};
+
+struct load {
+	struct side side[SIDES];
+	size_t sides;
+	uint64_t rate, swap, count, due; /* `count` of each side, `due` of all */
 	uint64_t start_ns;
-	uint64_t *latency_ns;      /* by request; 0: not answered */
-	uint64_t answered;
 };
 
 static uint64_t due_ns(const struct load *load, uint64_t request)
 {
 	return load->start_ns + request * 1000000000ull / load->rate;
+}
+
+static struct side *whose(struct load *load, uint64_t request)
+{
+	uint64_t turn = request % load->sides, cycle = request / load->sides;
+	return &load->side[cycle / load->swap % 2 ? load->sides - 1 - turn : turn];
 }
 
 static void send_next(struct peer *peer)
@@ -171,8 +191,10 @@ static void hand_out(struct load *load, int timer)
 	uint64_t now = now_ns(), at, ticks;
 	if (read(timer, &ticks, sizeof ticks) < 0)
 		die("timer");
-	while (load->due < load->total && due_ns(load, load->due) <= now) {
-		struct peer *peer = &load->peers[load->due++ % load->connections];
+	for (; load->due < load->count * load->sides && due_ns(load, load->due) <= now; load->due++) {
+		struct side *side = whose(load, load->due);
+		struct peer *peer = &side->peers[side->due % side->connections];
+		side->due_ns[side->due++] = due_ns(load, load->due);
 		peer->asked++;
 		send_next(peer);
 	}
@@ -181,14 +203,15 @@ static void hand_out(struct load *load, int timer)
 	timerfd_settime(timer, TFD_TIMER_ABSTIME, &next, NULL);
 }
 
-static int hear(struct load *load, struct peer *peer)
+static int hear(struct peer *peer)
 {
+	struct side *side = peer->side;
 	if (!fill(peer))
 		return 0;
 	while (take(peer, BODY)) {
-		uint64_t request = peer->answered++ * load->connections + (peer - load->peers);
-		load->latency_ns[request] = now_ns() - due_ns(load, request);
-		load->answered++;
+		uint64_t request = peer->answered++ * side->connections + peer->number;
+		side->latency_ns[request] = now_ns() - side->due_ns[request];
+		side->answered++;
 		send_next(peer);
 	}
 	return 1;
@@ -200,9 +223,9 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void report(struct load *load, uint64_t skip)
+static void report(struct side *side, uint64_t skip, uint64_t count)
 {
-	uint64_t *from = load->latency_ns + skip, count = load->total - skip, failed = 0;
+	uint64_t *from = side->latency_ns + skip, failed = 0;
 	static const double at[] = { 0.5, 0.99, 0.999, 1 };
 	for (uint64_t i = 0; i < count; i++)
 		if (!from[i]) {
@@ -216,13 +239,28 @@ static void report(struct load *load, uint64_t skip)
 	printf("\n");
 }
 
-static void connect_all(struct load *load, int poll, const char *address, uint16_t port)
+static void enter(const char *pid)
 {
-	struct sockaddr_in there = { .sin_family = AF_INET, .sin_port = htons(port) };
-	if (inet_pton(AF_INET, address, &there.sin_addr) != 1)
+	char path[64];
+	int fd;
+	snprintf(path, sizeof path, "/proc/%s/ns/net", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		die(path);
+	close(fd);
+}
+
+/* A socket stays in the network namespace in which it was made. */
+static void connect_all(struct side *side, int poll, char **words)
+{
+	struct sockaddr_in there = { .sin_family = AF_INET, .sin_port = htons(atoi(words[2])) };
+	if (inet_pton(AF_INET, words[1], &there.sin_addr) != 1)
 		die("address");
-	for (size_t i = 0; i < load->connections; i++) {
-		struct peer *peer = &load->peers[i];
+	enter(words[0]);
+	for (size_t i = 0; i < side->connections; i++) {
+		struct peer *peer = &side->peers[i];
+		peer->side = side;
+		peer->number = i;
 		peer->fd = socket(AF_INET, SOCK_STREAM, 0);
 		if (connect(peer->fd, (struct sockaddr *)&there, sizeof there))
 			die("connect");
@@ -230,34 +268,49 @@ static void connect_all(struct load *load, int poll, const char *address, uint16
 	}
 }
 
-static int ask(char **words)
+static int answered(const struct load *load)
 {
-	struct load load = { .connections = atoi(words[2]), .rate = atoi(words[3]) };
+	for (size_t i = 0; i < load->sides; i++)
+		if (load->side[i].answered < load->count)
+			return 0;
+	return 1;
+}
+
+static int ask(int count, char **words)
+{
+	static struct load load;
 	struct epoll_event events[EVENTS], tick = { .events = EPOLLIN };
 	int poll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
-	uint64_t skip = atoi(words[5]), until;
+	uint64_t connections = atoi(words[0]), skip = atoi(words[4]), until;
 	struct itimerspec first = { .it_value.tv_nsec = 1000000 };
-	load.total = atoi(words[4]);
-	if (!load.connections || load.connections > MOST || !load.rate || load.total <= skip)
+	load.rate = atoi(words[1]);
+	load.count = atoi(words[2]);
+	load.swap = atoi(words[3]);
+	load.sides = (count - 5) / 3;
+	if (!connections || connections > MOST || !load.rate || !load.swap || load.count <= skip)
 		die("numbers");
-	load.peers = calloc(load.connections, sizeof *load.peers);
-	load.latency_ns = calloc(load.total, sizeof *load.latency_ns);
 	prctl(PR_SET_TIMERSLACK, 1);
-	connect_all(&load, poll, words[0], atoi(words[1]));
+	for (size_t i = 0; i < load.sides; i++) {
+		load.side[i].connections = connections;
+		load.side[i].due_ns = calloc(load.count, sizeof(uint64_t));
+		load.side[i].latency_ns = calloc(load.count, sizeof(uint64_t));
+		connect_all(&load.side[i], poll, words + 5 + 3 * i);
+	}
 	epoll_ctl(poll, EPOLL_CTL_ADD, timer, &tick);
 	load.start_ns = now_ns() + 1000000;
 	timerfd_settime(timer, 0, &first, NULL);
-	until = due_ns(&load, load.total) + 2 * 1000000000ull;
-	while (load.answered < load.total && now_ns() < until) {
-		int count = epoll_wait(poll, events, EVENTS, 1000);
-		for (int i = 0; i < count; i++) {
+	until = due_ns(&load, load.count * load.sides) + 2 * 1000000000ull;
+	while (!answered(&load) && now_ns() < until) {
+		int found = epoll_wait(poll, events, EVENTS, 1000);
+		for (int i = 0; i < found; i++) {
 			if (!events[i].data.ptr)
 				hand_out(&load, timer);
-			else if (!hear(&load, events[i].data.ptr))
+			else if (!hear(events[i].data.ptr))
 				until = 0; /* a connection that ends: what it was asked has failed */
 		}
 	}
-	report(&load, skip);
+	for (size_t i = 0; i < load.sides; i++)
+		report(&load.side[i], skip, load.count - skip);
 	return 0;
 }
 
@@ -268,8 +321,8 @@ int main(int count, char **words)
 	reply_size = head + BODY;
 	if (count > 2 && !strcmp(words[1], "serve"))
 		serve(words + 2);
-	if (count == 8 && !strcmp(words[1], "ask"))
-		return ask(words + 2);
-	fprintf(stderr, "usage: mesh_load serve PORT... | ask ADDRESS PORT CONNECTIONS RATE COUNT SKIP\n");
+	if (count > 7 && (count - 7) % 3 == 0 && (count - 7) / 3 <= SIDES && !strcmp(words[1], "ask"))
+		return ask(count - 2, words + 2);
+	fprintf(stderr, "usage: mesh_load serve PORT... | ask CONNECTIONS RATE COUNT SWAP SKIP (PID ADDRESS PORT)...\n");
 	return 2;
 }

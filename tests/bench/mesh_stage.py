@@ -12,6 +12,7 @@ What each of the ways in ``Way`` goes through, ours and theirs:
 import contextlib
 import dataclasses
 import enum
+import itertools
 import json
 import pathlib
 import shutil
@@ -29,6 +30,10 @@ from tests.scene import guard, lab, mesh
 SOURCE = pathlib.Path(__file__).with_name("mesh_load.c")
 NAMESPACE = "bench"
 CONNECTIONS, RATE = 16, 1_000
+SWAP = 50
+"""Requests of each side after which the other one is first: a tenth of a second."""
+WARMING = 300
+"""Requests of each side that do not count: connections behind the proxies are made by them."""
 _PORTS = (mesh_static.HTTP, mesh_static.BYTES, mesh_static.PLAIN, mesh_static.DIRECT)
 _AHEAD = ("chrt", "--fifo", "10")
 """Everything on the way, ours and theirs, runs ahead of whatever else the machine does: neighbours are not measured."""
@@ -66,18 +71,17 @@ class Stage:
     """A process in the network namespace of our caller (True) and of theirs."""
     targets: dict[tuple[bool, Way], tuple[str, int]]
 
-    def load(self, way: Way, *, ours: bool, requests: int) -> Latency:
-        """Make so many requests; as many before them, a tenth, do not count."""
-        command = self.command(way, ours=ours, requests=requests)
-        return _read(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout)
+    def load(self, way: Way, *sides: bool, requests: int) -> tuple[Latency, ...]:
+        """Make so many requests by each side, ours (True) or theirs, in turn; others before them do not count."""
+        command = self.command(way, *sides, requests=requests)
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+        return tuple(_read(line) for line in said.splitlines())
 
-    def command(self, way: Way, *, ours: bool, requests: int) -> list[str]:
+    def command(self, way: Way, *sides: bool, requests: int) -> list[str]:
         """Spell the command that makes load."""
-        address, port = self.targets[ours, way]
-        enter = [*_AHEAD, "nsenter", "--target", str(self.callers[ours]), "--net"]
-        skipped = requests // 10
-        numbers = (port, CONNECTIONS, RATE, requests + skipped, skipped)
-        return [*enter, str(self.program), "ask", address, *map(str, numbers)]
+        numbers = (CONNECTIONS, RATE, WARMING + requests, SWAP, WARMING)
+        targets = ((self.callers[ours], *self.targets[ours, way]) for ours in sides)
+        return [*_AHEAD, str(self.program), *map(str, ("ask", *numbers, *itertools.chain.from_iterable(targets)))]
 
     def handshakes(self, app: str) -> int:
         """Give how many TLS handshakes one of our sidecars has finished."""
