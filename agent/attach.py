@@ -8,25 +8,25 @@ answers poorer: ``Attached.missing``.
 
 import dataclasses
 import errno
-import json
 import mmap
 import os
 import pathlib
 import re
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from typing import Final
 
-from agent import bpfcall, errors, loader, pins, wire
+from agent import bpfcall, errors, loader, loading, pins, wire
 
 _CGROUP_HOOKS: Final = {
     "tcp_ops": bpfcall.CGROUP_SOCK_OPS,
     "packet_egress": bpfcall.CGROUP_INET_EGRESS,
     "packet_ingress": bpfcall.CGROUP_INET_INGRESS,
 }
+_CONNECT_HOOKS: Final = {
+    "connect_ipv4": bpfcall.CGROUP_INET4_CONNECT,
+    "connect_ipv6": bpfcall.CGROUP_INET6_CONNECT,
+}
+"""Who calls connect(): from 6.2 on sock_ops is told."""
 _TRACEPOINTS: Final = {
     "tcp_receive_reset": ("tcp/tcp_receive_reset", {"sock_cookie": "RESET_COOKIE_OFFSET"}),
     "tcp_error_report": ("sock/inet_sk_error_report", {"error": "ERROR_REPORT_OFFSET"}),
@@ -39,13 +39,13 @@ _TRACEPOINTS: Final = {
 _FIELD = re.compile(r"^\tfield:.*?(\w+)(?:\[\w*\])?;\toffset:(\d+);", re.MULTILINE)
 _FLOOR: Final = (5, 10)
 _TRACEPOINT_LINKS: Final = (5, 15)
+_CALLER_TOLD: Final = (6, 2)
 _CAPABILITIES: Final = {
     "CAP_NET_ADMIN": 12,
     "CAP_SYS_ADMIN": 21,
     "CAP_PERFMON": 38,
     "CAP_BPF": 39,
 }  # linux/capability.h
-_LOADER_TIMEOUT_S: Final = 60  # arbitrary because generous: 0.4 s here, 20 s under software emulation
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +71,17 @@ class Plan:
 
     version: tuple[int, int, int]
     defines: Mapping[str, int]
-    programs: tuple[str, ...]
+    hooks: Mapping[str, int]
+    """Program -> ``enum bpf_attach_type`` of its place on the cgroup."""
     tracepoints: Mapping[str, int]
     """Program -> number of its tracepoint."""
     missing: tuple[str, ...]
     """Programs that this kernel (or a missing tracefs) has no hook for."""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """All that are to be loaded."""
+        return (*self.hooks, *self.tracepoints)
 
     @property
     def tracepoint_links(self) -> bool:
@@ -169,7 +175,7 @@ def plan(options: Options, release: str) -> Plan:
     return Plan(
         version=version,
         defines=defines,
-        programs=(*_CGROUP_HOOKS, *numbers),
+        hooks=_CGROUP_HOOKS if version >= _CALLER_TOLD else _CGROUP_HOOKS | _CONNECT_HOOKS,
         tracepoints=numbers,
         missing=tuple(program for program in _TRACEPOINTS if program not in numbers),
     )
@@ -183,68 +189,16 @@ def _refusal(error: OSError, what: str) -> errors.KernelRefused:
     return errors.KernelRefused(f"cannot {what}: {(error.strerror or str(error)).lower()}", hint=hint)
 
 
-def _load(chosen: Plan) -> dict[str, int]:
-    """Have the child compile and load; return descriptors of maps and programs by name."""
-    ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = {"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs}
-    # A file, not a pipe: the verifier's log is longer than a pipe holds, and nobody reads while the child writes.
-    with ours, childs, tempfile.TemporaryFile() as words:
-        command = [sys.executable, "-P", "-m", "agent.loader", str(childs.fileno())]  # -P: nothing from the cwd
-        with subprocess.Popen(  # noqa: S603  # our own module, no shell
-            command,
-            pass_fds=[childs.fileno()],
-            stdout=subprocess.DEVNULL,
-            stderr=words,
-            env={**os.environ, "PYTHONPATH": _python_path()},
-        ) as child:
-            childs.close()
-            ours.settimeout(_LOADER_TIMEOUT_S)
-            try:
-                ours.sendall(json.dumps(request).encode())
-                reply, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 64)
-                child.wait(timeout=_LOADER_TIMEOUT_S)
-                words.seek(0)
-                said = words.read()
-            except (TimeoutError, OSError, subprocess.TimeoutExpired) as error:
-                child.kill()
-                raise errors.KernelRefused(
-                    f"cannot load bpf/*.c: the loader did not answer ({error})", hint="see: ipseity check"
-                ) from error
-    answer = json.loads(reply or b'{"error": "the loader died"}')
-    if "error" in answer:
-        raise _load_refusal(str(answer["error"]), said.decode(errors="replace"))
-    return dict(zip([*answer["maps"], *answer["programs"]], descriptors, strict=True))
-
-
-def _python_path() -> str:
-    """Let the child find the packages that this process was started from."""
-    here = str(pathlib.Path(__file__).parents[1])
-    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
-
-
-def _load_refusal(message: str, said: str) -> errors.KernelRefused:
-    told = [line for line in said.splitlines() if line.strip() and not line.startswith("WARNING")]
-    if "No module named 'bcc'" in message or "No module named 'bcc'" in said:
-        return errors.KernelRefused(
-            "cannot load bpf/*.c: no module named 'bcc'",
-            hint="install Debian's python3-bpfcc and make the virtual environment with --system-site-packages",
-        )
-    detail = f" ({told[-1].strip()})" if told else ""
-    return errors.KernelRefused(
-        f"cannot load bpf/*.c: {message}{detail}", hint="see docs/kernels.md, and report it with the kernel version"
-    )
-
-
 def _attach(chosen: Plan, descriptors: Mapping[str, int], cgroup: pathlib.Path) -> dict[str, int]:
     """Attach every program; return the links by name."""
     links: dict[str, int] = {}
     root = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for program in chosen.programs:
-            what = f"attach {program} to {cgroup if program in _CGROUP_HOOKS else 'its tracepoint'}"
+            what = f"attach {program} to {cgroup if program in chosen.hooks else 'its tracepoint'}"
             try:
-                if program in _CGROUP_HOOKS:
-                    links[f"link_{program}"] = bpfcall.link(descriptors[program], root, _CGROUP_HOOKS[program])
+                if program in chosen.hooks:
+                    links[f"link_{program}"] = bpfcall.link(descriptors[program], root, chosen.hooks[program])
                 else:
                     tie = _link_tracepoint if chosen.tracepoint_links else _hold_tracepoint
                     links[f"link_{program}"] = tie(descriptors[program], chosen.tracepoints[program])
@@ -326,7 +280,7 @@ def _adopted(folder: pathlib.Path, chosen: Plan, root_id: int) -> _Held | None:
     pinned = pins.adopt(folder, [*loader.MAPS, *chosen.links])
     if pinned is None:
         return None
-    if all(bpfcall.link_cgroup(pinned[f"link_{program}"]) == root_id for program in _CGROUP_HOOKS):
+    if all(bpfcall.link_cgroup(pinned[f"link_{program}"]) == root_id for program in chosen.hooks):
         return _Held(_held_again(chosen, pinned), pinned)
     for fd in pinned.values():
         os.close(fd)
@@ -346,7 +300,7 @@ def _fresh(folder: pathlib.Path, chosen: Plan, cgroup: pathlib.Path) -> tuple[_H
 
     Returns descriptors, and tables of edges that nobody adds to any more.
     """
-    descriptors = _load(chosen)
+    descriptors = loading.load({"kernel": chosen.version, "defines": dict(chosen.defines), "programs": chosen.programs})
     former = pins.retire(folder.parent, wire.ABI_VERSION)
     links = _attach(chosen, descriptors, cgroup)
     maps = {name: descriptors[name] for name in loader.MAPS}

@@ -27,6 +27,7 @@ _NOEXIST: Final = 1  # BPF_NOEXIST
 PERF_EVENT: Final = 41
 """``enum bpf_attach_type``: a link from a program to a perf event, here a tracepoint (5.15)."""
 CGROUP_INET_INGRESS, CGROUP_INET_EGRESS, CGROUP_SOCK_OPS = 0, 1, 3
+CGROUP_INET4_CONNECT, CGROUP_INET6_CONNECT = 10, 11
 
 _CHUNK: Final = 4096
 """Entries a call: 4,096 x 288 bytes stays below the kernel's 4 MiB allocation limit; 1,024 to 16,384 measured alike."""

@@ -15,7 +15,16 @@ import socket
 import sys
 from typing import Any, Final
 
-SOURCES: Final = ("include/flow.h", "include/maps.h", "owner.c", "tcp.c", "udp.c", "cgroup.c")
+SOURCES: Final = (
+    "include/flow.h",
+    "include/maps.h",
+    "include/socket.h",
+    "owner.c",
+    "handshake.c",
+    "tcp.c",
+    "udp.c",
+    "cgroup.c",
+)
 """One compilation unit in this order: the programs share their maps."""
 MAPS: Final = (
     "edges",
@@ -30,17 +39,25 @@ MAPS: Final = (
     "connections",
     "overflow",
     "udp_sockets",
+    "syns_seen",
+    "deaf_peers",
 )
 PROGRAMS: Final = {
     "tcp_ops": "sock_ops",
     "packet_egress": "cgroup_skb",
     "packet_ingress": "cgroup_skb",
+    "connect_ipv4": "cgroup_sock_addr",
+    "connect_ipv6": "cgroup_sock_addr",
     "tcp_receive_reset": "tracepoint",
     "tcp_error_report": "tracepoint",
     "cgroup_mkdir": "tracepoint",
     "cgroup_rmdir": "tracepoint",
 }
-_KINDS: Final = {"tracepoint": 5, "cgroup_skb": 8, "sock_ops": 13}  # enum bpf_prog_type
+_KINDS: Final = {"tracepoint": 5, "cgroup_skb": 8, "sock_ops": 13, "cgroup_sock_addr": 18}  # enum bpf_prog_type
+_ATTACH_TYPES: Final = {
+    "connect_ipv4": 10,
+    "connect_ipv6": 11,
+}  # enum bpf_attach_type, which these programs are verified for
 _MOST: Final = 1 << 16
 
 
@@ -61,7 +78,10 @@ def _load(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         defines = {**request["defines"], "KERNEL": f"KERNEL_VERSION({major},{minor},{min(patch, 255)})"}
         flags = ["-Wno-everything", *(f"-D{name}={value}" for name, value in defines.items())]
         module = bcc.BPF(text=source(), cflags=flags)
-        programs = {name: module.load_func(name, _KINDS[PROGRAMS[name]]).fd for name in request["programs"]}
+        programs = {
+            name: module.load_func(name, _KINDS[PROGRAMS[name]], None, _ATTACH_TYPES.get(name, -1)).fd
+            for name in request["programs"]
+        }
         maps = {
             name: bcc.lib.bpf_table_fd(module.module, name.encode()) for name in MAPS
         }  # its Python has no storage maps

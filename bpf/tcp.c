@@ -6,50 +6,20 @@
  *
  * Hooks: sock_ops on the cgroup root. tracepoint tcp:tcp_receive_reset (4.16), sock:inet_sk_error_report (5.14): why it ended.
  */
-#if KERNEL >= KERNEL_VERSION(6, 2, 0)
-#define CURRENT_CGROUP() bpf_get_current_cgroup_id()
-#else
-#define CURRENT_CGROUP() 0 /* owner_of_connecting tells */
-#endif
-#if KERNEL >= KERNEL_VERSION(5, 15, 0)
-#define NETNS(ctx) bpf_get_netns_cookie(ctx)
-#else
-#define NETNS(ctx) 0
-#endif
-
-/* Clang would merge two branches that read different context fields into one computed offset, which the verifier refuses. */
-#define FENCE() asm volatile("" ::: "memory")
-
-static __always_inline void addresses(struct bpf_sock_ops *ctx, u32 local[4], u32 remote[4])
-{
-	u32 family = ctx->family, local4 = ctx->local_ip4, remote4 = ctx->remote_ip4;
-	FENCE();
-	u32 l0 = ctx->local_ip6[0], l1 = ctx->local_ip6[1], l2 = ctx->local_ip6[2], l3 = ctx->local_ip6[3];
-	FENCE();
-	u32 r0 = ctx->remote_ip6[0], r1 = ctx->remote_ip6[1], r2 = ctx->remote_ip6[2], r3 = ctx->remote_ip6[3];
-	FENCE();
-	bool four = family == AF_INET;
-	local[0] = four ? 0 : l0; local[1] = four ? 0 : l1; local[2] = four ? IPV4_MAPPED : l2; local[3] = four ? local4 : l3;
-	remote[0] = four ? 0 : r0; remote[1] = four ? 0 : r1; remote[2] = four ? IPV4_MAPPED : r2; remote[3] = four ? remote4 : r3;
-}
-
-/* The edge that this connection will be charged to. The cgroup may still be told by the SYN that leaves (owner.c). */
-static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct edge_key *key, u64 cgroup, u8 direction)
+/* The edge that this connection will be charged to, as far as is known without the handshake. */
+static __always_inline void fill_key(struct bpf_sock_ops *ctx, struct edge_key *key)
 {
 	u32 local_port = ctx->local_port, remote_port = bpf_ntohl(ctx->remote_port);
-	struct edge_key fresh = {.cgroup = cgroup, .netns = NETNS(ctx), .direction = direction, .protocol = IPPROTO_TCP};
-	addresses(ctx, fresh.local, fresh.remote);
-	fresh.remote_prefix = collapse(fresh.remote);
-	fresh.port = direction == EGRESS ? remote_port : local_port;
-	make_room(&fresh);
-	*key = fresh;
+	addresses(ctx, key->local, key->remote);
+	key->remote_prefix = collapse(key->remote);
+	key->port = key->direction == EGRESS ? remote_port : local_port;
 }
 
-/* From here on user space finds it open: its key is whole. */
-static __always_inline void established(struct connection *c)
+/* From here on user space finds it open, unless its key may still change (ESTABLISHED_UNTOLD). */
+static __always_inline void established(struct connection *c, u32 how)
 {
 	IN_ORDER();
-	c->established = ESTABLISHED;
+	c->established = how;
 }
 
 /* From here on user space does not find it open any more: it will be charged, and must never be counted as both. */
@@ -236,19 +206,31 @@ static __always_inline void begun(struct bpf_sock_ops *ctx, u8 direction)
 	c->opened_boot_ns = now;
 	IN_ORDER();
 	c->cpu = bpf_get_smp_processor_id();
-	fill_key(ctx, &c->key, direction == EGRESS ? CURRENT_CGROUP() : cgroup_of_listener(ctx), direction);
+	u32 flags = ctx->bpf_sock_ops_cb_flags, isn = ctx->snd_una - 1, peer_isn = ctx->rcv_nxt - 1;
+	struct edge_key key = {.netns = NETNS(ctx), .direction = direction, .protocol = IPPROTO_TCP};
+	key.cgroup = direction == EGRESS ? cgroup_of_caller(cookie) : cgroup_of_listener(ctx);
+	fill_key(ctx, &key);
+	c->key.cgroup = key.cgroup;
+	if (direction == EGRESS) {
+		flags |= tell(ctx, c, &key);
+	} else {
+		hear_caller(ctx, &key);
+		flags = accepted(c, &key, flags, isn, peer_isn);
+	}
+	make_room(&key);
+	c->key = key;
 	if (direction == INGRESS)
-		established(c);
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		established(c, ESTABLISHED);
+	bpf_sock_ops_cb_flags_set(ctx, flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
-static __always_inline void answered(struct bpf_sock_ops *ctx)
+static __always_inline void answered(struct bpf_sock_ops *ctx, bool simultaneous)
 {
 	struct connection *c = connection(bpf_get_socket_cookie(ctx));
 	if (!c)
 		return;
 	c->connect_us = (bpf_ktime_get_boot_ns() - c->opened_boot_ns) / 1000;
-	established(c);
+	established(c, answered_call(ctx, c, simultaneous));
 }
 
 /*
@@ -270,12 +252,20 @@ int tcp_ops(struct bpf_sock_ops *ctx)
 	} else if (op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
 		begun(ctx, EGRESS);
 	} else if (op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
-		answered(ctx);
+		answered(ctx, 0);
 	} else if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
 		if (called_both_ways(ctx))
-			answered(ctx);
+			answered(ctx, 1);
 		else
 			begun(ctx, INGRESS);
+	} else if (op == BPF_SOCK_OPS_HDR_OPT_LEN_CB) {
+		reserve(ctx);
+	} else if (op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB) {
+		write_option(ctx);
+	} else if (op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB || op == BPF_SOCK_OPS_RTT_CB) {
+		first_segment(ctx, op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB);
+	} else if (op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+		listens(ctx);
 	}
 	return 1;
 }

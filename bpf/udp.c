@@ -82,16 +82,22 @@ static __always_inline int udp6(struct __sk_buff *skb, struct ipv6_header *ip, u
 	return udp_packet(skb, &p, sizeof(*ip), way);
 }
 
-/* TCP leaves here, after telling who owns the socket where that will be asked. */
-static __always_inline void tcp_packet(struct __sk_buff *skb, u8 way)
+/*
+ * TCP leaves here, after telling who owns the listener where that will be asked; and, in a header that is long enough for an option of
+ * the handshake, after a look whether it was the kernel that wrote it.
+ */
+static __always_inline void tcp_packet(struct __sk_buff *skb, void *header, void *end, u32 offset, u8 way)
 {
 	struct bpf_sock *sk = skb->sk;
-	if (way == INGRESS && sk && sk->state == BPF_TCP_LISTEN)
-		owner_of_listener(skb, sk);
-#if KERNEL < KERNEL_VERSION(6, 2, 0)
-	if (way == EGRESS && sk && sk->state == BPF_TCP_SYN_SENT)
-		owner_of_connecting(skb, sk);
-#endif
+	struct tcp_start *tcp = header;
+	if (way == INGRESS) {
+		if (sk && sk->state == BPF_TCP_LISTEN)
+			owner_of_listener(skb, sk, offset);
+	} else if ((void *)(tcp + 1) <= end) {
+		u32 length = (tcp->length >> 4) * 4;
+		if (length >= sizeof(*tcp) + HANDSHAKE_LENGTH)
+			check_sender(skb, offset, length);
+	}
 }
 
 static __always_inline int packet(struct __sk_buff *skb, u8 way)
@@ -103,14 +109,19 @@ static __always_inline int packet(struct __sk_buff *skb, u8 way)
 			return 1;
 		if (ip->protocol == IPPROTO_UDP)
 			return udp4(skb, ip, way);
+		if (ip->protocol == IPPROTO_TCP) {
+			u32 offset = (ip->version_length & 15) * 4;
+			tcp_packet(skb, data + offset, end, offset, way);
+		}
 	} else {
 		struct ipv6_header *ip = data;
 		if ((void *)(ip + 1) > end)
 			return 1;
 		if (ip->next == IPPROTO_UDP)
 			return udp6(skb, ip, way);
+		if (ip->next == IPPROTO_TCP)
+			tcp_packet(skb, ip + 1, end, sizeof(*ip), way);
 	}
-	tcp_packet(skb, way);
 	return 1;
 }
 

@@ -33,7 +33,10 @@ BPF_SK_STORAGE(udp_sockets, struct udp_socket);
 struct moment {
 	u64 listener_cgroup; /* of the listener that the packet in hand is for */
 	u32 listener_port;
+	u32 listener_remote_port; /* and the sequence number: of that packet */
+	u32 listener_seq;
 	u32 pad0;
+	struct identity speaker; /* whose option the SYN-ACK in hand has room for; tag 0: none */
 	u64 reset_cookie;  /* a RST arrived for this socket */
 	u32 remote[4];     /* the socket that "error" or "ended" speaks of */
 	u16 local_port;

@@ -3,11 +3,11 @@
 Left out: a ring that nobody reads (test_bad_input).
 """
 
-from agent import model
+from agent import model, wire
 from tests.scene import counted
 
 RING_BYTES = 4096
-FITS = RING_BYTES // (128 + 8)
+FITS = RING_BYTES // (wire.CONNECTION_RECORD.itemsize + 8)
 """Records with their headers."""
 ROUNDS, EACH = 13, 11
 """Both ends write a record: 22 a round, 286 in all, so that the data wraps nine times, mostly inside a record."""

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from agent import attach, errors
+from agent import attach, errors, loading
 
 RESET = "\tfield:__u64 sock_cookie;\toffset:72;\tsize:8;\tsigned:0;\n"
 ERROR = "\tfield:int error;\toffset:{};\tsize:4;\tsigned:1;\n"
@@ -53,6 +53,12 @@ def planned(tracefs: pathlib.Path, release: str = "6.18.5-1-amd64") -> attach.Pl
 def test_a_release_is_read_by_its_numbers(release: str, version: tuple[int, int, int]) -> None:
     """Whatever a distribution puts behind them."""
     assert version == attach.kernel_version(release)
+
+
+@pytest.mark.parametrize(("release", "more"), [("6.1.0-13-amd64", {"connect_ipv4", "connect_ipv6"}), ("6.2.0", set())])
+def test_who_calls_is_asked_where_sock_ops_is_not_told(tracefs: pathlib.Path, release: str, more: set[str]) -> None:
+    """By two programs on connect()."""
+    assert {"tcp_ops", "packet_egress", "packet_ingress"} | more == planned(tracefs, release).hooks.keys()
 
 
 def test_a_whole_kernel_has_every_program(tracefs: pathlib.Path) -> None:
@@ -151,6 +157,6 @@ def test_a_refusal_says_what_and_what_to_do(number: int | None, hint: str) -> No
 )
 def test_the_loader_s_last_word_is_in_the_error(message: str, said: str, expected: str, hint: str) -> None:
     """A missing BCC has its own hint; warnings are no reason."""
-    refusal = attach._load_refusal(message, said)
+    refusal = loading._refusal(message, said)
     assert f"cannot load bpf/*.c: {expected}" == str(refusal)
     assert hint in refusal.hint
