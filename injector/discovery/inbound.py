@@ -200,7 +200,11 @@ def _probed(port: Port, chains: dict[str, Any], config: settings.Settings) -> st
     """Add the chain for TLS that is not ours where none is admitted: the pod's HTTPS probes pass, whoever asks."""
     name = _https(port)
     prefix = naming.inbound(port.label, naming.NOBODY)
-    extras = _judged(dataclasses.replace(port.decided, probes=port.decided.secured_probes), identified=False)
+    extras = http.Extras(
+        filters=((rbac.HTTP_FILTER, rbac.only(port.decided.secured_probes)),),
+        local_reply=http.undelivered(rbac.local_reply(port.decided, identified=False)),
+        logs=accesslog.of_chain(port.decided, http=True, identified=False),
+    )
     manager = http.manager(prefix, _route(naming.INBOUND_TLS), http.ClientCert.DROPPED, extras)
     chains[name] = _chain(name, [manager], tls.probed(config))
     return name

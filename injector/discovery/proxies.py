@@ -5,25 +5,20 @@ ConfigMap ``ipseity-discovery``, one key per control-plane pod. Bounded: everyth
 Leaves out what is made of it (``seeing``).
 """
 
-import asyncio
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
-import structlog
 
 from injector.cluster import model
 from injector.discovery import hub
-from injector.kube import configmaps
-from ipseity import kube
+from injector.kube import reports
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
 NAME: Final = "ipseity-discovery"
-EVERY_S: Final = 10.0
-"""How often it is written; also the age at which a reader may begin to wonder."""
 SLOW_S: Final = 5.0
 """A proxy accepts a change in well under a second; one that has not for so long is behind."""
 _MOST_NAMED: Final = 50
@@ -31,7 +26,6 @@ _MOST_SAID: Final = 300
 """Characters of Envoy's reason; it may quote a whole configuration."""
 _FORGOTTEN_S: Final = 600.0
 """What a control plane said that has been silent for so long is removed by the next one."""
-_log = structlog.get_logger("discovery")
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The worst of both, refusing ones first."""
 
 
+_BOARD: Final = reports.Board(name=NAME, kind=Report, what="discovery")
 _ORDER: Final = ("refusing", "behind", "unknown", "absent")
 
 
@@ -100,13 +95,7 @@ def report(statuses: Iterable[hub.Status], state: model.ClusterState, *, now_s: 
 
 async def read(api: "client.ApiClient", namespace: str) -> Mapping[str, Report]:
     """Read what each control plane published; what cannot be read is left out. Raises KubernetesError."""
-    found = {}
-    for name, text in (await configmaps.read(api, namespace, NAME) or {}).items():
-        try:
-            found[name] = msgspec.json.decode(text, type=Report)
-        except msgspec.MsgspecError as error:
-            _log.warning("a report of discovery is unreadable", control_plane=name, error=str(error))
-    return found
+    return await _BOARD.read(api, namespace)
 
 
 async def publish(
@@ -115,24 +104,18 @@ async def publish(
     name: str,
     current: Callable[[], Report],
     *,
-    every_s: float = EVERY_S,
+    every_s: float = reports.EVERY_S,
 ) -> None:
-    """Write the report for ever. ``name`` is the control plane's pod; trouble is said once and tried again."""
-    trouble = ""
-    over: dict[str, None] | None = None
-    while True:
-        try:
-            now = current()
-            if over is None:
-                over = dict.fromkeys(_forgotten(await read(api, namespace), name, now.time_s))
-            await configmaps.ensure(api, namespace, NAME, {name: msgspec.json.encode(now).decode(), **over})
-            trouble = ""
-        except kube.KubernetesError as error:
-            if not trouble:
-                _log.warning("cannot write the report of discovery", error=str(error), hint=error.hint)
-            trouble = str(error)
-        await asyncio.sleep(every_s)
+    """Write the report for ever. ``name`` is the control plane's pod."""
+    await _BOARD.publish(
+        api,
+        namespace,
+        name,
+        current,
+        replaces=lambda found: _forgotten(found, name, current().time_s),
+        every_s=every_s,
+    )
 
 
-def _forgotten(reports: Mapping[str, Report], own: str, now_s: float) -> tuple[str, ...]:
-    return tuple(name for name, each in reports.items() if name != own and now_s - each.time_s > _FORGOTTEN_S)
+def _forgotten(found: Mapping[str, Report], own: str, now_s: float) -> tuple[str, ...]:
+    return tuple(name for name, each in found.items() if name != own and now_s - each.time_s > _FORGOTTEN_S)

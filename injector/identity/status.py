@@ -6,25 +6,19 @@ reads all of them and takes the most careful answer. It also carries the newest 
 removed end of a log shows. Whoever can write it could also write the Secrets beside it: no new power.
 """
 
-import asyncio
 import typing
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-import structlog
 
 from injector.identity import anchors, authority, bundle, issuance, issuelog, ledger
-from injector.kube import configmaps
-from ipseity import kube
+from injector.kube import reports
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
 NAME: Final = "ipseity-identity"
-EVERY_S: Final = 10.0
-"""How often it is written; also the age at which a reader may begin to wonder."""
-_log = structlog.get_logger("identity")
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +60,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_BOARD: Final = reports.Board(name=NAME, kind=Status, what="the identity service")
+
+
 def of(
     held: authority.Authority,
     pods: ledger.Summary,
@@ -101,13 +98,7 @@ def of(
 
 async def read(api: "client.ApiClient", namespace: str) -> Mapping[str, Status]:
     """Read what each control plane published; what cannot be read is left out. Raises KubernetesError."""
-    found = {}
-    for name, text in (await configmaps.read(api, namespace, NAME) or {}).items():
-        try:
-            found[name] = msgspec.json.decode(text, type=Status)
-        except msgspec.MsgspecError as error:
-            _log.warning("a status of the identity service is unreadable", control_plane=name, error=str(error))
-    return found
+    return await _BOARD.read(api, namespace)
 
 
 def inherited(statuses: Mapping[str, Status], own: str, head: issuance.Head) -> tuple[str, ...]:
@@ -122,23 +113,12 @@ async def publish(  # noqa: PLR0913  # where, as whom, what, how often
     current: Callable[[], Status],
     *,
     head: issuance.Head,
-    every_s: float = EVERY_S,
+    every_s: float = reports.EVERY_S,
 ) -> None:
-    """Write the status for ever. ``name`` is the control plane's pod; trouble is said once and tried again.
+    """Write the status for ever. ``name`` is the control plane's pod.
 
     ``head`` is where our log ended when it was opened: whose status ends there is replaced by ours.
     """
-    trouble = ""
-    over: dict[str, None] | None = None
-    while True:
-        try:
-            text = msgspec.json.encode(current()).decode()
-            if over is None:
-                over = dict.fromkeys(inherited(await read(api, namespace), name, head))
-            await configmaps.ensure(api, namespace, NAME, {name: text, **over})
-            trouble = ""
-        except kube.KubernetesError as error:
-            if not trouble:
-                _log.warning("cannot write the identity status", error=str(error), hint=error.hint)
-            trouble = str(error)
-        await asyncio.sleep(every_s)
+    await _BOARD.publish(
+        api, namespace, name, current, replaces=lambda found: inherited(found, name, head), every_s=every_s
+    )

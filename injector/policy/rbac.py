@@ -53,6 +53,14 @@ def http(inbound: match.Inbound) -> http_rbac_pb2.RBAC | None:
     return http_rbac_pb2.RBAC(rules=enforced, shadow_rules=audited, shadow_rules_stat_prefix=AUDIT_PREFIX)
 
 
+def only(probes: Sequence[match.Probe]) -> http_rbac_pb2.RBAC:
+    """Give the HTTP filter of a chain for TLS without a client's certificate: probes pass, and nothing else.
+
+    No other rule may stand there: for Envoy, whoever comes by TLS is authenticated, with a certificate or without.
+    """
+    return http_rbac_pb2.RBAC(rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW, policies={PROBE_RULE: _probes(probes)}))
+
+
 def network(inbound: match.Inbound) -> network_rbac_pb2.RBAC | None:
     """Give the network filter, for bytes that are not HTTP; None where nothing is refused and nothing audited."""
     enforced, audited = _both(inbound, ())
@@ -135,7 +143,7 @@ def _rules(admission: match.Admission, probes: Sequence[match.Probe]) -> rbac_pb
             principals = _ANYBODY_MESHED if rule.sources is None else [_principal(source) for source in rule.sources]
             policies[f"{rule.policy}/{rule.number}"] = _policy(_ANYTHING, principals)
     if probes:
-        policies[PROBE_RULE] = _policy([_probe(probe) for probe in probes], [rbac_pb2.Principal(any=True)])
+        policies[PROBE_RULE] = _probes(probes)
     return rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW, policies=policies)
 
 
@@ -158,6 +166,10 @@ def _matcher(source: model.Source) -> string_pb2.StringMatcher:
             return string_pb2.StringMatcher(exact=str(source.spiffe_id))
         case model.Namespace():
             return string_pb2.StringMatcher(prefix=source.prefix)
+
+
+def _probes(probes: Sequence[match.Probe]) -> rbac_pb2.Policy:
+    return _policy([_probe(probe) for probe in probes], [rbac_pb2.Principal(any=True)])
 
 
 def _probe(probe: match.Probe) -> rbac_pb2.Permission:

@@ -61,6 +61,73 @@ def test_strict_refuses_plaintext_and_its_probes_go_on(where: mesh.Mesh) -> None
     assert {"True"} == {each["status"] for each in pod["status"]["conditions"] if each["type"] == "Ready"}
 
 
+LATE = """
+import os, signal, socket, ssl, threading
+from tests.fakes import authority
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+print("silent", flush=True)
+signal.sigwait({signal.SIGUSR1})
+key, chain = authority.make().identity("spiffe://application.example/own", dns="own")
+paper = os.memfd_create("paper")
+os.write(paper, key + chain)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(f"/proc/self/fd/{paper}")
+def serve(call, context):
+    with call:
+        path = call.recv(4096).split()[1]
+        call.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n%b" % (len(path), path))
+def listen(port, context):
+    server = socket.create_server(("", port))
+    server = context.wrap_socket(server, server_side=True) if context else server
+    while True:
+        try:
+            serve(server.accept()[0], context)
+        except (OSError, IndexError):
+            pass
+threading.Thread(target=listen, args=(7000, None)).start()
+listen(8443, context)
+"""
+PROBES = {
+    "late": {"tcpSocket": {"port": 7000}},
+    "secured": {"httpGet": {"port": 8443, "path": "/ok", "scheme": "HTTPS"}},
+}
+
+
+def late(name: str) -> str:
+    """Write a strict pod that is probed from the beginning, and whose application listens when it is told to."""
+    container = {
+        "name": "app",
+        "image": "tests/late",
+        "command": ["PYTHON", "-c", LATE],
+        "env": [{"name": "PYTHONPATH", "value": "REPOSITORY"}],
+        "readinessProbe": {**PROBES[name], "periodSeconds": 1, "failureThreshold": 1},
+    }
+    meta = {"name": name, "namespace": "shop", "labels": {"app": name}}
+    said = {"ipseity.io/inject": "enabled", **STRICT}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "annotations": said}, "spec": spec})
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_says_whether_the_application_listens_where_plaintext_is_refused(where: mesh.Mesh, name: str) -> None:
+    """By TCP and HTTPS, as written: not ready before, ready after; and nobody else gets in where the kubelet does."""
+    where.apply(late(name))
+    failed = ("events", "shop", "--field-selector", f"involvedObject.name={name},reason=Unhealthy")
+    mesh.wait_until(lambda: where.get(*failed), SETTLED_S, "its probe was tried")
+    (pod,) = where.get("pods", "shop", "-l", f"app={name}")
+    assert {"False"} == {each["status"] for each in pod["status"]["conditions"] if each["type"] == "Ready"}
+    where.run("shop", name, "/bin/kill", "-USR1", "1")
+    where.kubectl("wait", "-n", "shop", f"pod/{name}", "--for=condition=Ready", f"--timeout={SETTLED_S:.0f}s")
+    stranger, address = where.pod("shop", "plain"), pod["status"]["podIP"]
+    asks = ["/usr/bin/curl", "-sk", "-m", "5", "-o", "/dev/null", "-w", "%{http_code} %header{x-ipseity-denied}"]
+    if name == "secured":
+        said = {path: where.run("shop", stranger, *asks, f"https://{address}:8443{path}") for path in ("/ok", "/other")}
+        assert {"/ok": "200 ", "/other": "403 no-identity"} == said
+    else:
+        said = where.run("shop", stranger, "/usr/bin/curl", "-s", "-m", "5", f"http://{address}:7000/")
+        assert "ipseity: refused: no-identity" == said
+
+
 def test_a_policy_admits_one_identity_and_says_so(where: mesh.Mesh) -> None:
     """The other is answered 403 with the reason; the policy's status says that it is accepted and whom it governs."""
     where.apply(json.dumps(mesh.policy("shop", "web", mesh.accounts("shop", "client"))))

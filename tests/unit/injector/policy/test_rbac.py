@@ -84,6 +84,14 @@ def test_a_probe_passes_where_nobody_may() -> None:
     assert not rbac_engine.allowed(rbac.http(CASES["deny"]), rbac_engine.Request(None, "POST", "/healthz"))
 
 
+def test_where_nobody_has_a_certificate_tls_alone_opens_nothing() -> None:
+    """Envoy takes whoever comes by TLS for authenticated: beside the probe no rule stands there."""
+    config = rbac.only((match.Probe("GET", "/healthz"),))
+    for who in (None, str(WEB)):
+        assert rbac_engine.allowed(config, rbac_engine.Request(who, "GET", "/healthz"))
+        assert not rbac_engine.allowed(config, rbac_engine.Request(who, "GET", "/"))
+
+
 @pytest.mark.parametrize("header", ["content-length", "upgrade"])
 def test_nothing_passes_in_the_shadow_of_a_probe(header: str) -> None:
     """A body that the application does not read is its next request."""
