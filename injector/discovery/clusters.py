@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import address_pb2, socket_option_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, socket_option_pb2
+from envoy.type.v3 import percent_pb2
 from google.protobuf import duration_pb2, struct_pb2, wrappers_pb2
 
 from injector.cluster import model
@@ -21,6 +22,9 @@ from ipseity import identity
 METADATA: Final = "envoy.transport_socket_match"
 ACCOUNT: Final = "account"
 """Key of an endpoint's metadata: whom to expect there."""
+RETRY_BUDGET_PERCENT: Final = 20
+"""Of the requests under way to a Service port by rules that want retries: so many may be retries, and at least one.
+Linkerd's default ratio."""
 _IDLE_S: Final = 300
 """Less than a server's own manager waits (Envoy's default: an hour), so that the client's end closes first."""
 _APPLICATION_IDLE_S: Final = 4
@@ -46,6 +50,7 @@ def service(item: model.Service, port: model.ServicePort, config: settings.Setti
     cluster.lb_policy = cluster_pb2.Cluster.LEAST_REQUEST
     cluster.outlier_detection.CopyFrom(_outliers())
     cluster.transport_socket_matches.extend(_ways(accounts(item.endpoints.get(port.name, ())), config))
+    cluster.circuit_breakers.thresholds.append(_budgeted())
     cluster.ignore_health_on_host_removal = True
     cluster.upstream_bind_config.CopyFrom(_leaving())
     cluster.eds_cluster_config.eds_config.CopyFrom(http.ads())
@@ -91,6 +96,23 @@ def _plain(name: str, config: settings.Settings, *, idle_s: int = _IDLE_S) -> An
             )
         ),
         typed_extension_protocol_options={http.PROTOCOL_OPTIONS: http.upstream(idle_s)},
+    )
+
+
+def _budgeted() -> Any:
+    """Limit what routes want tried again, and nothing else: they use the priority HIGH.
+
+    What was never begun is tried again without a limit, since it adds no load; a failure that is tried again does.
+    """
+    return circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        priority=base_pb2.HIGH,
+        max_connections=_EVERY,
+        max_pending_requests=_EVERY,
+        max_requests=_EVERY,
+        retry_budget=circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
+            budget_percent=percent_pb2.Percent(value=RETRY_BUDGET_PERCENT),
+            min_retry_concurrency=wrappers_pb2.UInt32Value(value=1),
+        ),
     )
 
 

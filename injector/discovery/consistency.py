@@ -21,7 +21,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from google.protobuf import message as protobuf
 from xds.type.matcher.v3 import ip_pb2
 
-from injector.discovery import clusters, http, resource, snapshot, tcp
+from injector.discovery import clusters, http, resource, routing, snapshot, tcp
 
 _MESSAGES: Final = {
     resource.CLUSTER: cluster_pb2.Cluster,
@@ -161,9 +161,7 @@ def _filtered(item: Any) -> Iterable[tuple[str, str]]:
 
 
 def _routed(message: Any) -> Iterable[tuple[str, str]]:
-    for host in message.virtual_hosts:
-        for each in host.routes:
-            yield resource.CLUSTER, each.route.cluster
+    return ((resource.CLUSTER, each) for each in routing.referred(message))
 
 
 def _leaves(matcher: Any) -> Iterator[str]:

@@ -19,6 +19,7 @@ import structlog
 from injector.cluster import model
 from injector.discovery import caller, consistency, metrics, session, settings, snapshot, world
 from injector.policy import model as policy
+from injector.routes import attach
 
 QUIET_S: Final = 0.03
 """A burst has ended when nothing came for so long."""
@@ -92,7 +93,7 @@ class Hub:
         self._maker = snapshot.Maker(config)
         self._counted = counted
         self._clock = clock
-        self._pending: tuple[model.ClusterState, Sequence[policy.AuthorizationPolicy]] | None = None
+        self._pending: tuple[model.ClusterState, Sequence[policy.AuthorizationPolicy], attach.Attached] | None = None
         self._more = asyncio.Event()
         self._since_s = 0.0
         self._world: world.World | None = None
@@ -107,11 +108,16 @@ class Hub:
         """Whether there is anything to tell."""
         return self._world is not None
 
-    def publish(self, state: model.ClusterState, policies: Sequence[policy.AuthorizationPolicy]) -> None:
-        """Take what is true now."""
+    def publish(
+        self,
+        state: model.ClusterState,
+        policies: Sequence[policy.AuthorizationPolicy],
+        routed: attach.Attached = attach.NOTHING,
+    ) -> None:
+        """Take what is true now. ``routed``: what routes come to in this very state."""
         if self._pending is None:
             self._since_s = self._clock()
-        self._pending = (state, policies)
+        self._pending = (state, policies, routed)
         self._more.set()
 
     async def run(self) -> None:
@@ -138,9 +144,9 @@ class Hub:
     def _apply(self) -> None:
         if self._pending is None:
             return
-        (state, policies), self._pending = self._pending, None
+        given, self._pending = self._pending, None
         began_s = self._clock()
-        self._world = self._maker.update(state, policies)
+        self._world = self._maker.update(*given)
         self._world_s = self._since_s
         self._count += 1
         self._counted.build.observe(self._clock() - began_s)

@@ -20,7 +20,8 @@ from google.protobuf import duration_pb2, wrappers_pb2
 
 from injector import names
 from injector.cluster import model, protocols
-from injector.discovery import http, matchers, naming, resource, settings, tcp
+from injector.discovery import http, matchers, naming, resource, routing, settings, tcp
+from injector.routes import attach
 from ipseity import identity
 
 ORIGINAL_DST: Final = "envoy.filters.listener.original_dst"
@@ -91,11 +92,13 @@ def _chains(name: str, protocol: model.Protocol) -> dict[str, Any]:
     return found
 
 
-def route(item: model.Service, port: model.ServicePort) -> resource.Resource | None:
+def route(item: model.Service, port: model.ServicePort, rules: attach.Rules | None = None) -> resource.Resource | None:
     """Make the route of a Service port, apart from its listeners: what it says may change, and no connection ends."""
     if port.protocol is model.Protocol.OPAQUE:
         return None
     name = naming.service(port.port, item.key)
+    if rules is not None:
+        return routing.route(name, rules, port=port.port)
     return resource.pack(name, http.routes(name, name), [(resource.CLUSTER, name)])
 
 

@@ -18,6 +18,7 @@ from injector import annotations
 from injector.cluster import model
 from injector.discovery import inbound, resource, settings, tls, world
 from injector.policy import model as policy
+from injector.routes import attach
 from ipseity import identity
 
 
@@ -94,21 +95,27 @@ class Maker:
             weakref.WeakValueDictionary()
         )
 
-    def update(self, state: model.ClusterState, policies: Sequence[policy.AuthorizationPolicy]) -> world.World:
+    def update(
+        self,
+        state: model.ClusterState,
+        policies: Sequence[policy.AuthorizationPolicy],
+        routed: attach.Attached = attach.NOTHING,
+    ) -> world.World:
         """Take the latest. Costs what has changed."""
         if self._policies != tuple(policies):
             self._policies = tuple(policies)
         self._own = {ref: each for ref, each in self._own.items() if ref in state.pods}
-        return self._builder.build(state)
+        return self._builder.build(state, routed)
 
     def snapshot(self, given: world.World, pod: model.Pod, *, ipv6: bool = False) -> Snapshot:
         """Make what a pod's proxy is told. ``ipv6``: its kernel has it."""
         services = given.state.services_of(pod)
         parts = tuple(given.parts[each.key] for each in services)
-        asked = (pod, parts, self._policies, given.identities, ipv6)
+        consumed = given.consumed.get(pod.ref.namespace, {})
+        asked = (pod, parts, self._policies, given.identities, ipv6, consumed)
         known = self._own.get(pod.ref)
         if known is None or known.asked != asked:
-            known = _Own(asked=asked, layer=self._layer(given, pod, parts, ipv6=ipv6))
+            known = _Own(asked=asked, layer={**self._layer(given, pod, parts, ipv6=ipv6), resource.ROUTE: consumed})
             self._own[pod.ref] = known
         strict = pod.outbound is annotations.OutboundMode.STRICT
         kind = world.Kind(strict=strict, ipv6=ipv6)

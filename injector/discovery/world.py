@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from injector.cluster import model
-from injector.discovery import clusters, endpoints, outbound, resource, settings
+from injector.discovery import clusters, endpoints, naming, outbound, resource, routing, settings
+from injector.routes import attach
 from ipseity import identity
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ class Part:
     endpoints: tuple[resource.Resource, ...]
     secured: tuple[resource.Resource, ...]
     """Endpoints for proxies that may not speak plaintext."""
+    ruled: tuple[attach.Rules | None, ...] = ()
+    """Of each port: the rules for all clients."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,8 @@ class World:
     """Of meshed pods: who may come calling."""
     parts: Mapping[str, Part]
     layers: Mapping[Kind, resource.Layer]
+    consumed: Mapping[str, _Table] = dataclasses.field(default_factory=dict)
+    """By namespace of the client: routes that win over the shared ones."""
     shadowed: tuple[str, ...] = ()
     """Listeners left out because another Service has their address and port."""
 
@@ -72,13 +77,17 @@ class Builder:
         self._made: outbound.Table | None = None
         self._everything: dict[Kind, resource.Resource] = {}
         self._identities: frozenset[identity.SpiffeId] = frozenset()
+        self._consumed: Mapping[str, _Table] = {}
+        self._routed = attach.NOTHING
         self._last: World | None = None
 
-    def build(self, state: model.ClusterState) -> World:
-        """Make the world of a state; the last one where the state is the last one."""
-        if self._last is not None and self._last.state is state:
+    def build(self, state: model.ClusterState, routed: attach.Attached = attach.NOTHING) -> World:
+        """Make the world of a state and what routes come to in it; the last one where both are the last ones."""
+        if self._last is not None and self._last.state is state and self._routed is routed:
             return self._last
-        self._parts = {key: self._part(state.services[key]) for key in sorted(state.services)}
+        self._parts = {key: self._part(state.services[key], routed) for key in sorted(state.services)}
+        if routed is not self._routed:
+            self._routed, self._consumed = routed, _consumed(routed)
         table = self._reached(state)
         if table != self._table or self._made is None:
             self._table, self._made = table, outbound.table(table)
@@ -94,15 +103,17 @@ class Builder:
             identities=self._identities,
             parts=self._parts,
             layers=layers,
+            consumed=self._consumed,
             shadowed=shadowed,
         )
         return self._last
 
-    def _part(self, item: model.Service) -> Part:
+    def _part(self, item: model.Service, routed: attach.Attached) -> Part:
+        ruled = tuple(routed.produced.get((item.key, port.port)) for port in item.ports)
         known = self._parts.get(item.key)
-        if known is not None and (known.source is item or known.source == item):
+        if known is not None and (known.source is item or known.source == item) and known.ruled == ruled:
             return known
-        return _made(item, self._config, known)
+        return _made(item, ruled, self._config, known)
 
     def _reached(self, state: model.ClusterState) -> Mapping[outbound.Group, tuple[str, ...]]:
         """Sort the meshed pods' addresses by how they are reached."""
@@ -160,16 +171,32 @@ class Builder:
 _KINDS: Final = tuple(Kind(strict=strict, ipv6=ipv6) for strict in (False, True) for ipv6 in (False, True))
 
 
-def _made(item: model.Service, config: settings.Settings, known: Part | None) -> Part:
+def _consumed(routed: attach.Attached) -> Mapping[str, _Table]:
+    """Make the routes that differ for the clients of a namespace."""
+    made: dict[str, _Table] = {}
+    for client, table in routed.consumed.items():
+        named = ((naming.service(port, key), rules, port) for (key, port), rules in table.items())
+        made[client] = {name: routing.route(name, rules, port=port) for name, rules, port in named}
+    return made
+
+
+def _made(
+    item: model.Service, ruled: tuple[attach.Rules | None, ...], config: settings.Settings, known: Part | None
+) -> Part:
     """Make everything of a Service; a resource whose content is as before is the one of before."""
     found = [clusters.service(item, port, config) for port in item.ports]
     listeners = [each for port in item.ports for each in outbound.service(item, port, config)]
-    routes = [each for port in item.ports if (each := outbound.route(item, port)) is not None]
+    routes = [
+        each
+        for port, rules in zip(item.ports, ruled, strict=True)
+        if (each := outbound.route(item, port, rules)) is not None
+    ]
     behind = [(asked(each), item.endpoints.get(port.name, ())) for each, port in zip(found, item.ports, strict=True)]
     ready = [endpoints.assignment(name, there) for name, there in behind]
     secured = [endpoints.assignment(name, there, secured_only=True) for name, there in behind]
     return Part(
         source=item,
+        ruled=ruled,
         clusters=_reused(found, () if known is None else known.clusters),
         listeners=_reused(listeners, () if known is None else known.listeners),
         routes=_reused(routes, () if known is None else known.routes),

@@ -27,7 +27,8 @@ MAX_CODES: Final = 64
 """As upstream's schema has them, but for the rules, of which it allows 16 in one route."""
 MAX_WEIGHT: Final = 1_000_000
 MAX_ATTEMPTS: Final = 100
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
+"""CONNECT is missing: it has no path, and no proxy of ours takes it."""
 _CODES: Final = range(400, 600)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _METADATA: Final = ("namespace", "name")
