@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent import apiaddress, cgroups, client, config, errors, pins, requirements
+from agent import apiaddress, cgroups, client, config, errors, handshake, keys, keysecret, pins, requirements
 from ipseity import contribution, findings, kube
 
 _BCC_TIMEOUT_S: Final = 30.0
@@ -39,6 +39,7 @@ def look(settings: config.Config, *, asked: bool) -> findings.Section:
         _capabilities,
         _bcc,
         _kubernetes,
+        _handshake,
         _agent,
     )
     found = tuple(finding for check in checks if (finding := check(settings)) is not None)
@@ -138,6 +139,37 @@ async def _list_one_pod(settings: config.Config) -> str:
         return str(api.configuration.host)
     finally:
         await api.close()
+
+
+def _handshake(settings: config.Config) -> Finding | None:
+    """Look for the keys, where the agent will; an API server that cannot be asked is found wrong above."""
+    file, secret = settings.handshake_key_file, settings.handshake_secret
+    if file is None and not secret:
+        return Finding(name="handshake", status=Status.OK, text="no identities in TCP handshakes, as configured")
+    try:
+        found = handshake.read_file(file) if file is not None else asyncio.run(_read_secret(settings))
+    except keys.Unusable as error:
+        return Finding(name="handshake", status=Status.WARN, text=str(error), hint=error.hint)
+    except kube.KubernetesError as error:
+        if not error.status:
+            return None
+        return Finding(
+            name="handshake", status=Status.WARN, text=str(error), hint=f"see docs/handshake.md: {error.hint}"
+        )
+    if found is None:
+        text = f"no Secret {secret}: peers are known by their addresses alone"
+        return Finding(name="handshake", status=Status.WARN, text=text, hint="ipseity handshake init")
+    named = ", ".join(f"{name} {mark}" for name, mark in found.named().items())
+    return Finding(name="handshake", status=Status.OK, text=f"keys: {named}")
+
+
+async def _read_secret(settings: config.Config) -> keys.Keys | None:
+    api = await kube.connect(settings.kubeconfig, settings.context)
+    try:
+        held = await keysecret.read(api, keysecret.Place.parse(settings.handshake_secret))
+    finally:
+        await api.close()
+    return held.keys if held else None
 
 
 def _agent(settings: config.Config) -> Finding:

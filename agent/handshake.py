@@ -18,6 +18,8 @@ from ipseity import identity
 
 _LOOK_NS: Final = 2_000_000_000
 """How often the file with the keys is looked at."""
+_FILE_BYTES: Final = 4096
+"""More than two keys and what is said about them."""
 _INIT: Final = "make them: ipseity handshake init; or say that there are none: --handshake-secret ''"
 
 log = structlog.get_logger("agent")
@@ -94,15 +96,12 @@ class Handshake:
             return
         self._look_due_ns = boot_ns + _LOOK_NS
         try:
-            seen, text = _read(self._file, self._seen)
-            if text is not None:
-                self.take(keys.from_text(text))
-            self._seen = seen
+            now = _stamp(self._file)
+            if now != self._seen:
+                self.take(read_file(self._file))
+                self._seen = now
         except keys.Unusable as error:
             self.take(error)
-        except (OSError, UnicodeDecodeError) as error:
-            hint = "give a file that root can read: --handshake-key-file"
-            self.take(keys.Unusable(f"{self._file}: {error}", hint=hint))
 
     def _off(self) -> None:
         if self._is_off:
@@ -115,14 +114,25 @@ class Handshake:
             self._drops.count("identities_full", self._kernel.identify(changes))
 
 
-def _read(path: pathlib.Path, seen: tuple[int, int, int] | None) -> tuple[tuple[int, int, int], str | None]:
-    """Read a file of keys that is another than the one seen; None if it is the same. Raises OSError, keys.Unusable."""
-    with path.open(encoding="ascii") as opened:
-        status = os.fstat(opened.fileno())
-        now = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if now == seen:
-            return now, None
-        if status.st_mode & stat.S_IROTH:
-            hint = f"chmod 600 {path}, and make new keys"
-            raise keys.Unusable(f"{path} can be read by everybody on this node", hint=hint)
-        return now, opened.read(4096)
+def read_file(path: pathlib.Path) -> keys.Keys:
+    """Read a file of keys. Raises keys.Unusable."""
+    try:
+        with path.open(encoding="ascii") as opened:
+            if os.fstat(opened.fileno()).st_mode & stat.S_IROTH:
+                hint = f"chmod 600 {path}, and make new keys"
+                raise keys.Unusable(f"{path} can be read by everybody on this node", hint=hint)
+            return keys.from_text(opened.read(_FILE_BYTES))
+    except (OSError, UnicodeDecodeError) as error:
+        # What cannot be decoded is not quoted: it may be a key.
+        why = error.strerror if isinstance(error, OSError) else "is no text"
+        raise keys.Unusable(f"{path}: {why}", hint="give a file of keys: --handshake-key-file") from None
+
+
+def _stamp(path: pathlib.Path) -> tuple[int, int, int]:
+    """Tell one state of a file from another. Raises keys.Unusable."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        hint = "give a file of keys: --handshake-key-file"
+        raise keys.Unusable(f"{path}: {error.strerror}", hint=hint) from None
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -54,7 +54,8 @@ async def status(where: Where, say: Say, *, settle_s: float = keys.SETTLE_S) -> 
         if made.step is keys.Step.ANNOUNCE:
             say("no rotation is under way")
             return True
-        for line in keys.describe(held.keys, made):
+        _, *lines = keys.describe(held.keys, made)
+        for line in lines:
             say(line)
         return False
 

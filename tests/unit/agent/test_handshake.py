@@ -1,0 +1,142 @@
+"""What is written into the kernel's tables of identities and keys, and when. Left out: the programs that read them."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent import config, drops, handshake, keys
+from tests.unit.agent import test_identities
+
+OLD, NEW = b"o" * 16, b"n" * 16
+LATER_NS = 10 * 10**9
+
+
+class FakeKernel:
+    """Both tables."""
+
+    def __init__(self, former: Mapping[int, tuple[int, int]] | None = None) -> None:
+        self.identities = dict(former or {})
+        self.keys: list[tuple[tuple[bytes, ...], bool]] = []
+        self.refuses = 0
+
+    def identified(self) -> set[int]:
+        return set(self.identities)
+
+    def identify(self, identities: Mapping[int, tuple[int, int] | None]) -> int:
+        self.identities |= {cgroup: told for cgroup, told in identities.items() if told is not None}
+        for cgroup in [cgroup for cgroup, told in identities.items() if told is None]:
+            self.identities.pop(cgroup, None)
+        return self.refuses
+
+    def handshake(self, keys: Sequence[bytes], *, on: bool) -> None:
+        self.keys.append((tuple(keys), on))
+
+
+def made(held: FakeKernel, **said: Any) -> tuple[handshake.Handshake, drops.Drops]:
+    lost = drops.Drops()
+    settings = config.Config(node_name=test_identities.NODE, **said)
+    return handshake.Handshake(held, settings, lost), lost  # type: ignore[arg-type]  # what it needs of it
+
+
+def file_with(path: pathlib.Path, *lines: bytes, mode: int = 0o600) -> pathlib.Path:
+    path.write_text("\n".join(line.hex() for line in lines))
+    path.chmod(mode)
+    return path
+
+
+def test_both_kinds_of_events_are_written_at_once() -> None:
+    """Nothing waits for a tick."""
+    held = FakeKernel()
+    told, _ = made(held)
+    told.object(test_identities.here(7))
+    told.cgroups([test_identities.directory(11, 7)])
+    assert {11: test_identities.tags_of(7)} == held.identities
+    told.cgroups([test_identities.directory(11, 7, gone=True)])
+    assert {} == held.identities
+
+
+def test_a_former_agent_s_identities_hold_until_the_pods_are_known() -> None:
+    """Then those that are nobody's any more are taken back, once."""
+    held = FakeKernel({11: test_identities.tags_of(7), 13: test_identities.tags_of(8)})
+    told, _ = made(held)
+    told.begin([test_identities.here(7).object])  # type: ignore[list-item]  # a pod
+    told.cgroups([test_identities.directory(11, 7)])
+    told.scanned(pods_known=False)
+    assert {11, 13} == set(held.identities)
+    told.scanned(pods_known=True)
+    assert {11: test_identities.tags_of(7)} == held.identities
+
+
+def test_what_finds_no_room_is_counted() -> None:
+    """It says nothing in handshakes."""
+    held = FakeKernel()
+    told, lost = made(held)
+    held.refuses = 1
+    told.object(test_identities.here(7))
+    told.cgroups([test_identities.directory(11, 7)])
+    assert 1 == lost.by_stage["identities_full"]
+
+
+def test_keys_are_written_when_they_change() -> None:
+    """The one that signs first; the same ones again are no news; without a Secret it is off, until there is one."""
+    held = FakeKernel()
+    told, _ = made(held)
+    both = keys.Keys(current=NEW, previous=OLD)
+    for found in (keys.Keys(current=OLD), keys.Keys(current=OLD), both, None, None, both):
+        told.take(found)
+    assert [((OLD,), True), ((NEW, OLD), True), ((), False), ((NEW, OLD), True)] == held.keys
+    assert {"current", "previous"} == set(told.fingerprints)
+
+
+def test_keys_that_cannot_be_used_change_nothing() -> None:
+    """Counted, said once; what was there before goes on."""
+    held = FakeKernel()
+    told, lost = made(held)
+    told.take(keys.Keys(current=OLD))
+    told.take(keys.Unusable("odd", hint="mend it"))
+    assert ([((OLD,), True)], 1) == (held.keys, lost.by_stage["handshake_keys_unusable"])
+
+
+def test_until_the_secret_is_read_a_former_agent_s_keys_hold() -> None:
+    """An agent that restarts while the API server is away goes on as before."""
+    held = FakeKernel()
+    told, _ = made(held)
+    told.look(LATER_NS)
+    assert (True, []) == (told.follows_secret, held.keys)
+
+
+def test_switched_off_is_off_at_once() -> None:
+    """Also what a former agent had switched on."""
+    held = FakeKernel()
+    told, _ = made(held, handshake_secret="")
+    assert (False, [((), False)]) == (told.wanted, held.keys)
+
+
+def test_the_file_is_read_again_when_it_changes(tmp_path: pathlib.Path) -> None:
+    """Within some seconds, and not at every tick."""
+    held, path = FakeKernel(), file_with(tmp_path / "keys", OLD)
+    told, _ = made(held, handshake_key_file=path)
+    assert (False, True) == (told.follows_secret, told.wanted)
+    told.look(LATER_NS)
+    file_with(path, NEW, OLD)
+    told.look(LATER_NS + 1)
+    assert [((OLD,), True)] == held.keys
+    told.look(2 * LATER_NS)
+    told.look(3 * LATER_NS)
+    assert [((OLD,), True), ((NEW, OLD), True)] == held.keys
+
+
+def test_a_file_that_cannot_be_used_is_counted(tmp_path: pathlib.Path) -> None:
+    """Missing, open to everybody, no text: what was read before goes on, and what is good again is read."""
+    held, path = FakeKernel(), tmp_path / "keys"
+    told, lost = made(held, handshake_key_file=path)
+    told.look(LATER_NS)
+    file_with(path, OLD, mode=0o604)
+    told.look(2 * LATER_NS)
+    path.write_bytes(b"\xff\xfe")
+    path.chmod(0o600)
+    told.look(3 * LATER_NS)
+    assert ([], 3) == (held.keys, lost.by_stage["handshake_keys_unusable"])
+    file_with(path, OLD)
+    told.look(4 * LATER_NS)
+    assert [((OLD,), True)] == held.keys
