@@ -104,7 +104,7 @@ class ControlPlane:
         self.certificate = self._certificate(api)
         self.webhook = server.Server(
             self.credentials,
-            options.installation(settings, importlib.metadata.version("ipseity")),
+            options.installation(settings, importlib.metadata.version("ipseity"), settings.pod_namespace),
             self.namespaces,
             self.announcements,
             self.counted,
@@ -122,7 +122,7 @@ class ControlPlane:
             raise errors.CannotRun(
                 "only one of --webhook-certificate and --webhook-key is given", hint="give both, or none"
             )
-        service = f"{names.CONTROL_PLANE}.{settings.pod_namespace}.svc"
+        service = names.control_plane(settings.pod_namespace)
         return rotation.Rotation(
             api,
             self.credentials,

@@ -36,6 +36,22 @@ STATUS_PORT: Final = 15020
 SYSTEM_NAMESPACE: Final = "ipseity-system"
 CONTROL_PLANE: Final = "ipseity-control"
 """Service, Deployment and service account of the control plane."""
+
+
+def control_plane(namespace: str = SYSTEM_NAMESPACE) -> str:
+    """Give the host by which its certificate names it, and by which it is called."""
+    return f"{CONTROL_PLANE}.{namespace}.svc"
+
+
+def control_plane_namespace(host: str) -> str:
+    """Give the namespace that such a host, or one that follows the same pattern, is in."""
+    match host.split("."):
+        case [_, namespace, "svc", *_]:
+            return namespace
+        case _:
+            return SYSTEM_NAMESPACE
+
+
 WEBHOOK_PORT: Final = 8443
 IDENTITY_PORT: Final = 8444
 DISCOVERY_PORT: Final = 8445

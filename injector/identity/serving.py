@@ -37,7 +37,7 @@ class Pair:
 
 def dns_names(namespace: str, cluster_domain: str) -> tuple[str, ...]:
     """Give the names that a sidecar and the API server call us by."""
-    service = f"{names.CONTROL_PLANE}.{namespace}.svc"
+    service = names.control_plane(namespace)
     return (service, f"{service}.{cluster_domain}")
 
 

@@ -123,7 +123,7 @@ def _orders(told: config.Run) -> dict[str, typing.Any]:
     try:
         domain = identity.TrustDomain(told.trust_domain)
         identity.ServiceAccount(told.pod_namespace, told.service_account)
-        control_plane = identity.ServiceAccount(names.SYSTEM_NAMESPACE, names.CONTROL_PLANE)
+        control_plane = identity.ServiceAccount(names.control_plane_namespace(told.control_plane), names.CONTROL_PLANE)
     except identity.InvalidIdentity as error:
         raise errors.CannotRun(str(error), hint="see the variables IPSEITY_* of this container") from error
     return {

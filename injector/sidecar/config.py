@@ -10,7 +10,7 @@ import pathlib
 from injector import annotations, names
 from ipseity import settings
 
-_CONTROL_PLANE = f"{names.CONTROL_PLANE}.{names.SYSTEM_NAMESPACE}.svc"
+_CONTROL_PLANE = names.control_plane()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,9 @@ class Run:
     )
     trust_domain: str = settings.field("cluster.local", "Trust domain of the mesh.", metavar="NAME")
     control_plane: str = settings.field(
-        _CONTROL_PLANE, "Name that the control plane's certificate must have.", metavar="NAME"
+        _CONTROL_PLANE,
+        "Name that the control plane's certificate must have; its namespace is that of the account it runs as.",
+        metavar="NAME",
     )
     identity_address: str = settings.field(
         f"{_CONTROL_PLANE}:{names.IDENTITY_PORT}", "Where certificates are signed.", metavar="HOST:PORT"

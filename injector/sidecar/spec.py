@@ -54,10 +54,10 @@ class Installation:
     command: tuple[str, ...] = ("ipseity",)
     """How the image starts ipseity."""
     pull_policy: annotations.PullPolicy = annotations.PullPolicy.IF_NOT_PRESENT
-    control_plane: str = f"{names.CONTROL_PLANE}.{names.SYSTEM_NAMESPACE}.svc"
+    control_plane: str = names.control_plane()
     """The name in the control plane's certificates."""
-    identity_address: str = f"{names.CONTROL_PLANE}.{names.SYSTEM_NAMESPACE}.svc:{names.IDENTITY_PORT}"
-    discovery_address: str = f"{names.CONTROL_PLANE}.{names.SYSTEM_NAMESPACE}.svc:{names.DISCOVERY_PORT}"
+    identity_address: str = f"{names.control_plane()}:{names.IDENTITY_PORT}"
+    discovery_address: str = f"{names.control_plane()}:{names.DISCOVERY_PORT}"
     token_life_s: int = 3600
     """The kubelet renews at 80 %. Short, because a stolen token is worth an identity for as long as it lives."""
     proxy: Resources = Resources(cpu_request="10m", memory_request="48Mi", memory_limit="256Mi")

@@ -63,7 +63,11 @@ class Endpoint:
 
 def render(endpoint: Endpoint, bundle_pem: bytes = b"", *, cert_manager: str = "") -> Value:
     """Make the object. ``cert_manager`` is ``namespace/name`` of a Certificate whose issuer cert-manager writes in."""
-    exempt = {"key": _NAMESPACE_NAME, "operator": "NotIn", "values": list(decide.EXEMPT)}
+    exempt = {
+        "key": _NAMESPACE_NAME,
+        "operator": "NotIn",
+        "values": list(dict.fromkeys((*decide.EXEMPT, endpoint.namespace))),
+    }
     opted_in = {"key": names.INJECTS, "operator": "In", "values": [decide.ENABLED]}
     webhooks = [
         _webhook("pods.inject", endpoint, PODS_PATH, [exempt], {"annotated": _NOT_DISABLED}),

@@ -10,7 +10,6 @@ from injector import annotations, names
 from injector.sidecar import spec
 from ipseity import settings
 
-_CONTROL_PLANE: Final = f"{names.CONTROL_PLANE}.{names.SYSTEM_NAMESPACE}.svc"
 _QUANTITIES: Final = (
     "proxy_cpu_request",
     "proxy_cpu_limit",
@@ -31,12 +30,18 @@ class Options:
         ("ipseity",), "How the image starts ipseity, with commas.", metavar="WORDS"
     )
     trust_domain: str = settings.field("cluster.local", "Trust domain of all identities.", metavar="NAME")
-    control_plane: str = settings.field(_CONTROL_PLANE, "Name in the control plane's certificates.", metavar="HOST")
+    control_plane: str = settings.field(
+        "",
+        f"Name in the control plane's certificates; without one, {names.control_plane('NAMESPACE')}.",
+        metavar="HOST",
+    )
     identity_address: str = settings.field(
-        f"{_CONTROL_PLANE}:{names.IDENTITY_PORT}", "Where sidecars get certificates.", metavar="HOST:PORT"
+        "", f"Where sidecars get certificates; without one, there at port {names.IDENTITY_PORT}.", metavar="HOST:PORT"
     )
     discovery_address: str = settings.field(
-        f"{_CONTROL_PLANE}:{names.DISCOVERY_PORT}", "Where sidecars get their configuration.", metavar="HOST:PORT"
+        "",
+        f"Where sidecars get their configuration; without one, there at port {names.DISCOVERY_PORT}.",
+        metavar="HOST:PORT",
     )
     token_life_s: int = settings.field(
         3600, "Life of the token that a pod proves itself with, in seconds.", minimum=600, maximum=86_400
@@ -47,8 +52,9 @@ class Options:
     proxy_memory_limit: str = settings.field("256Mi", "Memory that a sidecar may take at most.", metavar="QUANTITY")
 
 
-def installation(options: Options, version: str) -> spec.Installation:
-    """Make what the patch needs. Raises SettingError for a quantity that is none."""
+def installation(options: Options, version: str, namespace: str = names.SYSTEM_NAMESPACE) -> spec.Installation:
+    """Make what the patch needs. ``namespace``: the control plane's. Raises SettingError for what is no quantity."""
+    host = options.control_plane or names.control_plane(namespace)
     for name in _QUANTITIES:
         _check_quantity(name, getattr(options, name))
     return spec.Installation(
@@ -57,9 +63,9 @@ def installation(options: Options, version: str) -> spec.Installation:
         pull_policy=annotations.PullPolicy(options.proxy_image_pull_policy),
         command=options.proxy_command,
         trust_domain=options.trust_domain,
-        control_plane=options.control_plane,
-        identity_address=options.identity_address,
-        discovery_address=options.discovery_address,
+        control_plane=host,
+        identity_address=options.identity_address or f"{host}:{names.IDENTITY_PORT}",
+        discovery_address=options.discovery_address or f"{host}:{names.DISCOVERY_PORT}",
         token_life_s=options.token_life_s,
         proxy=spec.Resources(
             cpu_request=options.proxy_cpu_request,

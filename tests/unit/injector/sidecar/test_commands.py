@@ -51,6 +51,15 @@ def test_every_variable_that_a_pod_is_given_is_a_setting(container: str) -> None
         assert set() == {name for name, each in fields.items() if each.default is dataclasses.MISSING} - given
 
 
+@pytest.mark.parametrize(
+    ("namespace", "host"),
+    [("mesh", "ipseity-control.mesh.svc"), ("mesh", "other.mesh.svc.cluster.local"), ("ipseity-system", "10.0.0.1")],
+)
+def test_the_control_plane_is_expected_to_run_where_its_name_says(namespace: str, host: str) -> None:
+    """A name that is no Service's is that of an installation in the usual place."""
+    assert f"spiffe://cluster.local/ns/{namespace}/sa/ipseity-control" == told(control_plane=host).control_plane_id
+
+
 def test_the_values_that_a_pod_is_given_can_be_read() -> None:
     """Ports as annotations spell them, numbers, levels."""
     asked = annotations.ProxyConfig(skip_outbound_ports=frozenset({25, 6000, 6001}), concurrency=2)

@@ -193,6 +193,7 @@ def test_the_options_of_an_installation_reach_the_sidecar() -> None:
     loaded = settings.load(options.Options, {"proxy_image": "x:2"}, {"IPSEITY_PROXY_COMMAND": "/bin/py,ipseity"})
     made = options.installation(loaded, "0.3.0")
     assert ("x:2", ("/bin/py", "ipseity"), "256Mi") == (made.image, made.command, made.proxy.memory_limit)
+    assert "ipseity-control.mesh.svc:8445" == options.installation(loaded, "0.3.0", "mesh").discovery_address
     assert "ipseity:0.3.0" == options.installation(options.Options(), "0.3.0").image
     with pytest.raises(settings.SettingError, match="--proxy-cpu-limit: 'much' is not a quantity"):
         options.installation(options.Options(proxy_cpu_limit="much"), "0.3.0")
