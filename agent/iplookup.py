@@ -104,7 +104,7 @@ class IpLookup:
         if len(held) == 1:
             return held[0] if held[0].holds(at_ns) else None
         found = [claim for claim in held if claim.holds(at_ns)]
-        return max(found, key=_rank) if found else None
+        return max(reversed(found), key=_rank) if found else None
 
     def history(self, ip: model.IpAddress) -> Sequence[Claim]:
         """Give all claims to an address that are remembered, in the order in which they were told."""

@@ -68,7 +68,8 @@ class Ledger:
             return model.Views(kernel, handshake, judged=verdicts.Verdicts(handshake=proof))
         case = _Case(of, truth, by_kernel=kernel is not None)
         first, waits = self._verdict(case, claim, of.at_boot_ns)
-        second, waits_too = (first, False) if later is claim else self._verdict(case, later, of.read_boot_ns)
+        agrees = later is claim and first.match is not verdicts.Match.DIFFERENT
+        second, waits_too = (first, False) if agrees else self._verdict(case, later, of.read_boot_ns)
         judged = verdicts.Verdicts(first, second, proof)
         return model.Views(kernel, handshake, said, said_later, judged, waits or waits_too)
 
@@ -133,8 +134,8 @@ class Ledger:
         if not isinstance(claim.owner, model.Pod):
             return Mismatch.UNDETERMINED, False
         mine = [each for each in self._lookup.history(case.of.address) if each.owner.uid == case.truth.uid]
-        if mine and claim.from_ns > mine[0].from_ns:
-            return Mismatch.IP_REUSED, False
+        if claim.from_ns > case.of.at_boot_ns:
+            return Mismatch.IP_REUSED, False  # told since: the next owner, or one before of whom the news came late
         if _was_out_of_reach(claim, mine, at_ns):
             return Mismatch.STALE_CACHE, False
         if claim.ending is iplookup.Ending.TERMINAL:
