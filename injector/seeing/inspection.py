@@ -14,6 +14,8 @@ from typing import Any, Final
 from cryptography import exceptions, x509
 
 from injector import names
+from injector.cluster import model
+from injector.cluster import protocols as spoken
 from injector.discovery import proxies
 from injector.identity import findings as identities
 from injector.policy import book
@@ -261,6 +263,43 @@ def _place(reference: str) -> str:
 
 def _restart(reference: str) -> str:
     return _RESTART.format(_place(reference))
+
+
+def protocols(state: model.ClusterState) -> list[Finding]:
+    """Name the Service ports, with meshed pods behind them, of which nobody has said what is spoken there.
+
+    On these a client decides by what it says first, and in bytes it may write whatever header it likes. Looking once
+    more at the server would not help: what a client is silent about for long enough must be carried as bytes, or
+    protocols in which the server speaks first would not work.
+    """
+    meshed = {
+        f"{service.key}:{port.port}": _is_said(state, service, port)
+        for service in state.services.values()
+        for port in service.ports
+        if any(each.account for each in service.endpoints.get(port.name, ()))
+    }
+    unsaid = sorted(name for name, said in meshed.items() if not said)
+    if not unsaid:
+        return [_row("protocols", Status.OK, f"what is spoken is said of {len(meshed)} of {len(meshed)} meshed ports")]
+    text = (
+        f"{_several(unsaid)} said to speak nothing in particular, so the client's first bytes tell: a caller may have "
+        "itself taken for bytes, and write x-forwarded-client-cert as it likes"
+    )
+    place = _place(unsaid[0].rpartition(":")[0])
+    hint = f"name the port http if the application believes that header, else tcp: kubectl edit service {place}"
+    return [_row("protocols", Status.WARN, text, hint)]
+
+
+def _is_said(state: model.ClusterState, service: model.Service, port: model.ServicePort) -> bool:
+    """Ask as the server's proxy does: it is the one that writes the header."""
+    behind = (
+        (pod, each.port)
+        for each in service.endpoints.get(port.name, ())
+        if each.pod is not None and each.account and (pod := state.pods.get(each.pod)) is not None
+    )
+    return all(
+        spoken.of_pod(pod, number, state.services_of(pod)) is not model.Protocol.DETECT for pod, number in behind
+    )
 
 
 def policies(entries: Iterable[book.Entry]) -> list[Finding]:

@@ -98,6 +98,7 @@ class Survey:
             _row("clocks", lambda: self._compared(seen)),
             _row("proxies", lambda: self._proxies(now_s)),
             _row("injection", self._injection),
+            _row("protocols", self._protocols),
             _row("policies", self._policies),
         )
         return [finding for rows in told for finding in rows]
@@ -147,6 +148,10 @@ class Survey:
             if (found := _candidate(item, said)) is not None
         ]
         return inspection.injection(candidates, newest.version if newest else "")
+
+    async def _protocols(self) -> list[findings.Finding]:
+        moment = await reading.read(self._api, self._given.domain)
+        return inspection.protocols(moment.state)
 
     async def _policies(self) -> list[findings.Finding]:
         known = book.Book(self._given.domain)

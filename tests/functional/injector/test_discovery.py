@@ -6,6 +6,7 @@ Leaves out policies (``test_discovery_cut``), the supervisor and Kubernetes.
 import asyncio
 import contextlib
 import dataclasses
+import json
 import time
 from collections.abc import AsyncIterator
 
@@ -106,6 +107,39 @@ async def test_unknown_destinations_pass_and_are_counted() -> None:
         assert (await client.ask("every", street.GATE))["opaque"]["same"]
         counted = await client.stats("cluster.passthrough.upstream_cx_total")
         assert 0 < sum(counted.values())
+
+
+async def test_an_external_name_leads_where_it_leads() -> None:
+    """It names another name and has no address: within the mesh by mTLS, beyond it as if there were no proxy."""
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nfar")
+        writer.close()
+
+    async def fetched(host: str, address: str) -> bytes:
+        words = ("-s", "-m", "10", "--resolve", f"{host}:8080:{address}", f"http://{host}:8080/hello")
+        process = await asyncio.create_subprocess_exec(*client.command("curl", *words), stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        return output
+
+    async with web_and_client() as (ours, web, client), await asyncio.start_server(answer, street.GATE, 8080):
+        port = model.ServicePort(name="http", port=8080, target=8080, protocol=model.Protocol.HTTP)
+        for name, leads in (("near", "web.shop.svc.cluster.local"), ("far", "far.example")):
+            ours.services.append(
+                model.Service(
+                    namespace="shop", name=name, addresses=(), ports=(port,), endpoints={}, external_name=leads
+                )
+            )
+        ours.publish()
+        await ours.synced(2)
+        said = json.loads(await fetched("near.shop.svc.cluster.local", WEB_IP))
+        assert (web.pod.ref.name, CLIENT_ID) == (said["name"], said["caller"].rpartition("URI=")[2])
+        assert b"far" == await fetched("far.example", street.GATE)
+        assert [True] == [b"host: far.example:8080\r\n" in each.lower() for each in heard]
+        assert 1 == sum((await client.stats("cluster.passthrough.upstream_cx_total")).values())
+        assert {} == {name: how for name, how in (await client.listeners()).items() if how != "active"}
 
 
 async def test_a_new_endpoint_takes_traffic_within_a_second_and_nobody_is_cut() -> None:

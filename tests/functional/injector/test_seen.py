@@ -62,9 +62,9 @@ def test_a_mesh_that_is_well(where: mesh.Mesh) -> None:
     mesh.wait_until(connected, SETTLED_S, "the control plane says how its proxies are")
     code, found = checked(where)
     assert 0 == code
-    assert dict.fromkeys(("identity", "webhook", "clocks", "proxies", "injection", "policies"), "ok") == {
-        name: each["status"] for name, each in found.items()
-    }
+    well = ("identity", "webhook", "clocks", "proxies", "injection", "policies")
+    assert {**dict.fromkeys(well, "ok"), "protocols": "warn"} == {name: each["status"] for name, each in found.items()}
+    assert "shop/web:7000" in found["protocols"]["text"]  # a port called "bytes", which says nothing
     assert found["webhook"]["text"].startswith("answers")
     assert "\nwebhook" in asked(where, "check").stdout
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from injector import names
+from injector.cluster import model
 from injector.discovery import proxies
 from injector.identity import findings as identities
 from injector.policy import book
@@ -16,6 +17,7 @@ from injector.seeing import inspection
 from injector.webhook import certificate, configuration
 from injector.webhook import pod as pods
 from ipseity import findings
+from tests.fakes import clusters
 from tests.fakes import policies as given_policies
 
 OK, WARN, FAIL = findings.Status.OK, findings.Status.WARN, findings.Status.FAIL
@@ -230,6 +232,24 @@ def test_a_sidecar_of_another_version() -> None:
         inspection.injection([injected("a", "1")], "2"), WARN, "shop/a is not of the control plane's version, 2"
     )
     assert well(inspection.injection([injected("a", "1")], ""))
+
+
+def test_ports_of_which_nobody_says_what_they_speak_are_named() -> None:
+    """Of meshed pods only; a pod's own word for its port counts, since its proxy hears it."""
+    web, bare = clusters.pod(1), clusters.pod(2, "bare", meshed=False)
+    detected = model.Protocol.DETECT
+    said = [
+        clusters.service("web", [web], protocol=detected),  # to 8080, which the pod calls http
+        clusters.service("bytes", [web], protocol=model.Protocol.OPAQUE, target=7001),
+        clusters.service("legacy", [bare], protocol=detected, target=7000),
+    ]
+    (good,) = inspection.protocols(clusters.state([web, bare], said))
+    assert (findings.Status.OK, True) == (good.status, "of 2 of 2 meshed ports" in good.text)
+    unsaid = clusters.service("odd", [web], protocol=detected, target=7000)
+    (bad,) = inspection.protocols(clusters.state([web, bare], [*said, unsaid]))
+    assert (findings.Status.WARN, True) == (bad.status, bad.text.startswith("shop/odd:80 is said"))
+    assert "x-forwarded-client-cert" in bad.text
+    assert bad.hint.endswith("kubectl edit service -n shop odd")
 
 
 def test_policies_that_are_not_valid() -> None:

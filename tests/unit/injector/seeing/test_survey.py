@@ -29,7 +29,7 @@ async def looked(api: mesh_api.FakeMeshApi) -> dict[str, findings.Finding]:
 async def test_a_mesh_that_was_never_installed_fails_row_by_row() -> None:
     """If it was asked for; each row says what to do."""
     found = await looked(mesh_api.FakeMeshApi())
-    assert {"identity", "webhook", "clocks", "proxies", "injection", "policies"} == set(found)
+    assert {"identity", "webhook", "clocks", "proxies", "injection", "protocols", "policies"} == set(found)
     assert "there is no MutatingWebhookConfiguration" in found["webhook"].text
     assert "does not know AuthorizationPolicy" in found["policies"].text
     assert findings.Status.OK is found["clocks"].status
