@@ -32,7 +32,7 @@ NAMESPACE = "bench"
 CONNECTIONS, RATE = 16, 1_000
 SWAP = 50
 """Requests of each side after which the other one is first: a tenth of a second."""
-WARMING = 300
+WARMING = 200
 """Requests of each side that do not count: connections behind the proxies are made by them."""
 _PORTS = (mesh_static.HTTP, mesh_static.BYTES, mesh_static.PLAIN, mesh_static.DIRECT)
 _AHEAD = ("chrt", "--fifo", "10")
