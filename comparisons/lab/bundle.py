@@ -1,8 +1,8 @@
 """A container as the OCI runtime wants it: config.json, computed from the pod.
 
 Here because what a container may see and do is decided in this one place. Pure: paths, variables and mounts are
-arguments. Leaves out images (the root is the host's, below a layer of the container's own), seccomp and SELinux
-profiles, devices.
+arguments. Leaves out images (the root is the host's, or a directory that is named like one, below a layer of the
+container's own), seccomp and SELinux profiles, devices.
 """
 
 import dataclasses
@@ -60,6 +60,20 @@ class Task:
     arguments: Sequence[str]
     environ: Mapping[str, str]
     mounts: Sequence[Mount] = ()
+
+
+def image_root(container: Json) -> str:
+    """Give the directory that a container's root shows: an image that is a path is one, all others are the host's."""
+    image = str(container.get("image") or "")
+    if not image.startswith("/"):
+        return "/"
+    if not pathlib.Path(image).is_dir() or ":" in image or "," in image:  # which overlayfs reads as separators
+        raise errors.PodRefused(
+            f"image {image!r} of container {container['name']!r} is no root file system of this machine",
+            reason="ErrImageNeverPull",
+            hint="give the path of a directory, or any other image: all stand for this machine's own root",
+        )
+    return image
 
 
 def config(pod: Json, container: Json, place: Place, task: Task) -> Json:

@@ -113,7 +113,7 @@ class Launcher:
         containers.discard(directory)
         mounted = self._mounts(spec, directory, found)
         place = bundle.Place(
-            root=mounts.root(directory),
+            root=mounts.root(directory, bundle.image_root(spec)),
             netns=self._box.netns,
             cgroup=f"{self._box.cgroup}/{identity}",
             hostname=environment.hostname(pod),

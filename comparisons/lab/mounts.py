@@ -33,14 +33,14 @@ def tmpfs(path: pathlib.Path, *, mode: int = 0o755, size_bytes: int = 0) -> None
     _mount("none", path, "", MS_PRIVATE, "")
 
 
-def root(directory: pathlib.Path) -> pathlib.Path:
-    """Mount the host's root as a container may see and change it: changes go to a layer that dies with it.
+def root(directory: pathlib.Path, below: str) -> pathlib.Path:
+    """Mount the host's root, or another, as a container may see and change it: changes go to a layer that dies with it.
 
     Mounts of the host are not in it: /home on a disk of its own is empty there (give it as a hostPath).
     """
     for name in ("upper", "work", "rootfs"):
         (directory / name).mkdir(parents=True)
-    options = f"lowerdir=/,upperdir={directory / 'upper'},workdir={directory / 'work'}"
+    options = f"lowerdir={below},upperdir={directory / 'upper'},workdir={directory / 'work'}"
     _mount("overlay", directory / "rootfs", "overlay", 0, options)
     return directory / "rootfs"
 

@@ -134,3 +134,19 @@ def test_names_of_pods_without_a_service_address() -> None:
     names = ["db.shop.svc.cluster.local", "db.shop.svc", "db.shop"]
     assert [("10.7.0.3", [*(f"db-0.{name}" for name in names), *names])] == bundle.headless_names([found], "other")
     assert "db-0.db" in bundle.headless_names([found], "shop")[0][1]
+
+
+def test_an_image_that_is_a_path_is_a_root(tmp_path: pathlib.Path) -> None:
+    """And every other name stands for the host's own."""
+    assert "/" == bundle.image_root({"name": "c", "image": "registry.example.com/web:1"})
+    assert "/" == bundle.image_root({"name": "c"})
+    assert str(tmp_path) == bundle.image_root({"name": "c", "image": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["missing", "with:colon"])
+def test_an_image_that_is_no_directory_is_refused(tmp_path: pathlib.Path, name: str) -> None:
+    """As a kubelet refuses one that it may not pull."""
+    (tmp_path / "with:colon").mkdir()
+    with pytest.raises(errors.PodRefused, match=f"image .*{name}.* of container 'c'") as refused:
+        bundle.image_root({"name": "c", "image": str(tmp_path / name)})
+    assert refused.value.reason == "ErrImageNeverPull"
