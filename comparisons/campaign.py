@@ -1,0 +1,221 @@
+"""Plays scenarios against contenders in labs, run by run, and keeps what was played so that an interrupted one goes on.
+
+Here because a comparison is half an hour in which anything may end it. Each run is a file of its own as soon as it is
+over; the results appear under their names when all are there, whole. Leaves out what is played (``scenarios``) and how
+it looks (``report``).
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import random
+import shutil
+import zlib
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from comparisons import cost, match, results, scenarios, stage
+from comparisons.contenders import model
+from comparisons.scenarios import scene
+
+ATTEMPTS = 3
+"""Of a run that did not set up what it is about."""
+UNFINISHED = ".unfinished"
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as it is kept until all are there."""
+
+    key: str
+    run: results.Run
+    picture: results.Timeline
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be played."""
+
+    scenarios: Sequence[scenarios.Scenario]
+    contenders: Sequence[model.Contender]
+    runs: int
+    seed: int
+    folder: pathlib.Path
+    loads: Sequence[int]
+    """Cost is measured with so many callers; empty: not at all."""
+    lab: str
+    """Name of the labs, one after the other."""
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Shelf:
+    """Runs that have been played, on disk."""
+
+    order: Order
+
+    def path(self, scenario: scenarios.Scenario, contender: model.Contender, number: int) -> pathlib.Path:
+        """Say where a run is kept."""
+        return self.order.folder / UNFINISHED / scenario.told.name / contender.name / f"{number}.json"
+
+    def key(self, scenario: scenarios.Scenario) -> str:
+        """Say what a kept run must have been played with: the seed, and the scenario as it is now."""
+        return f"{self.order.seed}-{zlib.crc32(msgspec.json.encode(scenario.told)):08x}"
+
+    def find(self, scenario: scenarios.Scenario, contender: model.Contender, number: int) -> _Kept | None:
+        """Give a run that was played before; None if there is none that counts."""
+        with contextlib.suppress(results.ResultsError):
+            kept = results.read(self.path(scenario, contender, number), _Kept)
+            return kept if kept.key == self.key(scenario) else None
+        return None
+
+    def keep(
+        self, scenario: scenarios.Scenario, contender: model.Contender, run: results.Run, picture: results.Timeline
+    ) -> None:
+        """Keep a run."""
+        kept = _Kept(key=self.key(scenario), run=run, picture=picture)
+        results.write(self.path(scenario, contender, run.number), kept)
+
+    def missing(self, scenario: scenarios.Scenario, contender: model.Contender) -> list[int]:
+        """List the runs that are still to be played."""
+        if contender.name not in scenario.told.expect:
+            return []
+        return [number for number in range(self.order.runs) if self.find(scenario, contender, number) is None]
+
+    def usage(self, contender: model.Contender, pods: int) -> results.Usage | None:
+        """Give a cost that was measured before."""
+        with contextlib.suppress(results.ResultsError):
+            return results.read(self._usage_path(contender.name, pods), results.Usage)
+        return None
+
+    def keep_usage(self, usage: results.Usage) -> None:
+        """Keep a cost."""
+        results.write(self._usage_path(usage.contender, usage.pods), usage)
+
+    def _usage_path(self, contender: str, pods: int) -> pathlib.Path:
+        return self.order.folder / UNFINISHED / "cost" / contender / f"{pods}.json"
+
+    def costs(self) -> results.Costs:
+        """Put costs together."""
+        found = [self.usage(contender, pods) for pods in self.order.loads for contender in self.order.contenders]
+        return results.Costs(usages=tuple(it for it in found if it is not None))
+
+    def collected(self, scenario: scenarios.Scenario) -> results.Scenario:
+        """Put a scenario's runs together."""
+        entries = []
+        for contender in self.order.contenders:
+            found = [self.find(scenario, contender, number) for number in range(self.order.runs)]
+            kept = [it for it in found if it is not None]
+            # The picture is of the longest window: it is the one that the numbers beside it speak of.
+            longest = max(kept, key=lambda it: (it.run.window_ms, it.run.lag_ms, -it.run.number), default=None)
+            entries.append(
+                results.Entry(
+                    contender=contender.name,
+                    runs=tuple(it.run for it in kept),
+                    picture=longest.picture if longest else None,
+                )
+            )
+        return msgspec.structs.replace(scenario.told, entries=tuple(entries))
+
+    def drop(self) -> None:
+        """Forget single runs: they are in the results now."""
+        shutil.rmtree(self.order.folder / UNFINISHED, ignore_errors=True)
+
+
+def left(order: Order) -> int:
+    """Count what is left to play."""
+    shelf = Shelf(order=order)
+    runs = sum(len(shelf.missing(scenario, it)) for it in order.contenders for scenario in order.scenarios)
+    return runs + sum(shelf.usage(it, pods) is None for it in order.contenders for pods in order.loads)
+
+
+def finish(order: Order, environment: results.Environment) -> None:
+    """Write the results of a campaign that has all its runs, each whole, and forget the single runs."""
+    shelf = Shelf(order=order)
+    for scenario in order.scenarios:
+        folder = order.folder / "results" / scenario.told.name
+        results.write(folder / "env.json", environment)
+        results.write(folder / "results.json", shelf.collected(scenario))
+    if order.loads:
+        results.write(order.folder / "results" / "cost" / "env.json", environment)
+        results.write(order.folder / "results" / "cost" / "results.json", shelf.costs())
+
+
+async def play(order: Order, told: Callable[[str, str, int], None]) -> None:
+    """Play what is left; ``told`` hears of each run's end: contender, scenario, number."""
+    shelf = Shelf(order=order)
+    for contender in order.contenders:
+        todo = [(scenario, shelf.missing(scenario, contender)) for scenario in order.scenarios]
+        todo = [(scenario, missing) for scenario, missing in todo if missing]
+        loads = [pods for pods in order.loads if shelf.usage(contender, pods) is None]
+        if not todo and not loads:
+            continue
+        async with stage.up(order.lab) as where, contender.install(where):
+            for scenario, missing in todo:
+                await _scenario(shelf, where, contender, scenario, missing, told)
+            for pods in loads:
+                shelf.keep_usage(await cost.measure(where, contender, pods))
+                told(contender.name, "cost", pods)
+
+
+async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
+    shelf: Shelf,
+    where: stage.Stage,
+    contender: model.Contender,
+    scenario: scenarios.Scenario,
+    missing: Sequence[int],
+    told: Callable[[str, str, int], None],
+) -> None:
+    namespace = scenario.told.name
+    await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    it = scene.Scene(
+        where=where,
+        contender=contender,
+        namespace=namespace,
+        chance=random.Random(0),  # noqa: S311  # replaced before each run
+        parameters={each.name: float(each.value) for each in scenario.told.parameters},
+    )
+    await scenario.drive.prepare(it)
+    for number in missing:
+        played = await _run(shelf.order, it, scenario, number)
+        found = it.found()
+        beliefs = contender.believes(where, it.far)
+        run = match.run(number, played, found, beliefs, scenario.told.tolerance_ms)
+        picture = match.picture(number, played, found, beliefs)
+        shelf.keep(scenario, contender, run, picture)
+        told(contender.name, scenario.told.name, number)
+    await where.delete("Namespace", "", namespace)
+    await _emptied(where, namespace)
+
+
+async def _run(order: Order, it: scene.Scene, scenario: scenarios.Scenario, number: int) -> match.Played:
+    for attempt in range(ATTEMPTS):
+        # The seed of a run does not depend on who is compared or what was played before: same seed, same truth.
+        it.chance = random.Random(f"{order.seed}/{scenario.told.name}/{number}")  # noqa: S311  # it is to be foreseen
+        it.number, it.plan = number, {}
+        try:
+            played: match.Played = await scenario.drive.play(it)
+            return dataclasses.replace(played, plan=dict(it.plan))
+        except scene.VoidError as error:
+            if attempt == ATTEMPTS - 1:
+                raise stage.StageError(
+                    f"scenario {scenario.told.name}, run {number}: {error}, {ATTEMPTS} times", hint="run it again"
+                ) from error
+            for path in where_of(it).iterdir():
+                if path.name.endswith(f"-{number}"):
+                    path.unlink()
+    raise AssertionError
+
+
+def where_of(it: scene.Scene) -> pathlib.Path:
+    """Say where a scene's programs write."""
+    return it.where.truth()
+
+
+async def _emptied(where: stage.Stage, namespace: str) -> None:
+    """Wait until a namespace's pods are gone, and forget what they wrote."""
+    listed = await where.api.read(f"/api/v1/namespaces/{namespace}/pods")
+    for pod in (listed or {"items": ()})["items"]:
+        await where.delete("Pod", namespace, pod["metadata"]["name"])
+        await where.gone(pod)
+    for path in where.truth().iterdir():
+        path.unlink()

@@ -1,0 +1,111 @@
+"""NetworkPolicy by address, done as well as the best plugins do it: ``comparisons.ip_policy``, an agent on each node.
+
+Two of them: with the gate and the eviction of connections that the best have, and without, as many ship it.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import ClassVar
+
+from comparisons import match, stage
+from comparisons.contenders import model
+from comparisons.ip_policy import contender
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """See the module."""
+
+    name: str = "ip"
+    title: str = "IP policy"
+    what: str = (
+        "NetworkPolicy to nftables sets on each node. A new pod's traffic waits for its rules (gate), and tracked "
+        "connections that are no longer allowed are ended (strict)."
+    )
+    careful: bool = True
+    agents: ClassVar[dict[tuple[str, str], contender.Agent]] = {}
+    """By lab and node: those that run."""
+
+    @contextlib.asynccontextmanager
+    async def install(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Run an agent for each node."""
+        async with contextlib.AsyncExitStack() as stack:
+            for node in where.nodes:
+                await stack.enter_async_context(self._agent(where, node))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _agent(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
+        starting = contender.start(where.names.node(node), where.kubeconfig, strict=self.careful, gate=self.careful)
+        self.agents[where.names.name, node] = await asyncio.to_thread(starting.__enter__)
+        try:
+            yield
+        finally:
+            del self.agents[where.names.name, node]
+            await asyncio.to_thread(starting.__exit__, None, None, None)
+
+    def annotations(self) -> Mapping[str, str]:
+        """Pods need nothing."""
+        return {}
+
+    def objects(self, intent: model.Intent) -> Sequence[model.Json]:
+        """Admit pods by label. A method cannot be said."""
+        peers = [{"podSelector": {"matchLabels": {"app": name}}} for name in intent.callers]
+        ports = [{"port": intent.port, "protocol": "UDP" if intent.udp else "TCP"}]
+        return (
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": {"name": intent.app, "namespace": intent.namespace},
+                "spec": {
+                    "podSelector": {"matchLabels": {"app": intent.app}},
+                    "policyTypes": ["Ingress"],
+                    "ingress": [{"from": peers, "ports": ports}],
+                },
+            },
+        )
+
+    @contextlib.asynccontextmanager
+    async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
+        """Freeze the node's agent: it hears nothing, and its rules stay."""
+        agent = self.agents[where.names.name, node]
+        agent.freeze()
+        try:
+            yield
+        finally:
+            agent.thaw()
+
+    def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
+        """Read from its log whose pod it took an address for, from when to when."""
+        found: list[match.Belief] = []
+        current: dict[str, tuple[str, int]] = {}
+        for change in self.agents[where.names.name, node].delays():
+            if change.kind != "pod":
+                continue
+            for address, (name, since_ns) in list(current.items()):
+                lost = change.gone or address not in change.addresses
+                if (name == change.name and lost) or (address in change.addresses and name != change.name):
+                    found.append(
+                        match.Belief(address=address, name=name, from_ns=since_ns, until_ns=change.enforced_mono_ns)
+                    )
+                    del current[address]
+            if not change.gone:
+                for address in change.addresses:
+                    current.setdefault(address, (change.name, change.enforced_mono_ns))
+        return [
+            *found,
+            *(
+                match.Belief(address=address, name=name, from_ns=since_ns, until_ns=match.FOREVER_NS)
+                for address, (name, since_ns) in current.items()
+            ),
+        ]
+
+
+WITHOUT_CARE = Address(
+    name="ip-lax",
+    title="IP policy, no gate, no eviction",
+    what="The same, as many plugins ship it: a new pod is open until its rules are there, and connections live on.",
+    careful=False,
+)

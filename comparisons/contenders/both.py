@@ -1,0 +1,43 @@
+"""Two contenders at once: what one lets through the other may still refuse."""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from comparisons import match, stage
+from comparisons.contenders import model
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Both:
+    """See the module."""
+
+    first: model.Contender
+    second: model.Contender
+    name: str = "both"
+    title: str = "Both together"
+    what: str = "NetworkPolicy and the mesh: a caller passes if its address and its certificate are admitted."
+
+    @contextlib.asynccontextmanager
+    async def install(self, where: stage.Stage) -> AsyncIterator[None]:
+        """One, then the other."""
+        async with self.first.install(where), self.second.install(where):
+            yield
+
+    def annotations(self) -> Mapping[str, str]:
+        """Give what either needs."""
+        return {**self.first.annotations(), **self.second.annotations()}
+
+    def objects(self, intent: model.Intent) -> Sequence[model.Json]:
+        """Say it to both."""
+        return (*self.first.objects(intent), *self.second.objects(intent))
+
+    @contextlib.asynccontextmanager
+    async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
+        """Cut both."""
+        async with self.first.partition(where, node), self.second.partition(where, node):
+            yield
+
+    def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
+        """Whatever either believes; a certificate is stronger, and is looked at first."""
+        return (*self.first.believes(where, node), *self.second.believes(where, node))

@@ -1,0 +1,71 @@
+"""A proxy in every pod with a certificate of its own: Ipseity's mesh. A caller is whom its certificate proves."""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from comparisons import match, stage
+from comparisons.contenders import mesh, model
+
+TABLE = "ipseity-comparison-cut"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """See the module."""
+
+    name: str = "sidecar"
+    title: str = "Per-pod mTLS sidecar"
+    what: str = (
+        "Ipseity's mesh: an Envoy in each pod, a key that never leaves the pod, mTLS, policy by service account."
+    )
+
+    @contextlib.asynccontextmanager
+    async def install(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Apply the manifests; the lab's end removes them."""
+        await mesh.install(where)
+        yield
+
+    def annotations(self) -> Mapping[str, str]:
+        """Ask for a sidecar."""
+        return {"ipseity.io/inject": "enabled"}
+
+    def objects(self, intent: model.Intent) -> Sequence[model.Json]:
+        """Admit service accounts. A method cannot be said: the policy is about connections."""
+        sources = [{"type": "ServiceAccount", "serviceAccount": {"name": name}} for name in intent.callers]
+        return (
+            {
+                "apiVersion": "ipseity.io/v1alpha1",
+                "kind": "AuthorizationPolicy",
+                "metadata": {"name": intent.app, "namespace": intent.namespace},
+                "spec": {
+                    "targetRefs": [{"kind": "Pod", "selector": {"matchLabels": {"app": intent.app}}}],
+                    "action": "ALLOW",
+                    "rules": [{"sources": sources, "networkAttributes": {"ports": [intent.port]}}],
+                },
+            },
+        )
+
+    @contextlib.asynccontextmanager
+    async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
+        """Drop what passes between the node's proxies and the control plane."""
+        addresses = ", ".join(await mesh.control_addresses(where))
+        here = where.names.node(node)
+        rules = f"""table ip {TABLE} {{
+            chain cut {{
+                type filter hook prerouting priority -400
+                ip daddr {{ {addresses} }} drop
+                ip saddr {{ {addresses} }} drop
+            }}
+        }}"""
+        await stage.inside(here, "nft", "-f", "-", given=rules)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(stage.StageError):
+                await stage.inside(here, "nft", "delete", "table", "ip", TABLE)
+
+    def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
+        """Go by no addresses."""
+        del where, node
+        return ()

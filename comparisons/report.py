@@ -1,0 +1,240 @@
+"""``report.md`` and ``report.html`` out of ``results/``, and of nothing else: no lab, nor the machine it ran on.
+
+Here because results outlive the run: somebody else makes the page again from the same files and gets the same. The
+page is one file that asks nobody for anything. Leaves out geometry (``picture``), numbers (``stats``) and looks
+(``page/``).
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import jinja2
+
+from comparisons import picture, results, stats, styles
+
+RESULTS: Final = "results"
+COST: Final = "cost"
+WORDS: Final[Mapping[results.Outcome, str]] = {
+    "right": "right",
+    "lets_in": "let in",
+    "keeps_out": "kept out",
+}
+MARKS: Final[Mapping[results.Outcome, str]] = {"right": "\u2713", "lets_in": "\u2717", "keeps_out": "!"}
+COLUMNS: Final = {
+    "address": "Where the address is what may mislead",
+    "both": "Where neither helps",
+    "identity": "Where identity loses",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that was found."""
+
+    environment: results.Environment
+    scenarios: Sequence[results.Scenario]
+    costs: results.Costs
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell of the verdict table."""
+
+    kind: str
+    mark: str
+    word: str
+    number: str
+    runs: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One scenario of the verdict table, and what is said of it below."""
+
+    scenario: results.Scenario
+    cells: Mapping[str, Cell]
+    summaries: Mapping[str, stats.Summary]
+    verdict: stats.Verdict
+    picture: picture.Picture | None
+    command: str
+
+
+def load(folder: pathlib.Path) -> Found:
+    """Read all results below a folder."""
+    paths = sorted((folder / RESULTS).glob("*/results.json"))
+    cost = folder / RESULTS / COST / "results.json"
+    found = [results.read(path, results.Scenario) for path in paths if path.parent.name != COST]
+    if not found:
+        raise results.ResultsError(f"no results in {folder / RESULTS}", hint="ipseity compare writes them")
+    environment = results.read(folder / RESULTS / found[0].name / "env.json", results.Environment)
+    return Found(
+        environment=environment,
+        scenarios=sorted(found, key=lambda it: list(COLUMNS).index(it.column)),
+        costs=results.read(cost, results.Costs) if cost.exists() else results.Costs(),
+    )
+
+
+def write(folder: pathlib.Path) -> None:
+    """Make both reports of what is in a folder."""
+    found = load(folder)
+    told = context(found)
+    for name in ("report.md", "report.html"):
+        results.write_text(folder / name, render(name, told))
+
+
+def render(name: str, told: Mapping[str, object]) -> str:
+    """Fill in a template."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("comparisons", "page"),
+        autoescape=jinja2.select_autoescape(("html", "svg")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["ms"] = milliseconds
+    environment.filters["g"] = lambda value: f"{value:g}" if isinstance(value, float) else str(value)
+    return environment.get_template(f"{name}.j2").render(told)
+
+
+def context(found: Found) -> dict[str, object]:
+    """Say everything that a template may show."""
+    contenders = found.environment.contenders
+    titles = {it.name: it.title for it in contenders}
+    rows = [row(scenario, titles, found.environment) for scenario in found.scenarios]
+    return {
+        "environment": found.environment,
+        "contenders": contenders,
+        "titles": titles,
+        "groups": [(title, [it for it in rows if it.scenario.column == key]) for key, title in COLUMNS.items()],
+        "rows": rows,
+        "answers": answers(rows, found.costs),
+        "leading": next((it for it in rows if it.scenario.name == "ip-reuse-partitioned" and it.picture), None),
+        "charts": charts(found.costs, titles),
+        "costs": found.costs,
+        "styles": styles.table(found.costs),
+        "cited": styles.CITED,
+        "shown": sum(it.verdict.shown for it in rows),
+        "enough": results.ENOUGH_RUNS,
+        "marks": MARKS,
+        "words": WORDS,
+        "picture_size": {
+            "width": picture.WIDTH,
+            "left": picture.LEFT,
+            "strip": picture.STRIP,
+            "packets": picture.PACKETS,
+        },
+    }
+
+
+def row(scenario: results.Scenario, titles: Mapping[str, str], environment: results.Environment) -> Row:
+    """Sum a scenario up."""
+    summaries = {entry.contender: told for entry in scenario.entries if (told := stats.summary(entry)) is not None}
+    return Row(
+        scenario=scenario,
+        cells={name: cell(summaries.get(name)) for name in titles},
+        summaries=summaries,
+        verdict=stats.verdict(scenario),
+        picture=picture.timeline(scenario, titles),
+        command=f"ipseity compare --only {scenario.name} --runs {environment.runs} --seed {environment.seed}",
+    )
+
+
+def cell(told: stats.Summary | None) -> Cell:
+    """Say one cell."""
+    if told is None:
+        return Cell(kind="missing", mark="\u2013", word="not run", number="", runs="")
+    number = ""
+    if told.outcome == "lets_in" or told.window.max_ms:
+        bound = "\u2265 " if told.window.open else ""
+        number = f"{bound}{milliseconds(told.window.median_ms)}"
+    elif told.outcome == "keeps_out":
+        number = milliseconds(told.lag.median_ms)
+    affected = f"{told.affected} of {told.runs}" if told.affected != told.runs else f"{told.runs}"
+    word = "right" if told.outcome == "right" and not told.window.max_ms else WORDS[told.outcome]
+    return Cell(
+        kind=told.outcome,
+        mark=MARKS[told.outcome],
+        word=f"{word}, after" if told.outcome == "right" and told.window.max_ms else word,
+        number=number,
+        runs=f"{affected} {'run' if affected == '1' else 'runs'}",
+    )
+
+
+def milliseconds(value: float) -> str:
+    """Say a duration as people do."""
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 10 or value == 0 else f"{value:.1f} ms"
+
+
+def answers(rows: Sequence[Row], costs: results.Costs) -> dict[str, object]:
+    """Answer the three questions of the first screen from what was measured."""
+
+    def outcome(it: Row, name: str) -> str:
+        return it.cells[name].kind if name in it.cells else "missing"
+
+    def titles(*, ip: str, sidecar: str) -> list[Row]:
+        return [it for it in rows if outcome(it, "ip") == ip and outcome(it, "sidecar") == sidecar]
+
+    return {
+        "enough": titles(ip="right", sidecar="right"),
+        "not_enough": titles(ip="lets_in", sidecar="right"),
+        "late": [it for it in rows if outcome(it, "ip") == "keeps_out" and outcome(it, "sidecar") == "right"],
+        "loses": titles(ip="right", sidecar="lets_in"),
+        "neither": titles(ip="lets_in", sidecar="lets_in"),
+        "cost": price(costs),
+    }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one contender adds to nothing at all, with the most callers that were measured."""
+
+    contender: str
+    pods: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms_per_s: float
+    memory_mb: float
+
+
+def price(costs: results.Costs) -> dict[str, Price]:
+    """Take the baseline off."""
+    pods = max((it.pods for it in costs.usages), default=0)
+    most = {it.contender: it for it in costs.usages if it.pods == pods}
+    base = most.get("nothing")
+    if base is None:
+        return {}
+    return {
+        name: Price(
+            contender=name,
+            pods=it.pods,
+            rate=it.rate,
+            p50_ms=it.p50_ms - base.p50_ms,
+            p99_ms=it.p99_ms - base.p99_ms,
+            cpu_ms_per_s=sum(it.cpu_ms_per_s.values()) - sum(base.cpu_ms_per_s.values()),
+            memory_mb=sum(it.memory_mb.values()) - sum(base.memory_mb.values()),
+        )
+        for name, it in most.items()
+        if name != "nothing"
+    }
+
+
+def charts(costs: results.Costs, titles: Mapping[str, str]) -> list[picture.Chart]:
+    """Draw the cost."""
+    found = []
+    for pods in sorted({it.pods for it in costs.usages}):
+        here = [it for it in costs.usages if it.pods == pods]
+        load = f"{here[0].rate:g} requests/s from {pods} {'pod' if pods == 1 else 'pods'}"
+        for title, unit, pieces in (
+            ("Latency, median", "ms", lambda it: [("latency", it.p50_ms)]),
+            ("Latency, 99th percentile", "ms", lambda it: [("latency", it.p99_ms)]),
+            ("CPU by part", "ms/s", lambda it: sorted(it.cpu_ms_per_s.items())),
+            ("Memory by part", "MB", lambda it: sorted(it.memory_mb.items())),
+        ):
+            bars = [(titles.get(it.contender, it.contender), pieces(it)) for it in here]
+            found.append(picture.chart(f"{title}, {load}", bars, unit))
+    return found

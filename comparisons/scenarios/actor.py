@@ -1,0 +1,225 @@
+"""A program that a pod runs: it calls, or answers, and writes down each time that it did. What it writes is the truth.
+
+    actor.py serve LOG [--http PORT] [--lines PORT] [--udp PORT]
+    actor.py call  LOG TARGET [--kind http|udp] [--method GET] [--every MS] [--seconds S]
+    actor.py hold  LOG TARGET [--every MS] [--seconds S]      one connection, a line at a time
+    actor.py load  LOG TARGET [--every MS] [--seconds S]      requests at fixed times on kept connections; latencies
+
+With ``--wait FILE`` a caller begins when that file is beside its log; with ``--then stay`` it does not end.
+
+Here because a comparison needs to know who sent what, whatever the address says. Attempts are due at fixed times and do
+not wait for one another. Standard library only, and as little of it as will do: how soon a pod can send its first
+packet is one of the things that are measured. The clock is the machine's, the same in every pod.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+
+PATIENCE_S = 0.4
+"""After this an attempt has failed. The kernel sends a SYN again after 1 s: one attempt is one packet."""
+MAX_CALLERS = 200
+LINE_BYTES = 4096
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # a server in a pod of a lab
+NEVER = threading.Event()
+"""Waited for with a time-out."""
+
+
+class Log:
+    """Lines of ``time what id more``, each in one write."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def say(self, what: str, name: str, more: str = "-") -> None:
+        """Write one line."""
+        os.write(self._file, f"{time.monotonic_ns()} {what} {name} {more}\n".encode())
+
+
+def head(connection: socket.socket) -> bytes:
+    """Read a request or an answer up to its empty line."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        piece = connection.recv(LINE_BYTES)
+        if not piece:
+            break
+        found += piece
+    return found
+
+
+def answer_http(connection: socket.socket, peer: str, log: Log) -> None:
+    """Answer requests on one connection, and log each with what the caller is said to be."""
+    with connection, contextlib.suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while request := head(connection):
+            first, *lines = request.decode("latin-1").split("\r\n")
+            method, path, *_ = [*first.split(" "), "", ""]
+            said = [line.partition(":")[2] for line in lines if line.lower().startswith("x-forwarded-client-cert:")]
+            log.say("got", path.lstrip("/"), f"{peer} {method} {who(said)}")
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+
+def who(said: list[str]) -> str:
+    """Give the identity that a proxy has proven, from its header; "-" if there is none."""
+    parts = (said[0].strip() if said else "").split(";")
+    return next((part.partition("=")[2] for part in parts if part.startswith("URI=")), "-")
+
+
+def answer_lines(connection: socket.socket, peer: str, log: Log) -> None:
+    """Echo lines."""
+    with connection, contextlib.suppress(OSError), connection.makefile("rb") as lines:
+        for line in lines:
+            log.say("got", line.decode("latin-1").strip(), f"{peer} LINE -")
+            connection.sendall(line)
+
+
+def serve(log: Log, ports: "dict[str, int]") -> None:
+    """Answer for ever."""
+    if ports["udp"]:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((EVERYWHERE, ports["udp"]))
+        threading.Thread(target=answer_datagrams, args=(datagrams, log), daemon=True).start()
+    for kind, answer in (("lines", answer_lines), ("http", answer_http)):
+        if ports[kind]:
+            listener = socket.create_server((EVERYWHERE, ports[kind]), backlog=512)
+            threading.Thread(target=accept, args=(listener, answer, log), daemon=True).start()
+    log.say("ready", "-")
+    NEVER.wait()
+
+
+def accept(listener: socket.socket, answer: "object", log: Log) -> None:
+    """Give each connection a thread."""
+    while True:
+        connection, (peer, *_) = listener.accept()
+        threading.Thread(target=answer, args=(connection, peer, log), daemon=True).start()  # type: ignore[arg-type]
+
+
+def answer_datagrams(datagrams: socket.socket, log: Log) -> None:
+    """Echo datagrams."""
+    while True:
+        text, (peer, *rest) = datagrams.recvfrom(LINE_BYTES)
+        log.say("got", text.decode("latin-1"), f"{peer} UDP -")
+        with contextlib.suppress(OSError):
+            datagrams.sendto(text, (peer, *rest))
+
+
+def call(  # noqa: PLR0913, PLR0917  # a command line
+    log: Log, target: "tuple[str, int]", kind: str, method: str, every_s: float, seconds: float
+) -> None:
+    """Attempt again and again, each in a thread of its own."""
+    room = threading.Semaphore(MAX_CALLERS)
+    due_s = time.monotonic()
+    end_s = due_s + seconds
+    number = 0
+    while due_s < end_s:
+        room.acquire()
+        name = f"{os.environ['WHO']}:{number}"
+        log.say("sent", name, method)
+        threading.Thread(target=attempt, args=(log, name, target, kind, method, room)).start()
+        number += 1
+        due_s += every_s
+        NEVER.wait(max(0.0, due_s - time.monotonic()))
+
+
+def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
+    log: Log, name: str, target: "tuple[str, int]", kind: str, method: str, room: threading.Semaphore
+) -> None:
+    """Do it once."""
+    stream = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    try:
+        with socket.socket(socket.AF_INET, stream) as connection:
+            connection.settimeout(PATIENCE_S)
+            connection.connect(target)
+            if kind == "udp":
+                connection.send(name.encode())
+                connection.recv(LINE_BYTES)
+                status = "200"
+            else:
+                request = f"{method} /{name} HTTP/1.1\r\nhost: {target[0]}\r\nconnection: close\r\n"
+                connection.sendall(f"{request}content-length: 0\r\n\r\n".encode())
+                status = [*head(connection).decode("latin-1").split(" "), "closed", "closed"][1]
+        log.say("answered" if status == "200" else "refused", name, status)
+    except OSError as error:
+        log.say("refused", name, type(error).__name__)
+    finally:
+        room.release()
+
+
+def hold(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) -> None:
+    """Keep one connection busy until it ends."""
+    end_s = time.monotonic() + seconds
+    number = 0
+    try:
+        with socket.create_connection(target, timeout=PATIENCE_S) as connection:
+            while time.monotonic() < end_s:
+                name = f"{os.environ['WHO']}:{number}"
+                log.say("sent", name, "LINE")
+                connection.sendall(f"{name}\n".encode())
+                if not connection.recv(LINE_BYTES):
+                    raise ConnectionError
+                log.say("answered", name, "200")
+                number += 1
+                NEVER.wait(every_s)
+    except OSError as error:
+        log.say("refused", f"{os.environ['WHO']}:{number}", type(error).__name__)
+
+
+def load(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) -> None:
+    """Send requests at fixed times over kept connections; latency counts from when a request was due."""
+    start_s, workers = time.monotonic() + 0.05, 8
+    total = int(seconds / every_s)
+    taken: list[float] = []
+    failed: list[str] = []
+
+    def work(worker: int) -> None:
+        with socket.create_connection(target, timeout=2) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for number in range(worker, total, workers):
+                due_s = start_s + number * every_s
+                NEVER.wait(max(0.0, due_s - time.monotonic()))
+                connection.sendall(f"GET /load:{number} HTTP/1.1\r\nhost: {target[0]}\r\n\r\n".encode())
+                said = head(connection)
+                if b" 200 " in said[:20]:
+                    taken.append(time.monotonic() - due_s)
+                else:
+                    failed.append(said[:20].decode("latin-1"))
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took_s = time.monotonic() - start_s
+    log.say("load", "-", ",".join([f"{took_s:.6f}", str(len(failed)), *(f"{value:.6f}" for value in taken)]))
+
+
+def main(words: "list[str]") -> None:
+    """Run as a program."""
+    what, path, *rest = words
+    log = Log(path)
+    log.say("started", "-")
+    flags = {rest[at][2:]: rest[at + 1] for at in range(len(rest) - 1) if rest[at].startswith("--")}
+    if what == "serve":
+        serve(log, {kind: int(flags.get(kind, "0")) for kind in ("http", "lines", "udp")})
+        return
+    host, _, port = rest[0].rpartition(":")
+    target = (host, int(port))
+    every_s, seconds = float(flags.get("every", "10")) / 1000, float(flags.get("seconds", "1"))
+    while "wait" in flags and not os.access(path.rpartition("/")[0] + "/" + flags["wait"], os.F_OK):
+        NEVER.wait(0.01)
+    if what == "call":
+        call(log, target, flags.get("kind", "http"), flags.get("method", "GET"), every_s, seconds)
+    elif what == "hold":
+        hold(log, target, every_s, seconds)
+    else:
+        load(log, target, every_s, seconds)
+    log.say("done", "-")
+    if flags.get("then") == "stay":
+        NEVER.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,33 @@
+"""One caller is admitted to read. The same caller, address and port carry another method."""
+
+from comparisons import match, stage
+from comparisons.scenarios import scene
+
+
+async def prepare(it: scene.Scene) -> None:
+    """Have a server that means ``client`` to read only."""
+    await it.serve()
+    await it.intend("client", method="GET")
+
+
+async def play(it: scene.Scene) -> match.Played:
+    """Read and write at once."""
+    every = str(it.draw("every_ms", 10, 15))
+    reader = await it.call("client", "call", "--every", every, "--seconds", "1.5")
+    began_ns = await it.where.wrote(reader, "answered")
+    writer = await it.call(
+        "client", "call", "--every", every, "--seconds", "0.8", "--method", "POST", name=f"client-w{it.number}"
+    )
+    started_ns = await it.where.wrote(writer, "started")
+    await it.done(reader, writer)
+    ended_ns = stage.now_ns()
+    await it.dismiss(reader, writer)
+    return match.Played(
+        accounts={reader: "client", writer: "client"},
+        rights=[match.Right(who=reader, method="GET"), match.Right(who=writer, method="GET")],
+        from_ns=began_ns,
+        since_ns=started_ns,
+        until_ns=ended_ns,
+        stretches=[match.Stretch(lane="owner", text="client", from_ns=began_ns, until_ns=ended_ns)],
+        marks=[(started_ns, "it writes")],
+    )

@@ -1,0 +1,156 @@
+"""What a drive plays with: a server on one node, callers on the other, an intent, and the truth that they write.
+
+Here so that a drive reads as what happens in it. One scene is one scenario against one contender; ``number`` and
+``chance`` are those of the run.
+"""
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import Mapping
+
+from comparisons import match, stage
+from comparisons.contenders import model
+
+HTTP, LINES, UDP = 8080, 7000, 5353
+PORTS = (
+    {"name": "http", "containerPort": HTTP},
+    {"name": "tcp-lines", "containerPort": LINES},
+    {"name": "udp", "containerPort": UDP, "protocol": "UDP"},
+)
+SETTLED_S = 1.5
+"""After an intent was written and before anything is judged: all contenders have heard of it long since."""
+
+
+class VoidError(Exception):
+    """This run did not set up what it is about, through nobody's fault: it is played again."""
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Scene:
+    """See the module."""
+
+    where: stage.Stage
+    contender: model.Contender
+    namespace: str
+    chance: random.Random
+    parameters: Mapping[str, float]
+    number: int = 0
+    server_ip: str = ""
+    intent: model.Intent | None = None
+    plan: dict[str, float | int | str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def near(self) -> str:
+        """The callers' node."""
+        return self.where.nodes[0]
+
+    @property
+    def far(self) -> str:
+        """The server's node."""
+        return self.where.nodes[1]
+
+    def draw(self, name: str, low: int, high: int) -> int:
+        """Let the seed decide a number, and keep it in the run's plan."""
+        self.plan[name] = self.chance.randint(low, high)
+        return int(self.plan[name])
+
+    async def account(self, role: str) -> None:
+        """Have a service account."""
+        metadata = {"name": role, "namespace": self.namespace}
+        await self.where.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+
+    async def serve(
+        self,
+        name: str = "web",
+        *,
+        annotations: Mapping[str, str] | None = None,
+        spec: model.Json | None = None,
+        wait: bool = True,
+    ) -> model.Json:
+        """Have a server on the far node, and remember its address."""
+        await self.account("web")
+        words = ["serve", "--http", str(HTTP), "--lines", str(LINES), "--udp", str(UDP)]
+        said = {**self.contender.annotations(), **(annotations or {})}
+        body = stage.actor(
+            self.namespace,
+            name,
+            "web",
+            words,
+            node=self.far,
+            stage=self.where,
+            annotations=said,
+            ports=PORTS,
+            spec=spec,
+        )
+        await self.where.create(body)
+        if not wait:
+            return body
+        await self.where.wrote(name, "ready")
+        pod = await self.where.ready(self.namespace, name)
+        self.server_ip = pod["status"]["podIP"]
+        return pod
+
+    async def intend(self, *callers: str, port: int = HTTP, udp: bool = False, method: str = "") -> None:
+        """Say who may call; again, with others, to change it. Returns when the API server has it."""
+        intent = model.Intent(namespace=self.namespace, app="web", callers=callers, port=port, udp=udp, method=method)
+        for body in self.contender.objects(intent):
+            if self.intent is None:
+                await self.where.create(body)
+            else:
+                name = body["metadata"]["name"]
+                await self.where.patch(body["kind"], self.namespace, name, {"spec": body["spec"]})
+        if self.intent is None:
+            await asyncio.sleep(SETTLED_S)
+        self.intent = intent
+
+    async def call(  # noqa: PLR0913  # what scenarios vary
+        self,
+        role: str,
+        what: str = "call",
+        *flags: str,
+        name: str = "",
+        port: int = HTTP,
+        labels: Mapping[str, str] | None = None,
+        address: str = "",
+    ) -> str:
+        """Start a caller on the near node; gives its name. ``role`` is its account, and its label unless said."""
+        named = name or f"{role}-{self.number}"
+        await self.account(role)
+        words = [what, f"{address or self.server_ip}:{port}", *flags]
+        body = stage.actor(
+            self.namespace,
+            named,
+            role,
+            words,
+            node=self.near,
+            stage=self.where,
+            annotations=self.contender.annotations(),
+            labels=labels,
+        )
+        await self.where.create(body)
+        return named
+
+    async def done(self, *names: str) -> None:
+        """Wait until callers have made all their attempts, and a moment more: the last ones may be under way."""
+        for name in names:
+            await self.where.wrote(name, "done")
+        await asyncio.sleep(0.5)
+
+    async def dismiss(self, *names: str) -> None:
+        """End pods, and wait until their addresses are free."""
+        pods = [await self.where.pod(self.namespace, name) for name in names]
+        for name in names:
+            await self.where.delete("Pod", self.namespace, name)
+        for pod in pods:
+            if pod is not None:
+                await self.where.gone(pod)
+
+    def found(self) -> list[match.Attempt]:
+        """Read what the programs wrote."""
+        return match.attempts(self.where.lines())
+
+
+async def pause(seconds: float) -> None:
+    """Let time pass that is part of the story."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,39 @@
+"""A protected pod starts while a stranger is already calling, before its protection is there."""
+
+from comparisons import match, stage
+from comparisons.scenarios import scene
+
+
+async def prepare(it: scene.Scene) -> None:
+    """Learn the address that the server will have, and write the intent: it is there before the pod."""
+    await it.serve()
+    await it.intend("client")
+    await it.dismiss("web")
+
+
+async def play(it: scene.Scene) -> match.Played:
+    """One start under fire."""
+    every = str(it.draw("every_ms", 5, 9))
+    second = await it.call("intruder", "call", "--every", every, "--seconds", "4.5", "--then", "stay")
+    await it.where.wrote(second, "refused")
+    name, expected = f"web-{it.number}", it.server_ip
+    created_ns = stage.now_ns()
+    await it.serve(name)
+    ready_ns = await it.where.wrote(name, "ready")
+    address, it.server_ip = it.server_ip, expected
+    await it.done(second)
+    ended_ns = stage.now_ns()
+    await it.dismiss(second, name)
+    if address != expected:
+        raise scene.VoidError("the server has another address")
+    return match.Played(
+        accounts={second: "intruder"},
+        rights=[],
+        since_ns=ready_ns,
+        until_ns=ended_ns,
+        stretches=[
+            match.Stretch(lane="owner", text="nobody", from_ns=created_ns, until_ns=ready_ns),
+            match.Stretch(lane="owner", text=name, from_ns=ready_ns, until_ns=ended_ns),
+        ],
+        marks=[(ready_ns, "the program listens")],
+    )
