@@ -1,4 +1,4 @@
-"""Follows the cluster and its policies, tells proxies what follows from them, and policies how they stand.
+"""Follows the cluster, its policies and routes, tells proxies what follows from them, and those two how they stand.
 
 Here because destination and policy need the same picture of one moment, and it has one owner. Nothing is told before
 everything was read once: a proxy that is told half a cluster would forget the other half. Leaves out what a change
@@ -24,6 +24,9 @@ from injector.identity import server as identity_server
 from injector.identity import serving
 from injector.policy import book
 from injector.policy import service as policies
+from injector.routes import attach
+from injector.routes import book as route_book
+from injector.routes import service as routes
 from ipseity import identity, informer, kube
 
 if typing.TYPE_CHECKING:
@@ -83,14 +86,20 @@ class Steering:
         }
         self._policies = policies.follow(api, boot_ns)
         self._statuses = policies.Statuses(api)
+        self._routes = routes.follow(api, boot_ns)
+        self._route_book = route_book.Book()
+        self._route_statuses = routes.Statuses(api)
+        self._attacher = attach.Attacher()
+        self._attached = attach.NOTHING
         self._more = asyncio.Event()
         self._due = asyncio.Event()
         self._grpc: Any = None
 
     @property
     def synced(self) -> bool:
-        """Whether everything was read once."""
-        return self._policies.synced and all(each.synced for each in self._informers.values())
+        """Whether everything was read once; the Gateway API need not be installed."""
+        routed = all(each.synced or each.absent for each in self._routes.values())
+        return routed and self._policies.synced and all(each.synced for each in self._informers.values())
 
     @property
     def state(self) -> model.ClusterState:
@@ -107,7 +116,8 @@ class Steering:
 
     def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Give what must run for ever."""
-        following = (self._follow(each) for each in self._informers.values())
+        following = [self._follow(each) for each in self._informers.values()]
+        following += [self._follow_routes(name, each) for name, each in self._routes.items()]
         return *following, self._follow_policies(), self._publish(), self._write_statuses(), self.hub.run()
 
     async def close(self) -> None:
@@ -121,7 +131,7 @@ class Steering:
         self.hub.refresh_metrics()
         self._metrics.held.set(sum(self._index.unresolved.values()))
         self._metrics.misconfigured.set(len(self._index.misconfigured))
-        for name, each in self._informers.items():
+        for name, each in (*self._informers.items(), *self._routes.items()):
             self._metrics.malformed.labels(name).set(each.malformed)
         self._metrics.malformed.labels("authorizationpolicies").set(self._policies.malformed + self._book.nameless)
 
@@ -145,6 +155,12 @@ class Steering:
                     self._book.apply(event.value)
                 self._changed()
 
+    async def _follow_routes(self, plural: str, source: routes.Events) -> None:
+        async with contextlib.aclosing(source.events()) as events:
+            async for event in events:
+                routes.take(self._route_book, plural, event)
+                self._changed()
+
     def _changed(self) -> None:
         self._more.set()
 
@@ -156,12 +172,14 @@ class Steering:
                     await self._more.wait()
             if self.synced and (self._more.is_set() or not self.hub.ready):
                 self._more.clear()
-                self.hub.publish(self._index.state(), self._book.policies)
+                state, known = self._index.state(), self._route_book
+                self._attached = self._attacher.update(state.services, known.routes, known.grants)
+                self.hub.publish(state, self._book.policies, self._attached)
                 self._due.set()
             await asyncio.sleep(_COALESCE_S)
 
     async def _write_statuses(self) -> None:
-        """Write what policies must say of themselves: soon after a change, and when something becomes due."""
+        """Write what policies and routes must say of themselves: soon after a change, and when something is due."""
         again_s: float | None = None
         while True:
             with contextlib.suppress(TimeoutError):
@@ -171,4 +189,9 @@ class Steering:
             await asyncio.sleep(_STATUS_S)
             text = dt.datetime.fromtimestamp(self._wall_s(), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             pods = list(self.state.pods.values())
-            again_s = await self._statuses.write(self._book.entries, pods, now_s=self._clock(), now_text=text)
+            entries = self._route_book.entries.values()
+            due = (
+                await self._statuses.write(self._book.entries, pods, now_s=self._clock(), now_text=text),
+                await self._route_statuses.write(entries, self._attached, now_s=self._clock(), now_text=text),
+            )
+            again_s = min((each for each in due if each is not None), default=None)

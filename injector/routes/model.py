@@ -189,7 +189,7 @@ class Parent:
     """None: every port."""
     section: str
     """The name of a port; empty: every port."""
-    written: Mapping[str, Any]
+    written: Mapping[str, Any] = dataclasses.field(compare=False)
     """As it is in the spec: the status repeats it."""
 
     @property

@@ -114,10 +114,17 @@ async def ask(kubeconfig: pathlib.Path, path: str) -> rest.Json:
 
 async def install(kubeconfig: pathlib.Path) -> None:
     """Make what is there before the control plane: its namespace, and the kind of policies."""
-    definition = yaml.safe_load((clone.ROOT / "deploy/crds/authorizationpolicies.yaml").read_text())
     async with await kube.connect(str(kubeconfig)) as api:
         await rest.create(api, "/api/v1/namespaces", {"metadata": {"name": names.SYSTEM_NAMESPACE}})
-        await rest.create(api, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    await define(kubeconfig, "authorizationpolicies.yaml")
+
+
+async def define(kubeconfig: pathlib.Path, pattern: str) -> None:
+    """Make kinds of the definitions that are delivered."""
+    async with await kube.connect(str(kubeconfig)) as api:
+        for path in sorted((clone.ROOT / "deploy/crds").glob(pattern)):
+            definition = yaml.safe_load(path.read_text())
+            await rest.create(api, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
 
 
 @pytest.fixture(scope="module")

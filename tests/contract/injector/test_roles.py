@@ -28,6 +28,13 @@ POLICY = {
     "metadata": {"name": "nobody", "namespace": "shop"},
     "spec": {"targetRefs": [{"kind": "Pod", "selector": {}}], "action": "ALLOW"},
 }
+ROUTE = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "HTTPRoute",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "web"}]},
+}
+GRPC_ROUTE = {**ROUTE, "kind": "GRPCRoute"}
 POD = {
     "metadata": {
         "generateName": "web-5d-",
@@ -63,8 +70,9 @@ async def ask_for_a_pod(port: int) -> None:
 
 
 async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """Start, a namespace that wants injection, a policy, a pod's admission, a token: nothing is forbidden."""
+    """Start, a namespace that wants injection, a policy, routes, a pod's admission, a token: nothing is forbidden."""
     await plane.install(system)
+    await plane.define(system, "gateway-api/*.yaml")
     wants = {"name": "shop", "annotations": {names.INJECT: "enabled"}}
     async with await kube.connect(str(system)) as api:
         await rest.create(api, "/api/v1/namespaces", {"metadata": wants})
@@ -74,6 +82,9 @@ async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path
         try:
             async with await kube.connect(str(system)) as api:
                 await rest.create(api, "/apis/ipseity.io/v1alpha1/namespaces/shop/authorizationpolicies", POLICY)
+                routes = "/apis/gateway.networking.k8s.io/v1/namespaces/shop"
+                await rest.create(api, f"{routes}/httproutes", ROUTE)
+                await rest.create(api, f"{routes}/grpcroutes", GRPC_ROUTE)
                 found = await rest.get(api, f"{plane.SYSTEM}/configmaps/{names.TRUST_BUNDLE}")
             assert found is not None
             await ask_for_a_pod(control.ports["webhook"])
@@ -83,6 +94,9 @@ async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path
             for verb, resource in (
                 ("patch", "namespaces"),
                 ("patch", "authorizationpolicies/status"),
+                ("patch", "httproutes/status"),
+                ("patch", "grpcroutes/status"),
+                ("list", "referencegrants"),
                 ("get", "replicasets"),
                 ("create", "events"),
                 ("create", "tokenreviews"),
