@@ -161,6 +161,11 @@ class Informer(typing.Generic[T]):
         """What is followed."""
         return self._resource
 
+    @property
+    def absent(self) -> bool:
+        """Whether the API server has no such collection, as far as is known: its definition is not installed."""
+        return not self.synced and self._trouble == "absent"
+
     def __len__(self) -> int:
         """Objects known."""
         return len(self._known)
