@@ -98,7 +98,7 @@ class Steering:
     @property
     def synced(self) -> bool:
         """Whether everything was read once; the Gateway API need not be installed."""
-        routed = all(each.synced or each.absent for each in self._routes.values())
+        routed = all(each.synced or each.trouble == "absent" for each in self._routes.values())
         return routed and self._policies.synced and all(each.synced for each in self._informers.values())
 
     @property

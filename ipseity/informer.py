@@ -139,7 +139,8 @@ class Informer(typing.Generic[T]):
         self._version = ""
         self._incomplete = False
         self._lost_contact = False
-        self._trouble = ""
+        self.trouble = ""
+        """Of the last outage: ``absent`` (the kind is not defined), ``refused`` or ``unreachable``."""
         self._failures = 0
         self._opened_ns = 0
         self._blind_since_ns = 0
@@ -160,11 +161,6 @@ class Informer(typing.Generic[T]):
     def resource(self) -> kube.Resource:
         """What is followed."""
         return self._resource
-
-    @property
-    def absent(self) -> bool:
-        """Whether the API server has no such collection, as far as is known: its definition is not installed."""
-        return not self.synced and self._trouble == "absent"
 
     def __len__(self) -> int:
         """Objects known."""
@@ -372,9 +368,9 @@ class Informer(typing.Generic[T]):
         """Count a failure, say it once per outage, and return how long to wait."""
         absent = error.status == _ABSENT
         trouble = "absent" if absent else "refused" if error.status else "unreachable"
-        if trouble != self._trouble:
+        if trouble != self.trouble:
             self._failures = 0  # what was learned about another trouble does not apply
-        self._trouble = trouble
+        self.trouble = trouble
         self._lost_contact = self._lost_contact or not error.status
         if error.status == _EXPIRED or absent:  # what comes back is listed: the present state, and what is gone
             self._version = ""
