@@ -7,19 +7,18 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import re
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from comparisons.contenders import mesh as manifests
 from tests.scene import agent, clone, lab
 
 COMMAND = clone.ROOT / ".venv/bin/ipseity"
 PYTHON = clone.ROOT / ".venv/bin/python"
 READY_S = 90.0
 Calling = contextlib.AbstractContextManager[subprocess.Popen[str]]
-_IMAGE_COMMAND = re.compile(r"command: \[ipseity,")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +126,8 @@ def up(name: str, *flags: str, environ: dict[str, str] | None = None) -> Iterato
 
 def install(mesh: Mesh, environ: dict[str, str]) -> None:
     """Apply what a user applies. Images are ignored in a lab, so that commands are those of this clone."""
-    for path in sorted((clone.ROOT / "deploy/crds").glob("*.yaml")):
-        mesh.kubectl("apply", "-f", str(path))
-    for path in sorted((clone.ROOT / "deploy/mesh").glob("*.yaml")):
-        text = _IMAGE_COMMAND.sub(f"command: [{COMMAND},", path.read_text())
-        settings = {"IPSEITY_PROXY_COMMAND": str(COMMAND), **environ}
-        lines = "".join(
-            f"\n            - {{name: {key}, value: {json.dumps(value)}}}" for key, value in settings.items()
-        )
-        mesh.kubectl("apply", "-f", "-", given=text.replace("          env:", f"          env:{lines}", 1))
+    for text in manifests.manifests(environ):
+        mesh.kubectl("apply", "-f", "-", given=text)
     mesh.ready("ipseity-system", "ipseity-control")
 
 
