@@ -5,6 +5,7 @@ over; the results appear under their names when all are there, whole. Leaves out
 it looks (``report``).
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import pathlib
@@ -43,6 +44,8 @@ class Order:
     folder: pathlib.Path
     loads: Sequence[int]
     """Cost is measured with so many callers; empty: not at all."""
+    lanes: int
+    """How many scenarios are played side by side."""
     lab: str
     """Name of the labs, one after the other."""
 
@@ -146,15 +149,39 @@ async def play(order: Order, told: Callable[[str, str, int], None]) -> None:
     for contender in order.contenders:
         todo = [(scenario, shelf.missing(scenario, contender)) for scenario in order.scenarios]
         todo = [(scenario, missing) for scenario, missing in todo if missing]
+        if todo:
+            lanes = min(order.lanes, len(todo))
+            async with stage.up(order.lab, nodes=2 * lanes) as where, contender.install(where):
+                await _lanes(shelf, where, contender, todo, told)
         loads = [pods for pods in order.loads if shelf.usage(contender, pods) is None]
-        if not todo and not loads:
-            continue
-        async with stage.up(order.lab) as where, contender.install(where):
-            for scenario, missing in todo:
-                await _scenario(shelf, where, contender, scenario, missing, told)
-            for pods in loads:
-                shelf.keep_usage(await cost.measure(where, contender, pods))
-                told(contender.name, "cost", pods)
+        if loads:  # in a lab of its own: nothing else may run while it is measured
+            async with stage.up(order.lab, nodes=2) as where, contender.install(where):
+                for pods in loads:
+                    shelf.keep_usage(await cost.measure(where, contender, pods))
+                    told(contender.name, "cost", pods)
+
+
+async def _lanes(
+    shelf: Shelf,
+    where: stage.Stage,
+    contender: model.Contender,
+    todo: Sequence[tuple[scenarios.Scenario, Sequence[int]]],
+    told: Callable[[str, str, int], None],
+) -> None:
+    """Play scenarios side by side, each on two nodes that no other uses: addresses are a node's."""
+    waiting = list(reversed(todo))
+
+    async def lane(here: stage.Stage) -> None:
+        while waiting:
+            scenario, missing = waiting.pop()
+            await _scenario(shelf, here, contender, scenario, missing, told)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(len(where.nodes) // 2):
+                tasks.create_task(lane(where.lane(number)))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
 
 
 async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
@@ -182,6 +209,7 @@ async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
         run = match.run(number, played, found, beliefs, scenario.told.tolerance_ms)
         picture = match.picture(number, played, found, beliefs)
         shelf.keep(scenario, contender, run, picture)
+        where.forget(f"-{number}", f"-w{number}")
         told(contender.name, scenario.told.name, number)
     await where.delete("Namespace", "", namespace)
     await _emptied(where, namespace)
@@ -200,15 +228,8 @@ async def _run(order: Order, it: scene.Scene, scenario: scenarios.Scenario, numb
                 raise stage.StageError(
                     f"scenario {scenario.told.name}, run {number}: {error}, {ATTEMPTS} times", hint="run it again"
                 ) from error
-            for path in where_of(it).iterdir():
-                if path.name.endswith(f"-{number}"):
-                    path.unlink()
+            it.where.forget(f"-{number}", f"-w{number}")
     raise AssertionError
-
-
-def where_of(it: scene.Scene) -> pathlib.Path:
-    """Say where a scene's programs write."""
-    return it.where.truth()
 
 
 async def _emptied(where: stage.Stage, namespace: str) -> None:
@@ -217,5 +238,4 @@ async def _emptied(where: stage.Stage, namespace: str) -> None:
     for pod in (listed or {"items": ()})["items"]:
         await where.delete("Pod", namespace, pod["metadata"]["name"])
         await where.gone(pod)
-    for path in where.truth().iterdir():
-        path.unlink()
+    where.forget("")

@@ -126,6 +126,18 @@ class Stage:
         """Where the programs of the pods write, a file each."""
         return self.top / "truth"
 
+    def forget(self, *endings: str) -> None:
+        """Remove what programs wrote whose name ends so."""
+        for path in self.truth().iterdir():
+            if path.name.endswith(endings):
+                path.unlink()
+
+    def lane(self, number: int) -> "Stage":
+        """Give two of the nodes, and a place of their own to write."""
+        top = self.top / f"lane-{number}"
+        (top / "truth").mkdir(parents=True, exist_ok=True)
+        return dataclasses.replace(self, nodes=self.nodes[2 * number : 2 * number + 2], top=top)
+
     def lines(self) -> list[str]:
         """Read all that they wrote."""
         return [line for path in sorted(self.truth().iterdir()) for line in path.read_text().splitlines()]
@@ -195,17 +207,17 @@ def actor(  # noqa: PLR0913  # what scenarios vary
 
 
 @contextlib.asynccontextmanager
-async def up(name: str) -> AsyncIterator[Stage]:
+async def up(name: str, *, nodes: int) -> AsyncIterator[Stage]:
     """Bring a lab up; afterwards it is gone, whatever happened."""
     names = layout.Lab(name=name)
     top = names.state / "comparison"  # in the lab's own memory: no disk that is full, and gone with it
     try:
-        state = await asyncio.to_thread(lab.up, names, lab.Wishes())
+        state = await asyncio.to_thread(lab.up, names, lab.Wishes(nodes=nodes))
         (top / "truth").mkdir(parents=True)
         api = await kube.connect(str(names.kubeconfig))
         try:
-            nodes = tuple(node.name for node in state.plan.nodes)
-            yield Stage(names=names, nodes=nodes, api=cluster.Cluster(api, "comparison"), top=top)
+            there = tuple(node.name for node in state.plan.nodes)
+            yield Stage(names=names, nodes=there, api=cluster.Cluster(api, "comparison"), top=top)
         finally:
             await api.close()
     finally:
