@@ -6,11 +6,29 @@ reads is of one piece.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
 
-from agent import api, clock, exposition, flowjson, health, metrics, model, ownership, tenure, walltime
+import msgspec
+
+from agent import (
+    api,
+    clock,
+    differences,
+    exposition,
+    flowjson,
+    health,
+    metrics,
+    mismatchjson,
+    model,
+    ownership,
+    pipeline,
+    tenure,
+    verdicts,
+    walltime,
+)
 
 _KINDS: Final = {model.Pod: model.Kind.POD, model.Service: model.Kind.SERVICE, model.Node: model.Kind.NODE}
+_METHODS: Final[dict[str, mismatchjson.Method]] = {"ip": "ip", "ip_read": "ip_read", "handshake": "handshake"}
 _STUCK_S: Final = 60.0
 """Four times the longest interval between drains."""
 
@@ -20,7 +38,7 @@ class AgentAnswers:
     """Implements ``api.Answers``."""
 
     node_name: str
-    ownership: Callable[[], ownership.Ownership]
+    line: Callable[[], pipeline.Pipeline]
     flows: metrics.FlowMetrics
     now_health: Callable[[], health.Health]
     last_tick_ns: Callable[[], int]
@@ -48,13 +66,25 @@ class AgentAnswers:
             address=str(address),
             time=walltime.text(at_wall_ns if at_wall_ns is not None else now.wall_ns),
             node_name=self.node_name,
-            owners=tuple(_owner(held, now) for held in self.ownership().history(address)),
+            owners=tuple(_owner(held, now) for held in self.line().owners.history(address)),
+        )
+
+    def mismatches(self) -> mismatchjson.Mismatches:
+        """Tell who was misnamed by an address, and how much was checked."""
+        now, line = clock.now(), self.line()
+        line.differences.close(line.lookup)
+        return mismatchjson.Mismatches(
+            node_name=self.node_name,
+            time=walltime.text(now.wall_ns),
+            checked=_checked(self.flows),
+            mismatches=tuple(_line(each, now) for each in line.differences.lines()),
+            left_out=line.differences.evicted,
         )
 
     def debug(self) -> Mapping[str, object]:
         """Give the agent's own state."""
         now = self.now_health()
-        owners = self.ownership()
+        owners = self.line().owners
         return {
             "version": now.version,
             "kernel": now.kernel,
@@ -93,3 +123,36 @@ def _owner(held: ownership.Held, now: clock.Now) -> flowjson.Owner:
 
 def _text(boot_ns: int | None, now: clock.Now) -> str:
     return walltime.text(now.wall_of(boot_ns)) if boot_ns is not None else ""
+
+
+def _checked(totals: metrics.FlowMetrics) -> tuple[mismatchjson.Checked, ...]:
+    wrong: dict[tuple[str, str], dict[verdicts.Mismatch, int]] = {}
+    for (end, reason, method), count in totals.mismatches():
+        wrong.setdefault((end, method), {})[verdicts.Mismatch(reason)] = count
+    rows = [
+        {"end": end, "method": method, "checked": count, "mismatches": wrong.get((end, method), {})}
+        for (end, method), count in totals.checked()
+    ]
+    return tuple(msgspec.convert(rows, list[mismatchjson.Checked]))
+
+
+def _line(line: differences.Line, now: clock.Now) -> mismatchjson.Line:
+    key, until_ns = line.key, line.until_boot_ns
+    window: Literal["closed", "open", "none"] = "none" if not line.passes else "open" if until_ns is None else "closed"
+    ended_ns = now.boot_ns if until_ns is None else until_ns
+    return mismatchjson.Line(
+        end="local" if key.end == "local" else "remote",
+        method=_METHODS[key.method],
+        reason=key.reason,
+        address=key.address,
+        was=flowjson.answer(key.was),
+        said="nobody" if key.said == model.NOBODY else flowjson.answer(key.said),
+        start_time=_text(line.first_boot_ns, now),
+        time=_text(line.last_boot_ns, now),
+        flows=line.flows,
+        opened=line.opened,
+        moved_bytes=line.moved_bytes,
+        peers=line.peers,
+        window=window,
+        window_us=0 if window == "none" else max(0, ended_ns - line.first_boot_ns) // 1_000,
+    )

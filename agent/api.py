@@ -1,4 +1,4 @@
-"""The agent's API over HTTP on this machine: /metrics /healthz /readyz /flows /owners /debug.
+"""The agent's API over HTTP on this machine: /metrics /healthz /readyz /flows /owners /mismatches /debug.
 
 Here because Prometheus, the kubelet and ``ipseity observe`` ask from outside the process. Everything is read-only.
 It decides nothing: ``Answers`` has the answers, ``feed`` the flows. A reader that stops reading is cut off and counted;
@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import hdrs, web
 
-from agent import apiaddress, exposition, feed, flowjson, listener, model, walltime
+from agent import apiaddress, exposition, feed, flowjson, listener, mismatchjson, model, walltime
 
 _STALL_S: Final = 30.0
 """How long a reader may take nothing at all before it is cut off: longer than any scrape or pause of a terminal."""
@@ -33,6 +33,7 @@ _INDEX: Final = """/metrics   for Prometheus
 /readyz    does it know what it needs to name flows
 /flows     JSON lines; ?last=N &since=TIME &follow=true
 /owners    who owned an address; ?ip=ADDRESS &at=TIME
+/mismatches  how often an address was wrong, and about whom
 /debug     the agent's own state
 """
 
@@ -62,6 +63,9 @@ class Answers(Protocol):
     def owners(self, address: model.IpAddress, at_wall_ns: int | None) -> flowjson.Owners:
         """Tell who owned an address, and when; ``at_wall_ns`` None is now."""
 
+    def mismatches(self) -> mismatchjson.Mismatches:
+        """Tell who was misnamed by an address, and how much was checked."""
+
     def debug(self) -> Mapping[str, object]:
         """Give whatever helps to understand the agent."""
 
@@ -90,6 +94,7 @@ class Server:
             "/readyz": self._readyz,
             "/flows": self._flows,
             "/owners": self._owners,
+            "/mismatches": self._mismatches,
             "/debug": self._debug,
         }
 
@@ -128,6 +133,10 @@ class Server:
             raise _wrong("ip", request, "write ?ip=10.7.0.9") from error
         found = self._answers.owners(address, _time(request, "at"))
         return web.Response(body=flowjson.encode(found), content_type="application/json")
+
+    async def _mismatches(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return web.Response(body=mismatchjson.encode(self._answers.mismatches()), content_type="application/json")
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         openmetrics = exposition.wants_openmetrics(request.headers.get(hdrs.ACCEPT, ""))

@@ -262,7 +262,7 @@ class Agent:
     def _answers(self) -> answers.AgentAnswers:
         return answers.AgentAnswers(
             node_name=self.config.node(),
-            ownership=lambda: self.pipeline.owners,
+            line=lambda: self.pipeline,
             flows=self.metrics,
             now_health=self._health,
             last_tick_ns=lambda: self._last_tick_ns,

@@ -30,6 +30,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     edges: dict[str, bytes] = {}
     metrics: Any = None
     owners: Any = None
+    differences: Any = None
 
 
 def boot_id() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from agent import config
+from agent import config, verdicts
 from ipseity import settings
 
 Command = Callable[..., Any]
@@ -82,6 +82,12 @@ def _output(*choices: str) -> Callable[[Command], Command]:
     return click.option("--output", "-o", type=kind, default="table", show_default=True, help="How it is written.")
 
 
+def _reason(command: Command) -> Command:
+    """Add the filter for why an answer was wrong."""
+    reasons = click.Choice([reason.value for reason in verdicts.Mismatch if reason])
+    return click.option("--reason", multiple=True, type=reasons, help="Only what was wrong for this reason.")(command)
+
+
 def _end_filters(command: Command) -> Command:
     """Add the filters that exist for either end, for the source and for the destination."""
     for prefix, side in (("to-", "the destination"), ("from-", "the source"), ("", "one of the ends")):
@@ -106,6 +112,8 @@ def _end_filters(command: Command) -> Command:
     type=click.Choice(["kernel", "handshake", "ip", "none"]),
     help="What the name of one of the ends rests on.",
 )
+@click.option("--mismatch", is_flag=True, help="Only flows for which some answer was wrong.")
+@_reason
 @click.option(
     "--traffic-direction",
     multiple=True,
@@ -135,6 +143,28 @@ def observe(**given: Any) -> int:
     page = screen.Page.of(sys.stdout, os.environ)
     question = flags.question(given, now_wall_ns=time.time_ns(), terminal=page.terminal, environ=os.environ)
     return observing.run(question, page, sys.stderr)
+
+
+@click.command()
+@_server
+@click.option(
+    "--method",
+    type=click.Choice(["ip", "ip_read", "handshake"]),
+    default="ip",
+    show_default=True,
+    help="Whose answer: a look-up of the address when it happened, when it was read, or the handshake.",
+)
+@_reason
+@_many("--namespace", "-n", metavar="NAME", text="Namespace of who it was, or of whom the address named.")
+@_output("table", "wide", "json")
+def mismatches(**given: Any) -> int:
+    """Show how often an address would have named somebody else: whom, why, since when and for how long."""
+    from agent import flags
+    from agent import mismatches as misnamed
+    from ipseity import screen
+
+    page = screen.Page.of(sys.stdout, os.environ)
+    return misnamed.run(flags.misnamed(given, os.environ), page, output=given["output"])
 
 
 @click.command()

@@ -43,6 +43,7 @@ class Continuity:
         if not totals.unreadable:
             line.table = table
         line.take_over(owners)
+        line.differences.load(state.differences)
         return state.written_boot_ns
 
     def save(self, totals: metrics.FlowMetrics, line: pipeline.Pipeline, boot_ns: int) -> bool:
@@ -53,6 +54,7 @@ class Continuity:
             edges=line.table.dump(),
             metrics=totals.dump(),
             owners=self._dump(line.owners),
+            differences=line.differences.dump(),
         )
         try:
             checkpoint.save(self._path, state)

@@ -1,4 +1,4 @@
-"""What the flags of ``ipseity observe`` and ``who-owned`` mean.
+"""What the flags of ``ipseity observe``, ``who-owned`` and ``mismatches`` mean.
 
 Here because a wrong value must be refused in words that quote it, and because which of table, rows or records an answer
 is depends on several flags at once. Leaves out the list of flags (``cli``).
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from agent import apiaddress, config, errors, graph, model, observe, selection, walltime
+from agent import apiaddress, config, errors, graph, mismatches, model, observe, selection, verdicts, walltime
 
 T = TypeVar("T")
 NO_AGGREGATION: Final = "none"
@@ -56,6 +56,16 @@ def _by(given: str | None, output: observe.Output, *, one_by_one: bool) -> graph
     return None if given == NO_AGGREGATION else graph.By(given)
 
 
+def misnamed(given: Mapping[str, Any], environ: Mapping[str, str]) -> mismatches.Question:
+    """Turn the flags of ``mismatches`` into a question. Raises click.UsageError."""
+    return mismatches.Question(
+        servers=servers(given["server"], environ),
+        method=given["method"],
+        reasons=tuple(verdicts.Mismatch(each) for each in given["reason"]),
+        namespaces=given["namespace"],
+    )
+
+
 def since(given: str | None, now_wall_ns: int) -> int | None:
     """Read ``--since``. Raises click.UsageError."""
     if given is None:
@@ -75,6 +85,8 @@ def wanted(given: Mapping[str, Any]) -> selection.Selection:
         ports=given["port"],
         protocols=given["protocol"],
         evidence=tuple(model.Evidence(each) for each in given["evidence"]),
+        mismatch=given["mismatch"],
+        reasons=tuple(verdicts.Mismatch(each) for each in given["reason"]),
         directions=given["traffic_direction"],
         types=given["type"],
         nodes=given["node_name"],

@@ -106,6 +106,14 @@ class IpLookup:
         found = [claim for claim in held if claim.holds(at_ns)]
         return max(reversed(found), key=_rank) if found else None
 
+    def changed_ns(self, ip: model.IpAddress, at_ns: int) -> int | None:
+        """Say when another answer came than that of a moment; None: not yet, as far as was told."""
+        held = self._claims.get(ip, ())
+        then = self.at(ip, at_ns)
+        news = sorted({moment for claim in held for moment in (claim.from_ns, claim.until_ns)})
+        later = (moment for moment in news if at_ns < moment < FOREVER_NS)
+        return next((moment for moment in later if self.at(ip, moment) is not then), None)
+
     def history(self, ip: model.IpAddress) -> Sequence[Claim]:
         """Give all claims to an address that are remembered, in the order in which they were told."""
         return self._claims.get(ip, ())

@@ -29,6 +29,8 @@ _US_PER_S: Final = 1_000_000
 _EGRESS: Final = model.Direction.EGRESS
 
 _Key = tuple[str | int, ...]
+_End = tuple[str, str, str, str, verdicts.Verdicts]
+"""End, kind, evidence, reason, and what became of the other answers."""
 
 
 class _Dump(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class _Dump(msgspec.Struct, frozen=True):
     bounds_us: tuple[int, ...]
     overflowed: int
     series: list[series.Saved]
+    ends: list[tuple[_End, int]] = []
 
 
 class FlowMetrics:
@@ -67,7 +70,7 @@ class FlowMetrics:
         self._pod_labels = pod_labels
         self._series: dict[_Key, series.Series] = {}
         self._others: dict[tuple[str, ...], series.Series] = {}
-        self._ends: dict[tuple[str, str, str, str, verdicts.Verdicts], int] = {}
+        self._ends: dict[_End, int] = {}
 
     def __len__(self) -> int:
         """Label sets held, without ``other``."""
@@ -195,7 +198,8 @@ class FlowMetrics:
     def dump(self) -> object:
         """Give every total as plain values, for the checkpoint."""
         saved = [held.save() for held in self.held()]
-        return msgspec.to_builtins(_Dump(self.labels, self._bounds_us, self.overflowed, saved))
+        ends = list(self._ends.items())
+        return msgspec.to_builtins(_Dump(self.labels, self._bounds_us, self.overflowed, saved, ends))
 
     def load(self, dumped: object) -> None:
         """Take over the totals of the agent before this one; what does not fit this one is counted and dropped.
@@ -208,6 +212,8 @@ class FlowMetrics:
             self.unreadable += 1
             return
         self.overflowed += before.overflowed
+        for end, count in before.ends:
+            self._ends[end] = self._ends.get(end, 0) + count
         same = (before.labels, before.bounds_us) == (self.labels, self._bounds_us)
         for saved in before.series:
             if not (same and self._resume(saved)):

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent import edges, iplookup, join, model, naming, ownership, pending, records, tags, wire
+from agent import differences, edges, iplookup, join, model, naming, ownership, pending, records, tags, wire
 from ipseity import identity
 
 PATIENCE_NS: Final = 2_000_000_000
@@ -53,8 +53,6 @@ class Outputs:
     """Ended connections, for the flow log; the edges have counted them."""
     idle: wire.Array
     """Keys that the kernel may forget, once what was told is in a checkpoint."""
-    differing: list[model.Flow]
-    """Of the edges, those for which an answer was wrong."""
     held_back: int
     """Edges and connections that wait for a name."""
 
@@ -76,6 +74,7 @@ class Pipeline:
         self.lookup = iplookup.IpLookup(history_s=owners.history_s, whole=all_pods)
         self.tags = tags.Tags(trust_domain, whole=all_pods)
         self.table = edges.Table()
+        self.differences = differences.Differences()
         self._patience_ns = patience_ns
         self._join = join.Join(limit=2 * max_edges)
         self._names = naming.Names(owners, self._join, self.lookup, self.tags)
@@ -121,7 +120,7 @@ class Pipeline:
         self._forget(found)
         self._names.begin(inputs.boot_ns, heard=inputs.heard)
         flows, differing, held = self._edges(found.changes, inputs)
-        flows += [
+        older = [
             self._flow(change, self._name(change, inputs.boot_ns), self._read_ns, inputs, partial=True)
             for change in inputs.older
         ]
@@ -131,18 +130,21 @@ class Pipeline:
         # Nothing after this can fail: what a step that failed was given comes with the next one again.
         self.table.commit(found, held_back=held)
         self._connections, self._read_ns = waiting, inputs.boot_ns
+        self.differences.add([*differing, *older], inputs.wall_of(0))
         return Outputs(
-            edges=flows,
+            edges=[*flows, *older],
             connections=connections,
             idle=idle,
-            differing=differing,
             held_back=len(held) + len(self._connections),
         )
 
     def _edges(
         self, changes: Sequence[edges.Change], inputs: Inputs
     ) -> tuple[list[model.Flow], list[model.Flow], set[int]]:
-        """Name what changed, local ends first so that two ends on this node find each other."""
+        """Name what changed, local ends first so that two ends on this node find each other.
+
+        Also gives those of the flows for which some answer was wrong, and what is held back.
+        """
         known = {change.edge.id: self._names.known(change.edge) for change in changes}
         local = {
             change.edge.id: self._names.local(change.edge, self._moments(change, inputs.boot_ns))
@@ -242,6 +244,7 @@ class Pipeline:
     def _expire(self, now_boot_ns: int) -> None:
         if now_boot_ns - self._expired_ns > _EXPIRE_NS:
             self.owners.expire(now_boot_ns)
+            self.differences.close(self.lookup)
             self.lookup.expire(now_boot_ns)
             self.tags.expire(now_boot_ns - int(self.owners.history_s * 1e9))
             self._expired_ns = now_boot_ns

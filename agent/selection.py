@@ -7,9 +7,9 @@ filter are alternatives; different filters must all hold. Leaves out flags (``cl
 import dataclasses
 import ipaddress
 import re
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
-from agent import flowjson, model
+from agent import flowjson, model, verdicts
 
 _LABEL_PREFIX: Final = "k8s:"
 _REQUIREMENT: Final = re.compile(r"(?P<absent>!)?(?P<key>[\w./-]+)\s*(?:(?P<operator>!=|==?)\s*(?P<value>[\w.-]*))?")
@@ -90,6 +90,10 @@ class Selection:
     """In lower case."""
     evidence: tuple[model.Evidence, ...] = ()
     """What one of the two names rests on."""
+    mismatch: bool = False
+    """Whether some answer must have been wrong."""
+    reasons: tuple[verdicts.Mismatch, ...] = ()
+    """Why; one of them."""
     directions: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
@@ -100,7 +104,7 @@ class Selection:
 
     def admits(self, flow: flowjson.Flow) -> bool:
         """Tell whether the flow is wanted."""
-        return self._admits_shape(flow) and self._admits_ends(flow)
+        return self._admits_shape(flow) and self._admits_answers(flow) and self._admits_ends(flow)
 
     def _admits_shape(self, flow: flowjson.Flow) -> bool:
         protocol, ports = transport(flow)
@@ -112,6 +116,12 @@ class Selection:
             and (not self.nodes or flow.node_name in self.nodes)
         )
 
+    def _admits_answers(self, flow: flowjson.Flow) -> bool:
+        if not self.mismatch and not self.reasons:
+            return True
+        wrong = [*disagreements(flow.source), *disagreements(flow.destination)]
+        return bool(wrong) and (not self.reasons or any(each.reason in self.reasons for each in wrong))
+
     def _admits_ends(self, flow: flowjson.Flow) -> bool:
         source, destination = (flow.source, flow.ip.source), (flow.destination, flow.ip.destination)
         return (
@@ -120,6 +130,32 @@ class Selection:
             and self.destination.admits(*destination)
             and (self.either.admits(*source) or self.either.admits(*destination))
         )
+
+
+class Disagreement(NamedTuple):
+    """An answer for an end that was wrong."""
+
+    method: str
+    said: flowjson.Answer | str
+    """``same``, ``nobody`` or who."""
+    reason: verdicts.Mismatch
+
+
+def disagreements(end: flowjson.Endpoint) -> list[Disagreement]:
+    """Give the answers for an end that were wrong, that of the look-up when it happened first."""
+    found = end.attribution
+    if found is None:
+        return []
+    answers = (
+        ("ip", found.ip, found.match, found.mismatch_reason),
+        ("ip_read", found.ip_read, found.read_match, found.read_mismatch_reason),
+        ("handshake", found.handshake, found.handshake_match, verdicts.Mismatch.UNDETERMINED),
+    )
+    return [
+        Disagreement(method, said or "nobody", reason)
+        for method, said, match, reason in answers
+        if match is verdicts.Match.DIFFERENT
+    ]
 
 
 def transport(flow: flowjson.Flow) -> tuple[str, flowjson.Ports]:

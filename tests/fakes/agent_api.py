@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from agent import api, apiaddress, feed, flowjson, model
+from agent import api, apiaddress, feed, flowjson, mismatchjson, model
 
 PATIENCE_S = 20
 
@@ -23,6 +23,8 @@ class RunningAgent:
         self.healthy = api.Report(ok=True, detail={})
         self.ready = api.Report(ok=True, detail={})
         self.owned: Sequence[flowjson.Owner] = ()
+        self.misnamed: Sequence[mismatchjson.Line] = ()
+        self.checked: Sequence[mismatchjson.Checked] = ()
         self.asked_at_wall_ns: int | None = None
         self._name = name
         self._feed = feed.Feed(max_flows=max_flows, node_name=name)
@@ -77,6 +79,14 @@ class RunningAgent:
         self.asked_at_wall_ns = at_wall_ns
         return flowjson.Owners(
             address=str(address), time="2026-11-22T13:00:00Z", node_name=self._name, owners=tuple(self.owned)
+        )
+
+    def mismatches(self) -> mismatchjson.Mismatches:
+        return mismatchjson.Mismatches(
+            node_name=self._name,
+            time="2026-11-22T13:00:00Z",
+            checked=tuple(self.checked),
+            mismatches=tuple(self.misnamed),
         )
 
     def debug(self) -> Mapping[str, object]:

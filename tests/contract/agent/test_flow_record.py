@@ -15,7 +15,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from agent import flowjson, ledger, model, verdicts
+from agent import flowjson, ledger, mismatchjson, model, verdicts
 from tests.fakes import flows
 
 DOCS = pathlib.Path(__file__).resolve().parents[3] / "docs"
@@ -125,8 +125,15 @@ def test_the_example_is_a_record() -> None:
 
 def test_the_example_of_owners_is_an_answer() -> None:
     """As docs/api.md shows it."""
-    (example,) = re.findall(r"```json\n(.*?)```", (DOCS / "api.md").read_text(), re.DOTALL)
+    example, _ = re.findall(r"```json\n(.*?)```", (DOCS / "api.md").read_text(), re.DOTALL)
     assert flowjson.decode_owners(example.encode()).owners[0].name == "report-28x4k"
+
+
+def test_the_example_of_mismatches_is_an_answer() -> None:
+    """As docs/api.md shows it."""
+    _, example = re.findall(r"```json\n(.*?)```", (DOCS / "api.md").read_text(), re.DOTALL)
+    [line] = mismatchjson.decode(example.encode()).mismatches
+    assert ("cron-9d7tz", verdicts.Mismatch.IP_REUSED) == (line.was.name, line.reason)
 
 
 if __name__ == "__main__":

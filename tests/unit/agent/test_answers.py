@@ -1,10 +1,12 @@
 """What the API answers of the agent's state. Left out: HTTP (test_api) and who owned what (test_ownership)."""
 
+import dataclasses
 import ipaddress
 
 import pytest
 
-from agent import answers, clock, health, metrics, model, ownership, wire
+from agent import answers, clock, health, ledger, metrics, model, ownership, pipeline, verdicts, wire
+from tests.fakes import flows
 
 SECOND_NS = 10**9
 ADDRESS = ipaddress.ip_address("10.7.0.9")
@@ -24,9 +26,10 @@ def made(owners: ownership.Ownership, *, tick_ns: int = 0, synced: bool = False)
     def no_health() -> health.Health:
         raise AssertionError("not asked for")
 
+    line = pipeline.Pipeline(owners, max_edges=7)
     return answers.AgentAnswers(
         node_name="node-a",
-        ownership=lambda: owners,
+        line=lambda: line,
         flows=metrics.FlowMetrics(max_series=7, grace_s=60, pod_labels=False, bounds_us=wire.RTT_BOUNDS_US),
         now_health=no_health,
         last_tick_ns=lambda: tick_ns,
@@ -108,3 +111,37 @@ def test_an_address_of_nobody_is_an_empty_answer() -> None:
     """At the time that was asked for."""
     answer = made(ownership.Ownership(history_s=600)).owners(ADDRESS, NOW.wall_ns - 7 * SECOND_NS)
     assert ((), "2026-11-22T12:59:53") == (answer.owners, answer.time[:19])
+
+
+def test_mismatches_are_told_with_their_windows() -> None:
+    """What was checked, who was misnamed, and until when; a window that is open is as long as it has been."""
+    asked = made(ownership.Ownership(history_s=600))
+    line = asked.line()
+    reused = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.IP_REUSED)
+    views = model.Views(ledger.who(flows.WEB), None, model.NOBODY, None, verdicts.Verdicts(reused))
+    start_ns = NOW.wall_ns - 30 * SECOND_NS
+    flow = flows.edge(
+        remote=dataclasses.replace(flows.WEB, views=views), start_wall_ns=start_ns, end_wall_ns=start_ns + SECOND_NS
+    )
+    asked.flows.add(flow, 1)
+    line.differences.add([flow], NOW.wall_ns - NOW.boot_ns)
+    told = asked.mismatches()
+    [checked], [found] = told.checked, told.mismatches
+    assert ("remote", "ip", 1, {verdicts.Mismatch.IP_REUSED: 1}) == (
+        checked.end,
+        checked.method,
+        checked.checked,
+        checked.mismatches,
+    )
+    assert ("web-5d44", "nobody", "10.7.1.9", ("shop/client",)) == (
+        found.was.name,
+        found.said,
+        found.address,
+        found.peers,
+    )
+    assert ("open", 30_000_000, "2026-11-22T12:59:30") == (found.window, found.window_us, found.start_time[:19])
+    pod = dataclasses.replace(POD, ips=(ipaddress.ip_address("10.7.1.9"),))
+    news = model.ObjectEvent(change=model.Change.SEEN, object=pod, boot_ns=NOW.boot_ns - 10 * SECOND_NS)
+    line.lookup.apply(news)
+    [found] = asked.mismatches().mismatches
+    assert ("closed", 20_000_000) == (found.window, found.window_us)

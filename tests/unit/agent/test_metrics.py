@@ -288,6 +288,9 @@ def test_verdicts_are_counted_by_method() -> None:
     ]
     assert held.mismatches() == [(("remote", "ip_reused", "ip"), 1)]
     assert [4, 4] == [count for _, count in held.ends()], "verdicts do not split ends"
+    after = new()
+    after.load(held.dump())
+    assert (held.ends(), held.checked(), held.mismatches()) == (after.ends(), after.checked(), after.mismatches())
 
 
 def text(held: metrics.FlowMetrics, *others: metrics_core.Metric, openmetrics: bool = False) -> str:
