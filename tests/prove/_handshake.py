@@ -21,6 +21,7 @@ from tests.traffic import counted, plan
 NAMESPACE = "hands"
 SYSTEM = "ipseity-system"
 START_S, TOLD_S = 60.0, 30.0
+NEWBORNS = 31
 REQUEST_BYTES, REPLY_BYTES = 101, 211
 FLAGS = ("--remote-evidence", "handshake", "--max-interval-s", "1")
 
@@ -37,11 +38,22 @@ class Way:
     """node-a gives what leaves it its own source address."""
     caller_on_host: bool = False
     callee_on_host: bool = False
+    newborns: int = 0
+    """So many pods call, each once, as the first thing that they do; 0: one pod, as often as asked."""
 
     @property
     def caller(self) -> str:
-        """Name of the calling pod, and of its service account."""
+        """Name of the service account that calls."""
         return f"caller-{self.port}"
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """Names of the pods that call."""
+        return tuple(f"{self.caller}-{number}" for number in range(self.newborns or 1))
+
+    def connections(self, count: int) -> int:
+        """How many there will be, if a caller that is asked makes so many."""
+        return self.newborns or count
 
     @property
     def callee(self) -> str:
@@ -51,12 +63,13 @@ class Way:
 
 def ways() -> tuple[Way, ...]:
     """List all, for both families."""
-    kinds: tuple[tuple[str, dict[str, bool]], ...] = (
+    kinds: tuple[tuple[str, dict[str, Any]], ...] = (
         ("straight", {}),
         ("through a ClusterIP", {"through_service": True}),
         ("through SNAT", {"translated": True}),
         ("from a hostNetwork pod", {"caller_on_host": True}),
         ("to a hostNetwork pod", {"callee_on_host": True}),
+        ("first act of a pod", {"newborns": NEWBORNS}),
     )
     return tuple(
         Way(name=f"{name}, IPv{family}", port=7100 + 10 * family + number, family=family, **said)
@@ -74,12 +87,17 @@ class Scene:
 
     def call(self, chosen: Sequence[Way], *, count: int, pause_s: float = 0.0) -> None:
         """Start the callers of some ways, all at once; each makes so many connections and ends."""
-        pods = [caller(way, self.address(way), count, pause_s) for way in chosen]
+        pods = [each for way in chosen for each in callers(way, self.address(way), count, pause_s)]
         self.lab.kubectl("apply", "-f", "-", given=as_list(pods))
+
+    def running(self, chosen: Sequence[Way]) -> bool:
+        """Whether these callers have begun."""
+        begun = {it["metadata"]["name"] for it in self.lab.pods(NAMESPACE) if it["status"].get("phase") == "Running"}
+        return {name for way in chosen for name in way.callers} <= begun
 
     def called(self, chosen: Sequence[Way], limit_s: float) -> None:
         """Wait until these callers have ended well."""
-        names = {way.caller for way in chosen}
+        names = {name for way in chosen for name in way.callers}
 
         def all_ended() -> bool:
             phases = {it["metadata"]["name"]: it["status"].get("phase") for it in self.lab.pods(NAMESPACE)}
@@ -116,7 +134,8 @@ class Scene:
         """Wait until every connection has its record at both ends, as far as they come."""
 
         def complete() -> bool:
-            return all(len(found) >= count for by in self.records(chosen).values() for found in by.values())
+            known = self.records(chosen).values()
+            return all(len(by[way.port]) >= way.connections(count) for by in known for way in chosen)
 
         with contextlib.suppress(TimeoutError):
             agent.wait_until(complete, TOLD_S, "every record is there")
@@ -128,10 +147,11 @@ def is_right(flow: flowjson.Flow, way: Way, *, at_caller: bool) -> bool:
 
     Which pod of the account it is would be told by nothing but a watch of the other node's pods.
     """
-    mine, other = (way.caller, way.callee) if at_caller else (way.callee, way.caller)
+    mine, other = (way.callers, way.callee) if at_caller else ((way.callee,), way.caller)
     local, remote = counted.local(flow), counted.remote(flow)
     return (
-        (local.evidence, local.pod_name) == (model.Evidence.KERNEL, mine)
+        local.evidence is model.Evidence.KERNEL
+        and local.pod_name in mine
         and (remote.evidence, remote.kind) == (model.Evidence.HANDSHAKE, model.Kind.POD)
         and (remote.namespace, remote.service_account, remote.pod_name) == (NAMESPACE, other, "")
     )
@@ -214,8 +234,8 @@ def callee(name: str) -> dict[str, Any]:
     return made
 
 
-def caller(way: Way, address: str, count: int, pause_s: float) -> dict[str, Any]:
-    """Make a pod that makes its connections and ends."""
+def callers(way: Way, address: str, count: int, pause_s: float) -> Iterator[dict[str, Any]]:
+    """Make the pods that make a way's connections and end."""
     step = plan.Exchange(
         address=address,
         port=way.port,
@@ -224,10 +244,14 @@ def caller(way: Way, address: str, count: int, pause_s: float) -> dict[str, Any]
         reply_bytes=REPLY_BYTES,
         pause_s=pause_s,
     )
-    made = churn.pod(way.caller, ["tests.traffic.client", plan.dump([step])])
-    made["metadata"] = named(way.caller)
-    made["spec"] |= {"serviceAccountName": way.caller, "hostNetwork": way.caller_on_host}
-    return made
+    for name in way.callers:
+        made = churn.pod(name, ["tests.traffic.client", plan.dump([step])])
+        if way.newborns:  # no interpreter has to start first
+            (container,) = made["spec"]["containers"]
+            container["command"] = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/{way.port}"]
+        made["metadata"] = named(name)
+        made["spec"] |= {"serviceAccountName": way.caller, "hostNetwork": way.caller_on_host}
+        yield made
 
 
 def named(name: str) -> dict[str, Any]:
