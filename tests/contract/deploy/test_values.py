@@ -17,7 +17,10 @@ from tests.scene import chart
 
 SCHEMA = chart.CHART / "values.schema.json"
 SAID_OTHERWISE = {
-    "agent": {"node_name", "kubeconfig", "context", "bpffs", "tracefs", "api", "state", "flow_log"},
+    "agent": {
+        *("node_name", "kubeconfig", "context", "bpffs", "tracefs", "api", "state", "flow_log"),
+        *("handshake_secret", "handshake_key_file", "trust_domain"),
+    },
     "mesh": {
         *("pod_name", "pod_namespace", "pod_uid", "kubeconfig", "context", "listen", "issuance_log", "trust_domain"),
         *("webhook_port", "identity_port", "discovery_port", "health_port", "webhook_certificate", "webhook_key"),
