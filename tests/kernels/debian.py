@@ -11,10 +11,11 @@ import os
 import pathlib
 import shutil
 import subprocess
+import zlib
 
 ROOT_SUITE = "bookworm"
-ROOT_PACKAGES = ("python3-bpfcc", "python3-numpy", "iproute2", "kmod", "linux-libc-dev")
-"""All that the agent's kernel side may need, besides Debian's Python. A test inside fails on anything else."""
+ROOT_PACKAGES = ("python3-bpfcc", "python3-numpy", "iproute2", "kmod", "linux-libc-dev", "nftables")
+"""All that the agent's kernel side may need besides Debian's Python; nftables: for what the network does to packets."""
 SUITES = ("bullseye", "bookworm", "trixie")
 """Their stock kernels are 5.10 (the floor), 6.1 and 6.12."""
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
@@ -50,7 +51,7 @@ def cache() -> pathlib.Path:
 def machines() -> Machines:
     """Disk and kernels, from the cache or made now."""
     folder = cache()
-    made = folder / "machines.json"
+    made = folder / f"machines-{zlib.crc32(' '.join(ROOT_PACKAGES).encode()):08x}.json"  # other packages: made again
     if not made.exists():
         made.write_text(json.dumps(make(folder)))
     versions = json.loads(made.read_text())

@@ -7,28 +7,31 @@ read from the connection records. Leaves out names: here an identity is its tag.
 import collections
 import contextlib
 import dataclasses
-import pathlib
+import struct
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 from agent import attach, kernel, model, wire
-from tests.scene import agent, room
+from tests.scene import room
 
+_WORD: Final = (1 << 64) - 1
 KEY: Final = bytes(range(16))
 CALLER, CALLEE = (0x0102030405060708, 0x1A2B3C4D), (0x8877665544332211, 0xF1E2D3C4)
 """Tag and pod of each; no two bytes of one are alike, so that a wrong order shows."""
 READ_LIMIT_S = 10.0
+POLL_S = 0.02
 SERVE: Final = """
-import socket, sys, threading
+import contextlib, socket, sys, threading
 ports = [int(port) for port in sys.argv[1].split(",")]
 def answer(connection):
-    with connection:
+    with connection, contextlib.suppress(ConnectionError):
         while piece := connection.recv(4096):
             connection.sendall(piece)
 def serve(listener):
     while True:
         threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
-listeners = [socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024,
+listeners = [socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096,
                                   reuse_port=len(set(ports)) < len(ports)) for port in ports]
 for listener in listeners:
     threading.Thread(target=serve, args=(listener,), daemon=True).start()
@@ -74,15 +77,13 @@ class Street:
 
     def ends(self, count: int) -> list[Told]:
         """Take the records of ended connections until there are so many, or it takes too long; these are gone then."""
-        with contextlib.suppress(TimeoutError):
-            agent.wait_until(lambda: self._enough(count), READ_LIMIT_S, f"{count} ends")
+        until_s = time.monotonic() + READ_LIMIT_S
+        while len(self.found) < count and time.monotonic() < until_s:
+            array, _ = wire.connection_records(self.kernel.records())
+            self.found.extend(_told(row) for row in array)
+            time.sleep(POLL_S)  # noqa: TID251  # nothing signals that a record was written
         taken, self.found[:] = self.found[:], []
         return taken
-
-    def _enough(self, count: int) -> bool:
-        array, _ = wire.connection_records(self.kernel.records())
-        self.found.extend(_told(row) for row in array)
-        return len(self.found) >= count
 
     def believed(self, count: int) -> collections.Counter[str]:
         """Sort so many ends: "caller" and "callee" that know the other, and those that do not."""
@@ -128,19 +129,43 @@ def watching(tag: str, caller: room.Room, callee: room.Room, *, key: bytes = KEY
     """Attach the programs to two rooms that are there, for as long as this lasts."""
     options = attach.Options(cgroup_root=caller.cgroup.parent, instance=tag, record_ring_bytes=1 << 22)
     try:
-        held = kernel.Kernel(options)
-        held.settle(records=True, private=True, kept=[], collapsed=[])
-        held.identify({caller.cgroup_id: CALLER, callee.cgroup_id: CALLEE})
-        held.handshake([key] if key else [], on=True)
-        yield Street(caller=caller, callee=callee, kernel=held, instance=tag)
-        held.close()
+        with contextlib.closing(kernel.Kernel(options)) as held:
+            held.settle(records=True, private=True, kept=[], collapsed=[])
+            held.identify({caller.cgroup_id: CALLER, callee.cgroup_id: CALLEE})
+            held.handshake([key] if key else [], on=True)
+            yield Street(caller=caller, callee=callee, kernel=held, instance=tag)
     finally:
         attach.cleanup(options.bpffs, tag)
 
 
-@contextlib.contextmanager
-def sysctl(where: room.Room, name: str, value: str) -> Iterator[None]:
-    """Set something of a room's network namespace; the room goes with it."""
-    path = pathlib.Path("/proc/sys/net") / name
-    where.run("sh", "-c", f"echo {value} > {path}")
-    yield
+def siphash(key: bytes, message: bytes) -> int:
+    """SipHash-2-4 as its paper has it: the programs' arithmetic, told once more in another language."""
+    k0, k1 = struct.unpack("<QQ", key)
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rotated(word: int, bits: int) -> int:
+        return (word << bits | word >> 64 - bits) & _WORD
+
+    def rounds(times: int) -> None:
+        for _ in range(times):
+            v[0] = (v[0] + v[1]) & _WORD
+            v[2] = (v[2] + v[3]) & _WORD
+            v[1], v[3] = rotated(v[1], 13) ^ v[0], rotated(v[3], 16) ^ v[2]
+            v[0] = (rotated(v[0], 32) + v[3]) & _WORD
+            v[2] = (v[2] + v[1]) & _WORD
+            v[1], v[3] = rotated(v[1], 17) ^ v[2], rotated(v[3], 21) ^ v[0]
+            v[2] = rotated(v[2], 32)
+
+    whole = message + bytes(7 - len(message) % 8) + bytes([len(message) & 0xFF])
+    for (word,) in struct.iter_unpack("<Q", whole):
+        v[3] ^= word
+        rounds(2)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def mac(who: tuple[int, int], isn: int, peer_isn: int, key: bytes = KEY) -> int:
+    """Sign an option: what bpf/handshake.c is to write."""
+    return siphash(key, struct.pack("<QIII", *who, isn, peer_isn)) & 0xFFFFFFFF
