@@ -29,6 +29,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc
 from injector import annotations
 from injector.cluster import model
 from injector.discovery import hub, metrics, service, settings
+from injector.routes import attach
 from injector.sidecar import bootstrap, envoy, files, orders, redirect
 from ipseity import identity
 from tests.fakes import authority
@@ -36,6 +37,7 @@ from tests.scene import clone, guard
 
 if TYPE_CHECKING:
     from injector.policy import model as policy
+    from injector.routes import model as routes
 
 SWITCH: Final = "ipseity-street"
 GATE: Final = "10.215.0.1"
@@ -127,7 +129,7 @@ def fronting(name: str, address: str, pods: Sequence[model.Pod], **said: Any) ->
         for port, protocol in _SAID.items()
     )
     return model.Service(
-        namespace="shop",
+        namespace=said.get("namespace", "shop"),
         name=name,
         addresses=(address,),
         ports=ports,
@@ -150,13 +152,16 @@ class Street:
         self.pods: list[model.Pod] = []
         self.services: list[model.Service] = []
         self.policies: list[policy.AuthorizationPolicy] = []
+        self.routes: list[routes.Route] = []
+        self.grants: list[routes.Grant] = []
         self.revision = 0
 
     def publish(self) -> None:
         """Tell the control plane what is true now."""
         self.revision += 1
         state = model.state_of(TRUST_DOMAIN, self.pods, self.services, revision=self.revision)
-        self.hub.publish(state, tuple(self.policies))
+        self.attached = attach.attach(state.services, self.routes, self.grants)
+        self.hub.publish(state, tuple(self.policies), self.attached)
 
     async def synced(self, count: int) -> None:
         """Wait until so many proxies have accepted all there is."""

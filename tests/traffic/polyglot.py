@@ -7,7 +7,9 @@
 
 Usage: ``python -m tests.traffic.polyglot [--name NAME]``. Says ``ready`` when all of them listen. Every answer of an
 HTTP port is JSON with the caller as the proxy told it (``x-forwarded-client-cert``). SIGTERM: answers what is under
-way, then ends. ``/slow?seconds=N`` takes its time; ``/fail?status=N`` answers so.
+way, then ends. ``/slow?seconds=N`` takes its time; ``/fail?status=N`` answers so, with ``&times=M`` only the first M
+times that this very path and query are asked for; ``?told`` has the request's headers in the answer, as has the gRPC
+question ``told``.
 """
 
 import argparse
@@ -32,6 +34,8 @@ class Polyglot:
     def __init__(self, name: str) -> None:
         self.name = name
         self.seen: collections.Counter[str] = collections.Counter()
+        self.asked: collections.Counter[str] = collections.Counter()
+        """By path and query."""
 
     def about(self, protocol: str, caller: str) -> dict[str, object]:
         """Say who answered whom."""
@@ -42,10 +46,14 @@ class Polyglot:
         """Answer any request."""
         body = await request.read()
         await asyncio.sleep(float(request.query.get("seconds", "0")))
-        status = int(request.query.get("status", "200"))
+        self.asked[request.path_qs] += 1
+        failing = self.asked[request.path_qs] <= int(request.query.get("times", "1000000"))
+        status = int(request.query.get("status", "200")) if failing else 200
         version = f"HTTP/{request.version.major}.{request.version.minor}"
         told = {**self.about(version, request.headers.get(CALLER, "")), "path": request.path, "bytes": len(body)}
-        return web.json_response(told, status=status)
+        if "told" in request.query:
+            told["headers"] = {key.lower(): value for key, value in request.headers.items()}
+        return web.json_response({**told, "asked": self.asked[request.path_qs]}, status=status)
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
         """Say who calls, then echo."""
@@ -59,7 +67,10 @@ class Polyglot:
 
     async def say(self, question: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Unary: answer with what was asked and by whom."""
-        return json.dumps({**self.about("grpc", _told(context)), "question": question.decode()}).encode()
+        told = {**self.about("grpc", _told(context)), "question": question.decode()}
+        if question == b"told":
+            told["headers"] = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        return json.dumps(told).encode()
 
     async def chat(self, questions: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
         """Both ways, as long as the client likes."""
