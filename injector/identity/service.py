@@ -29,7 +29,6 @@ OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 5_000),
-    ("grpc.max_concurrent_streams", 16),
     ("grpc.max_allowed_incoming_connections", 1_200),  # as many as are answered and wait; an idle one has some 50 kB
     ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.max_connection_age_ms", 600_000),

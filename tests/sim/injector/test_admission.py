@@ -67,8 +67,10 @@ SECURITY = st.fixed_dictionaries(
     },
 )
 PORTS = st.lists(st.integers(1, 9000).map(lambda port: {"containerPort": port}), max_size=2)
+PROBE = st.fixed_dictionaries({"tcpSocket": st.fixed_dictionaries({"port": st.integers(1, 65_535) | st.just("web")})})
 CONTAINER = st.fixed_dictionaries(
-    {"image": st.just("web:1")}, optional={"ports": PORTS, "securityContext": SECURITY, "env": st.just([])}
+    {"image": st.just("web:1")},
+    optional={"ports": PORTS, "securityContext": SECURITY, "env": st.just([]), "readinessProbe": PROBE},
 )
 
 

@@ -61,8 +61,12 @@ def _pod(chance: random.Random, number: int) -> model.Pod:
         inbound=chance.choice(list(annotations.InboundMode)),
         outbound=chance.choice(list(annotations.OutboundMode)),
         probes=tuple(
-            model.HttpProbe(port=port, path=path)
-            for port, path in ((8080, "/live"), (7000, "/grpc.health.v1.Health/Check"))
+            model.HttpProbe(port=port, path=path, secured=secured)
+            for port, path, secured in (
+                (8080, "/live", False),
+                (7000, "/grpc.health.v1.Health/Check", False),
+                (7000, "/tls", True),
+            )
             if chance.random() < 0.5
         ),
         skip_inbound_ports=frozenset(chance.sample([8080, 7000, 22], chance.randint(0, 2))),

@@ -30,6 +30,7 @@ from injector.identity import (
 from injector.kube import tokens
 from injector.proto import identity_pb2, identity_pb2_grpc
 from tests.fakes import authorities, mesh_api, recordings
+from tests.fakes import authority as fake_authority
 
 TOKEN = recordings.load("tokenreview-bound-custom-audience")["request"]["spec"]["token"]
 POD_UID = "464ba0a2-d99d-45d2-8304-a594e6982906"
@@ -104,6 +105,28 @@ async def refusal(scene: Scene, der: bytes, token: str = TOKEN) -> tuple[Any, st
         await scene.certify(der, token)
     trailers = dict(caught.value.trailing_metadata() or ())
     return caught.value.code(), str(trailers.get(service.REASON, "")), caught.value.details() or ""
+
+
+async def test_connections_beyond_the_bound_are_closed_at_once() -> None:
+    """By gRPC itself, before any handshake, under the setting that ``OPTIONS`` gives; with a bound that fits a test."""
+    bound = "grpc.max_allowed_incoming_connections"
+    assert bound in dict(service.OPTIONS)
+    server = grpc.aio.server(options=tuple({**dict(service.OPTIONS), bound: 7}.items()))
+    pair = fake_authority.make().identity("spiffe://cluster.local/ns/a/sa/b")
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    await server.start()
+    try:
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        ended = [asyncio.create_task(reader.read()) for reader, _ in opened]
+        async with asyncio.timeout(3):  # less than a handshake may take
+            while sum(each.done() for each in ended) < 13:
+                await asyncio.wait([each for each in ended if not each.done()], return_when=asyncio.FIRST_COMPLETED)
+        assert 7 == sum(not each.done() for each in ended)
+    finally:
+        for _, writer in opened:
+            writer.transport.abort()
+        await asyncio.gather(*ended, return_exceptions=True)
+        await server.stop(None)
 
 
 async def test_a_pod_gets_what_its_token_proves(scene: Scene) -> None:
