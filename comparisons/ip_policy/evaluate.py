@@ -51,8 +51,9 @@ class Decision:
     def __str__(self) -> str:
         if self.reason is Reason.RULE:
             return f"{self.policy}, rule {self.rule}, admits it"
-        isolated = f" of {', '.join(self.policies)}" if self.policies else ""
-        return f"{self.reason.value}{isolated}"
+        if self.reason is Reason.NO_RULE:
+            return f"no rule of {', '.join(self.policies)} admits it"
+        return self.reason.value
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

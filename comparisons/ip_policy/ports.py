@@ -55,6 +55,7 @@ def _from_pod(*, gate: bool) -> tuple[str, ...]:
     gated = (
         "ip daddr @own4 accept",
         "ip6 daddr @own6 accept",
+        f"ip6 daddr {NEAR} accept",  # to find its node's link: nothing of it is routed
         f"ether type {{ ip, ip6 }} counter name {GATED} drop",
     )
     return (
@@ -80,6 +81,6 @@ def _to_pod(*, gate: bool) -> tuple[str, ...]:
         "oifname . ip6 daddr @held6 accept",
         "ether type arp accept",
         f"ip6 daddr {NEAR} accept",
-        f"oifname @links counter name {SPOOFED} drop",
+        f"oifname @links counter name {UNROUTED} drop",
         *(gated if gate else ()),
     )

@@ -1,0 +1,1 @@
+"""Of IP-based policy."""
