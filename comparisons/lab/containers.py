@@ -156,6 +156,7 @@ def _kill(started: pathlib.Path) -> None:
         pid = int(started.read_text())
         if pid in processes.children():
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # a container's first process cannot end before the dead of its namespace are reaped
 
 
 def discard(directory: pathlib.Path) -> None:
