@@ -53,7 +53,7 @@ class Decision:
             return f"{self.policy}, rule {self.rule}, admits it"
         if self.reason is Reason.NO_RULE:
             return f"no rule of {', '.join(self.policies)} admits it"
-        return self.reason.value
+        return str(self.reason.value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
