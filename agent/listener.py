@@ -65,6 +65,7 @@ def _unix(path: pathlib.Path) -> socket.socket:
     try:
         os.fchmod(listener.fileno(), _MODE)  # before bind: the file never has a wider mode
         listener.bind(str(path))
+        path.chmod(_MODE)  # bind takes the umask off, and with it what a group needs to connect
         listener.listen(_BACKLOG)
     except OSError:
         listener.close()

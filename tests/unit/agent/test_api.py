@@ -226,7 +226,7 @@ async def test_close_does_not_wait_for_readers(tmp_path: pathlib.Path) -> None:
 async def test_the_socket_is_private(served: Api) -> None:
     """Flows tell who talks to whom: not for every user."""
     mode = os.stat(served.server._address.path).st_mode  # noqa: PTH116  # one call on a local socket
-    assert stat.S_IMODE(mode) & 0o007 == 0
+    assert 0o660 == stat.S_IMODE(mode)
 
 
 async def test_a_live_socket_is_not_taken(served: Api) -> None:
