@@ -18,10 +18,14 @@ import msgspec
 
 from comparisons import cost, match, results, scenarios, stage
 from comparisons.contenders import model
+from comparisons.lab import errors
 from comparisons.scenarios import scene
+from ipseity import kube
 
 ATTEMPTS = 3
-"""Of a run that did not set up what it is about."""
+"""Of a run that did not set up what it is about; and of a contender, in a new lab each time."""
+Told = Callable[[str, str, int], None]
+"""Hears of contender, what was done, and how many steps of the whole that was."""
 UNFINISHED = ".unfinished"
 
 
@@ -143,22 +147,34 @@ def finish(order: Order, environment: results.Environment) -> None:
         results.write(order.folder / "results" / "cost" / "results.json", shelf.costs())
 
 
-async def play(order: Order, told: Callable[[str, str, int], None]) -> None:
-    """Play what is left; ``told`` hears of each run's end: contender, scenario, number."""
-    shelf = Shelf(order=order)
+async def play(order: Order, told: Told) -> None:
+    """Play what is left; ``told`` hears of each step."""
     for contender in order.contenders:
-        todo = [(scenario, shelf.missing(scenario, contender)) for scenario in order.scenarios]
-        todo = [(scenario, missing) for scenario, missing in todo if missing]
-        if todo:
-            lanes = min(order.lanes, len(todo))
-            async with stage.up(order.lab, nodes=2 * lanes) as where, contender.install(where):
-                await _lanes(shelf, where, contender, todo, told)
-        loads = [pods for pods in order.loads if shelf.usage(contender, pods) is None]
-        if loads:  # in a lab of its own: nothing else may run while it is measured
-            async with stage.up(order.lab, nodes=2) as where, contender.install(where):
-                for pods in loads:
-                    shelf.keep_usage(await cost.measure(where, contender, pods))
-                    told(contender.name, "cost", pods)
+        for attempt in range(ATTEMPTS):
+            try:
+                await _contender(order, contender, told)
+                break
+            except (stage.StageError, kube.KubernetesError, errors.LabError) as error:
+                # Half an hour unattended: a lab that broke is made anew, and what it had played stays.
+                if attempt == ATTEMPTS - 1:
+                    raise
+                told(contender.name, f"again, in a new lab: {error}", 0)
+
+
+async def _contender(order: Order, contender: model.Contender, told: Told) -> None:
+    shelf = Shelf(order=order)
+    todo = [(scenario, shelf.missing(scenario, contender)) for scenario in order.scenarios]
+    todo = [(scenario, missing) for scenario, missing in todo if missing]
+    if todo:
+        lanes = min(order.lanes, len(todo))
+        async with stage.up(order.lab, nodes=2 * lanes) as where, contender.install(where):
+            await _lanes(shelf, where, contender, todo, told)
+    loads = [pods for pods in order.loads if shelf.usage(contender, pods) is None]
+    if loads:  # in a lab of its own: nothing else may run while it is measured
+        async with stage.up(order.lab, nodes=2) as where, contender.install(where):
+            for pods in loads:
+                shelf.keep_usage(await cost.measure(where, contender, pods))
+                told(contender.name, "cost", 1)
 
 
 async def _lanes(
@@ -166,7 +182,7 @@ async def _lanes(
     where: stage.Stage,
     contender: model.Contender,
     todo: Sequence[tuple[scenarios.Scenario, Sequence[int]]],
-    told: Callable[[str, str, int], None],
+    told: Told,
 ) -> None:
     """Play scenarios side by side, each on two nodes that no other uses: addresses are a node's."""
     waiting = list(reversed(todo))
@@ -190,7 +206,7 @@ async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
     contender: model.Contender,
     scenario: scenarios.Scenario,
     missing: Sequence[int],
-    told: Callable[[str, str, int], None],
+    told: Told,
 ) -> None:
     namespace = scenario.told.name
     await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -210,7 +226,7 @@ async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
         picture = match.picture(number, played, found, beliefs)
         shelf.keep(scenario, contender, run, picture)
         where.forget(f"-{number}", f"-w{number}")
-        told(contender.name, scenario.told.name, number)
+        told(contender.name, scenario.told.name, 1)
     await where.delete("Namespace", "", namespace)
     await _emptied(where, namespace)
 

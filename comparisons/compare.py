@@ -177,10 +177,10 @@ class Progress:
         self._began_s = time.monotonic()
         self._say("bringing up a lab")
 
-    def step(self, contender: str, scenario: str, number: int) -> None:
-        """Hear of a run."""
-        self.done += 1
-        self._say(f"{contender}: {scenario} {number}")
+    def step(self, contender: str, what: str, steps: int) -> None:
+        """Hear of a run, or of trouble (no step)."""
+        self.done += steps
+        self._say(f"{contender}: {what}")
 
     def _say(self, what: str) -> None:
         passed_s = time.monotonic() - self._began_s

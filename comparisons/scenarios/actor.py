@@ -3,7 +3,7 @@
     actor.py serve LOG [--http PORT] [--lines PORT] [--udp PORT]
     actor.py call  LOG TARGET [--kind http|udp] [--method GET] [--every MS] [--seconds S]
     actor.py hold  LOG TARGET [--every MS] [--seconds S]      one connection, a line at a time
-    actor.py load  LOG TARGET [--every MS] [--seconds S]      requests at fixed times on kept connections; latencies
+    actor.py load  LOG TARGET [--every MS] [--seconds S] [--warm S]    requests at fixed times; latencies
 
 With ``--wait FILE`` a caller begins when that file is beside its log; with ``--then stay`` it does not end.
 
@@ -167,8 +167,8 @@ def hold(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) ->
         log.say("refused", f"{os.environ['WHO']}:{number}", type(error).__name__)
 
 
-def load(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) -> None:
-    """Send requests at fixed times over kept connections; latency counts from when a request was due."""
+def load(log: Log, target: "tuple[str, int]", every_s: float, seconds: float, warm_s: float) -> None:
+    """Send requests at fixed times over kept connections; latency counts from when one was due, once it is warm."""
     start_s, workers = time.monotonic() + 0.05, 8
     total = int(seconds / every_s)
     taken: list[float] = []
@@ -183,7 +183,8 @@ def load(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) ->
                 connection.sendall(f"GET /load:{number} HTTP/1.1\r\nhost: {target[0]}\r\n\r\n".encode())
                 said = head(connection)
                 if b" 200 " in said[:20]:
-                    taken.append(time.monotonic() - due_s)
+                    if due_s - start_s >= warm_s:
+                        taken.append(time.monotonic() - due_s)
                 else:
                     failed.append(said[:20].decode("latin-1"))
 
@@ -192,7 +193,7 @@ def load(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) ->
         thread.start()
     for thread in threads:
         thread.join()
-    took_s = time.monotonic() - start_s
+    took_s = time.monotonic() - start_s - warm_s
     log.say("load", "-", ",".join([f"{took_s:.6f}", str(len(failed)), *(f"{value:.6f}" for value in taken)]))
 
 
@@ -215,7 +216,7 @@ def main(words: "list[str]") -> None:
     elif what == "hold":
         hold(log, target, every_s, seconds)
     else:
-        load(log, target, every_s, seconds)
+        load(log, target, every_s, seconds, float(flags.get("warm", "0")))
     log.say("done", "-")
     if flags.get("then") == "stay":
         NEVER.wait()
