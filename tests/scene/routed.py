@@ -19,6 +19,8 @@ from injector.routes import model, reading
 from tests.scene import street
 
 WEB, NEXT, EMPTY, BANK = "10.97.0.1", "10.97.0.2", "10.97.0.3", "10.97.0.4"
+POD: Final = "10.215.0.10"
+"""The pod of ``web``: no route is in front of its own address."""
 PATIENCE_S: Final = 60.0
 Json = dict[str, Any]
 
@@ -49,6 +51,11 @@ class Block:
         async with asyncio.timeout(PATIENCE_S):
             output, _ = await process.communicate()
         return list(json.loads(output))
+
+    async def rules(self, *asked: Json, of: street.House | None = None) -> list[str]:
+        """Give which ``tagged`` rule answered each request; its status where none did."""
+        found = await self.ask(*asked, of=of)
+        return [one[0]["headers"].get("x-rule", str(one[0]["status"])) for one in found]
 
     async def get(self, path: str, *, host: str = WEB, of: street.House | None = None, **said: Any) -> Json:
         """Ask once by HTTP."""
@@ -100,6 +107,18 @@ def http(*rules: Json, name: str = "r", service: str = "web", namespace: str = "
 def grpc(*rules: Json, **said: Any) -> Json:
     """Write a GRPCRoute for a Service."""
     return {**http(*rules, **said), "kind": "GRPCRoute"}
+
+
+def tagged(tag: str, *matches: Json, backend: str = "web", port: int = 8080) -> Json:
+    """Write a rule whose answers say which one it was."""
+    said = changed("ResponseHeaderModifier", "responseHeaderModifier", set=[{"name": "x-rule", "value": tag}])
+    rule: Json = {"filters": [said], "backendRefs": [to(backend, port=port)]}
+    return {**rule, "matches": list(matches)} if matches else rule
+
+
+def url(path: str, **said: Any) -> Json:
+    """Write a request to ``web``."""
+    return {"url": f"http://{WEB}:8080{path}", **said}
 
 
 def path(value: str, kind: str = "PathPrefix") -> Json:

@@ -1,7 +1,8 @@
 """Routes of the Gateway API, by real requests through real Envoys: every match, filter, weight, time-out and retry.
 
-One street for all cases of this file: each says which routes there are, and asks. Leaves out statuses and Kubernetes
-(``tests/contract/injector``), and which of many rules wins (``tests/sim/injector/test_routes``).
+One street for all cases of this file: each says which routes there are, and asks. Leaves out what stands behind a route
+and for whom it is (``test_routes_attached``), statuses (``tests/contract/injector``), and which of many rules wins
+(``tests/sim/injector/test_routes``).
 """
 
 import collections
@@ -11,13 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from injector.routes import model
 from tests.scene import routed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Json = dict[str, Any]
-POD = "10.215.0.10"
-"""The pod of ``web``: no route is in front of its own address."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -26,36 +24,19 @@ async def block() -> AsyncIterator[routed.Block]:
         yield made
 
 
-def tagged(tag: str, *matches: Json, backend: str = "web", port: int = 8080) -> Json:
-    """Write a rule whose answers say which one it was."""
-    said = routed.changed("ResponseHeaderModifier", "responseHeaderModifier", set=[{"name": "x-rule", "value": tag}])
-    rule: Json = {"filters": [said], "backendRefs": [routed.to(backend, port=port)]}
-    return {**rule, "matches": list(matches)} if matches else rule
-
-
-async def rules(block: routed.Block, *asked: Json, of: Any = None) -> list[str]:
-    """Give which rule answered each request; its status where none did."""
-    found = await block.ask(*asked, of=of)
-    return [one[0]["headers"].get("x-rule", str(one[0]["status"])) for one in found]
-
-
-def url(path: str, **said: Any) -> Json:
-    return {"url": f"http://{routed.WEB}:8080{path}", **said}
-
-
 @pytest.mark.parametrize("version", [1, 2])
 async def test_paths_are_matched(block: routed.Block, version: int) -> None:
     """Exact, by whole elements, by regular expression; what no rule means is 404."""
     await block.route(
         routed.http(
-            tagged("exact", routed.path("/a", "Exact")),
-            tagged("prefix", routed.path("/b/")),
-            tagged("regex", routed.path("/c[0-9]+", "RegularExpression")),
+            routed.tagged("exact", routed.path("/a", "Exact")),
+            routed.tagged("prefix", routed.path("/b/")),
+            routed.tagged("regex", routed.path("/c[0-9]+", "RegularExpression")),
         )
     )
     paths = ("/a", "/a?x=1", "/a/", "/b", "/b/c", "/bc", "/c7", "/c7/", "/d")
     expected = ["exact", "exact", "404", "prefix", "prefix", "404", "regex", "404", "404"]
-    assert expected == await rules(block, *(url(each, version=version) for each in paths))
+    assert expected == await block.rules(*(routed.url(each, version=version) for each in paths))
 
 
 async def test_headers_queries_and_methods_are_matched(block: routed.Block) -> None:
@@ -66,17 +47,16 @@ async def test_headers_queries_and_methods_are_matched(block: routed.Block) -> N
     many = {"queryParams": [{"name": "q", "type": "RegularExpression", "value": "[2-4]"}], "method": "POST"}
     host = {"headers": [{"name": "Host", "value": "other.example"}]}
     listed = (("header", header), ("pattern", pattern), ("query", query), ("many", many), ("host", host))
-    await block.route(routed.http(*(tagged(tag, match) for tag, match in listed)))
-    found = await rules(
-        block,
-        url("/", headers={"x-BETA": "yes"}),
-        url("/", headers={"x-beta": "v12"}),
-        url("/", headers={"x-beta": "v12b"}),
-        url("/?q=1"),
-        url("/?Q=1"),
-        url("/?q=3", method="POST"),
-        url("/?q=3"),
-        url("/", headers={"Host": "other.example"}),
+    await block.route(routed.http(*(routed.tagged(tag, match) for tag, match in listed)))
+    found = await block.rules(
+        routed.url("/", headers={"x-BETA": "yes"}),
+        routed.url("/", headers={"x-beta": "v12"}),
+        routed.url("/", headers={"x-beta": "v12b"}),
+        routed.url("/?q=1"),
+        routed.url("/?Q=1"),
+        routed.url("/?q=3", method="POST"),
+        routed.url("/?q=3"),
+        routed.url("/", headers={"Host": "other.example"}),
     )
     assert ["header", "pattern", "404", "query", "404", "many", "404", "host"] == found
 
@@ -84,7 +64,7 @@ async def test_headers_queries_and_methods_are_matched(block: routed.Block) -> N
 async def test_a_share_goes_where_its_weight_says(block: routed.Block) -> None:
     """5,000 requests at 90/10: within three standard errors, which are 64 of them."""
     await block.route(routed.http({"backendRefs": [routed.to("web", 90), routed.to("next", 10)]}))
-    ((*found,),) = await block.ask(url("/share", count=5000))
+    ((*found,),) = await block.ask(routed.url("/share", count=5000))
     assert {200} == {each["status"] for each in found}
     share = sum(each["body"]["name"] == "next-11" for each in found)
     assert abs(share - 500) <= 3 * (5000 * 0.9 * 0.1) ** 0.5
@@ -93,7 +73,7 @@ async def test_a_share_goes_where_its_weight_says(block: routed.Block) -> None:
 async def test_nothing_goes_where_the_weight_is_0(block: routed.Block) -> None:
     """Not one of 997; and where all are 0, nobody is asked: 500."""
     await block.route(routed.http({"backendRefs": [routed.to("web", 0), routed.to("next", 7)]}))
-    ((*found,),) = await block.ask(url("/none", count=997))
+    ((*found,),) = await block.ask(routed.url("/none", count=997))
     assert {"next-11": 997} == collections.Counter(each["body"]["name"] for each in found)
     await block.route(routed.http({"backendRefs": [routed.to("web", 0)]}))
     assert 500 == (await block.get("/"))["status"]
@@ -206,7 +186,7 @@ async def test_copies_are_sent_and_nobody_waits_for_them(block: routed.Block) ->
     said = routed.changed("RequestMirror", "requestMirror", backendRef=routed.to("next"))
     before = (await block.get("/mirrored", host=routed.NEXT))["body"]["asked"]
     await block.route(routed.http({"filters": [said], "backendRefs": [routed.to("web")]}))
-    ((*found,),) = await block.ask(url("/mirrored", count=97))
+    ((*found,),) = await block.ask(routed.url("/mirrored", count=97))
     assert {"web-10"} == {each["body"]["name"] for each in found}
     copies = -1
     for asked in range(1, 50):  # each look is a request too
@@ -214,6 +194,38 @@ async def test_copies_are_sent_and_nobody_waits_for_them(block: routed.Block) ->
         if copies >= 97:
             break
     assert 97 == copies
+
+
+async def copied(block: routed.Block, path: str, count: int, *shares: Json) -> tuple[int, int]:
+    """Ask ``web`` so often, and give how many copies came to ``next`` and to ``web`` itself."""
+    said = [
+        routed.changed("RequestMirror", "requestMirror", backendRef=routed.to(name), **share)
+        for name, share in zip(("next", "web"), shares, strict=False)
+    ]
+    await block.route(routed.http({"filters": said, "backendRefs": [routed.to("web")]}))
+    await block.ask(routed.url(path, count=count))
+    await block.route()
+    at_next = at_web = -1
+    for asked in range(20):  # each look is a request too, and the last copies may be on their way
+        now = [(await block.get(path, host=each))["body"]["asked"] - asked - 1 for each in (routed.NEXT, routed.POD)]
+        if [at_next, at_web + count] == now:
+            break
+        at_next, at_web = now[0], now[1] - count
+    return at_next, at_web
+
+
+async def test_several_copies_are_sent(block: routed.Block) -> None:
+    """One to each that is named."""
+    assert (53, 53) == await copied(block, "/twice", 53, {}, {})
+
+
+async def test_a_share_of_copies_is_sent(block: routed.Block) -> None:
+    """A quarter of 1,000 by percent, and a third by fraction: within four standard errors."""
+    quarter, third = await copied(
+        block, "/some", 1000, {"percent": 25}, {"fraction": {"numerator": 1, "denominator": 3}}
+    )
+    assert abs(quarter - 250) <= 4 * (1000 * 0.25 * 0.75) ** 0.5
+    assert abs(third - 333) <= 4 * (1000 / 3 * 2 / 3) ** 0.5
 
 
 @pytest.mark.parametrize("which", ["request", "backendRequest"])
@@ -226,7 +238,7 @@ async def test_a_time_out_fires_when_it_is_due(block: routed.Block, which: str) 
     assert 0.3 <= found["seconds"] + 0.01
     assert found["seconds"] < 0.35
     assert 200 == (await block.get("/quick"))["status"]
-    assert 2 == (await block.get(f"/slow-{which}?seconds=2", host=POD))["body"]["asked"]
+    assert 2 == (await block.get(f"/slow-{which}?seconds=2", host=routed.POD))["body"]["asked"]
 
 
 async def test_a_time_out_of_0_is_none(block: routed.Block) -> None:
@@ -278,135 +290,8 @@ async def test_retries_have_a_budget(block: routed.Block) -> None:
     retry = {"codes": [503], "attempts": 5, "backoff": "1ms"}
     await block.route(routed.http({"retry": retry, "backendRefs": [routed.to("web")]}))
     path = "/storm?status=503&seconds=0.05"
-    ((*found,),) = await block.ask(url(path, count=1600))
+    ((*found,),) = await block.ask(routed.url(path, count=1600))
     await block.route()
     heard = (await block.get(path))["body"]["asked"] - 1
     assert {503} == {each["status"] for each in found}
     assert 1600 < heard <= 1600 * 1.25
-
-
-async def test_without_routes_all_is_as_before(block: routed.Block) -> None:
-    """Other Services are not touched by a route, and a route that is gone is gone."""
-    await block.route(routed.http(tagged("only", routed.path("/only"))))
-    assert [200, 404] == [(await block.get("/", host=each))["status"] for each in (routed.NEXT, routed.WEB)]
-    await block.route()
-    assert 200 == (await block.get("/"))["status"]
-
-
-async def test_a_backend_that_is_not_there_fails_its_share_only(block: routed.Block) -> None:
-    """Half of 1,000 requests: 500; the other rule and the other Service are as they were."""
-    broken = {"matches": [routed.path("/half")], "backendRefs": [routed.to("web"), routed.to("nobody")]}
-    await block.route(routed.http(broken, tagged("good", routed.path("/good"))))
-    assert ("Accepted", "BackendNotFound") == block.conditions("r")
-    ((*found,), (good,)) = await block.ask(url("/half", count=1000), url("/good"))
-    failed = collections.Counter(each["status"] for each in found)
-    assert {200, 500} == set(failed)
-    assert abs(failed[500] - 500) <= 4 * 250**0.5
-    assert "good" == good["headers"]["x-rule"]
-    assert 200 == (await block.get("/half", host=routed.NEXT))["status"]
-
-
-@pytest.mark.parametrize(
-    ("backend", "reason"),
-    [
-        (routed.to("nobody"), "BackendNotFound"),
-        (routed.to("web", port=81), "BackendNotFound"),
-        (routed.to("web", kind="Deployment", group="apps"), "InvalidKind"),
-        (routed.to("bank", namespace="pay"), "RefNotPermitted"),
-        (routed.to("web", port=3306), "UnsupportedProtocol"),
-    ],
-)
-async def test_a_rule_without_a_backend_that_may_be_sent_to_is_500(
-    block: routed.Block, backend: Json, reason: str
-) -> None:
-    """And its condition says why."""
-    await block.route(routed.http({"backendRefs": [backend]}))
-    assert ("Accepted", reason) == block.conditions("r")
-    assert 500 == (await block.get("/"))["status"]
-
-
-async def test_a_grant_lets_a_route_send_to_another_namespace(block: routed.Block) -> None:
-    """And taking it back takes that back."""
-    item = routed.http({"backendRefs": [routed.to("bank", namespace="pay")]})
-    await block.route(item, grants=(routed.grant(),))
-    assert ("Accepted", "ResolvedRefs") == block.conditions("r")
-    assert "next-11" == (await block.get("/"))["body"]["name"]
-    await block.route(item, grants=(routed.grant(name="safe"),))
-    assert 500 == (await block.get("/"))["status"]
-
-
-async def test_a_backend_without_endpoints_is_503(block: routed.Block) -> None:
-    """It is there; nobody is behind it."""
-    await block.route(routed.http({"backendRefs": [routed.to("empty")]}))
-    assert 503 == (await block.get("/"))["status"]
-
-
-async def test_a_consumers_route_is_for_its_own_namespace_and_replaces_the_producers(block: routed.Block) -> None:
-    """Clients of other namespaces see the producer's."""
-    theirs = routed.http(tagged("consumer"), name="c", namespace="billing")
-    theirs["spec"]["parentRefs"][0]["namespace"] = "shop"
-    theirs["spec"]["rules"][0]["backendRefs"][0]["namespace"] = "shop"
-    await block.route(routed.http(tagged("producer", routed.path("/p"))), theirs)
-    asked = (url("/p"), url("/"))
-    assert ["producer", "404"] == await rules(block, *asked)
-    assert ["consumer", "consumer"] == await rules(block, *asked, of=block.stranger)
-
-
-async def test_a_pods_own_address_has_no_routes(block: routed.Block) -> None:
-    """Routes are in front of Services."""
-    await block.route(routed.http(tagged("only", routed.path("/only"))))
-    assert 200 == (await block.get("/", host=POD))["status"]
-
-
-async def test_a_route_may_be_for_one_port(block: routed.Block) -> None:
-    """By number or by name; the other ports are as before."""
-    await block.route(routed.http(tagged("one"), port=7000))
-    assert "x-rule" not in (await block.get("/"))["headers"]
-    await block.route(routed.http(tagged("one"), sectionName="8080"))
-    assert "one" == (await block.get("/"))["headers"]["x-rule"]
-
-
-async def test_grpc_calls_are_matched_and_shared(block: routed.Block) -> None:
-    """By service, method and header; what no rule means is UNIMPLEMENTED; a broken backend is UNAVAILABLE."""
-    call = {"method": {"service": "probe.Echo", "method": "Say"}}
-    beta = {"headers": [{"name": "beta", "value": "yes"}]}
-    nobody = {"method": {"service": "probe.Nobody"}}
-    pattern = {"method": {"type": "RegularExpression", "method": "Ch.+"}}
-    await block.route(
-        routed.grpc(
-            {"matches": [{**call, **beta}], "backendRefs": [routed.to("next", port=9090)]},
-            tagged("say", call, port=9090),
-            {"matches": [nobody], "backendRefs": [routed.to("nobody", port=9090)]},
-            tagged("pattern", pattern, port=9090),
-        )
-    )
-    assert ("Accepted", "BackendNotFound") == block.conditions("r", model.Kind.GRPC)
-    plain, marked = await block.call(question="told"), await block.call(headers={"beta": "yes"})
-    assert ("web-10", "say") == (plain["body"]["name"], plain["headers"]["x-rule"])
-    assert "next-11" == marked["body"]["name"]
-    assert 14 == (await block.call("/probe.Nobody/Say"))["status"]
-    assert "pattern" == (await block.call("/probe.Echo/Chat"))["headers"].get("x-rule")
-    assert 12 == (await block.call("/probe.Else/Say"))["status"]
-
-
-async def test_grpc_has_weights_and_changes_headers(block: routed.Block) -> None:
-    """997 calls at 70/30: within four standard errors."""
-    said = routed.changed("RequestHeaderModifier", "requestHeaderModifier", set=[{"name": "x-set", "value": "1"}])
-    backends = [routed.to("web", 70, port=9090), routed.to("next", 30, port=9090)]
-    await block.route(routed.grpc({"filters": [said], "backendRefs": backends}, port=9090))
-    ((*found,),) = await block.ask(
-        {"grpc": f"{routed.WEB}:9090", "call": "/probe.Echo/Say", "question": "told", "count": 997}
-    )
-    assert {"1"} == {each["body"]["headers"]["x-set"] for each in found}
-    share = sum(each["body"]["name"] == "next-11" for each in found)
-    assert abs(share - 299.1) <= 4 * (997 * 0.7 * 0.3) ** 0.5
-
-
-async def test_a_grpc_route_has_the_port_that_an_http_route_wants_too(block: routed.Block) -> None:
-    """The more specific kind; the other one says so, and keeps its other ports."""
-    grpc = routed.grpc(tagged("grpc", port=9090), port=9090, name="g")
-    await block.route(routed.http(tagged("http")), grpc)
-    assert "grpc" == (await block.call())["headers"]["x-rule"]
-    assert "http" == (await block.get("/"))["headers"]["x-rule"]
-    await block.route(routed.http(tagged("http"), port=9090), grpc)
-    assert "Conflicted" == block.conditions("r")[0]
