@@ -183,6 +183,7 @@ class Agent:
                 older=older,
                 connections=taken.connections,
                 heard=self.watch.synced,
+                silent_since_boot_ns=self.watch.silent_since_ns,
             )
         )
         self.inbox.done()

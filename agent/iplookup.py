@@ -29,9 +29,9 @@ class Ending(enum.Enum):
 
     NOT = enum.auto()
     GONE = enum.auto()
-    """The object was deleted."""
+    """The object was deleted, or has ended because it is being deleted."""
     TERMINAL = enum.auto()
-    """The pod was told to have Succeeded or Failed."""
+    """The pod was told to have Succeeded or Failed; nobody has deleted it."""
     MOVED = enum.auto()
     """The object lives on without the address."""
 
@@ -80,7 +80,7 @@ class IpLookup:
         held = self._open.get(thing.uid, {})
         claimed = frozenset() if gone or terminal else _claims(thing)
         for ip in held.keys() - claimed:
-            ending = Ending.GONE if gone else Ending.TERMINAL if terminal else Ending.MOVED
+            ending = Ending.GONE if gone else _ending(thing)
             claim = held.pop(ip)
             claim.owner, claim.ending = thing, ending
             claim.until_ns, claim.ended_since_ns = event.boot_ns, since_ns
@@ -167,6 +167,13 @@ def _claims(thing: ownership.Object) -> frozenset[model.IpAddress]:
     """Addresses that are this object's own. A hostNetwork pod's are the node's."""
     shared = isinstance(thing, model.Pod) and thing.host_network
     return frozenset() if shared else frozenset(thing.ips)
+
+
+def _ending(thing: ownership.Object) -> Ending:
+    """Say why an object that is still there has no claim any more; the kubelet tells the end of a deleted pod too."""
+    if isinstance(thing, model.Pod) and thing.terminal:
+        return Ending.GONE if thing.deleting else Ending.TERMINAL
+    return Ending.MOVED
 
 
 def _living(thing: ownership.Object) -> ownership.Object:

@@ -45,6 +45,8 @@ class Ledger:
     def __init__(self, owners: ownership.Ownership, lookup: iplookup.IpLookup) -> None:
         self.heard = False
         """Whether the API's lists have been read: before that a look-up cannot be blamed."""
+        self.silent_since_ns: int | None = None
+        """Since when the API is out of reach; None: it is not."""
         self._owners = owners
         self._lookup = lookup
 
@@ -96,6 +98,8 @@ class Ledger:
             return self._on_the_way(case, pod, claim, at_ns)
         if truth.kind is not model.Kind.POD:
             return Mismatch.UNDETERMINED, False
+        if pod is None and self._is_silent(at_ns):
+            return Mismatch.LATE_EVENT if claim is None else Mismatch.STALE_CACHE, False
         if pod is None:
             return Mismatch.UNKNOWN_CGROUP, False
         if pod.host_network:
@@ -125,7 +129,8 @@ class Ledger:
         if isinstance(owner, model.Node):
             return Mismatch.UNDETERMINED if of.opener else Mismatch.NODE_IP, False
         # A pod that has not told its address yet may be the one that has this one.
-        return Mismatch.UNDETERMINED, not has_other
+        stale = claim is not None and not has_other and self._is_silent(at_ns)
+        return Mismatch.STALE_CACHE if stale else Mismatch.UNDETERMINED, not has_other
 
     def _changed_hands(self, case: "_Case", claim: iplookup.Claim | None, at_ns: int) -> tuple[Mismatch, bool]:
         """Find why an address's owner is not named: it was another's before, or is since, or nobody was told."""
@@ -140,8 +145,13 @@ class Ledger:
             return Mismatch.STALE_CACHE, False
         if claim.ending is iplookup.Ending.TERMINAL:
             return Mismatch.TERMINAL_POD_KEPT_IP, False
-        # How the former owner ended may be told in a moment.
-        return Mismatch.IP_REUSED, claim.ending is iplookup.Ending.NOT
+        # How the former owner ended may be told in a moment, unless nothing can be heard.
+        waits = claim.ending is iplookup.Ending.NOT
+        return Mismatch.STALE_CACHE if waits and self._is_silent(at_ns) else Mismatch.IP_REUSED, waits
+
+    def _is_silent(self, at_ns: int) -> bool:
+        """Whether the API was out of reach at that moment, and still is."""
+        return self.silent_since_ns is not None and self.silent_since_ns <= at_ns
 
 
 class _Case(NamedTuple):

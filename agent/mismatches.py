@@ -37,6 +37,16 @@ _BOUNDS: Final = (
     ("< 1 min", 60_000_000),
 )
 _BAR: Final = 30
+_LASTING: Final = frozenset(
+    {
+        verdicts.Mismatch.HOST_NETWORK,
+        verdicts.Mismatch.SNAT,
+        verdicts.Mismatch.NODE_IP,
+        verdicts.Mismatch.SIDECAR,
+        verdicts.Mismatch.CLUSTERIP,
+    }
+)
+"""Wrong as long as there are such flows."""
 _COLUMNS: Final = (
     table.Column(title="WAS", shrinks=True),
     table.Column(title="ADDRESS SAID", shrinks=True),
@@ -183,7 +193,7 @@ def _cells(row: _Row, *, wide: bool) -> list[table.Cell]:
 def _window(lines: Sequence[mismatchjson.Line]) -> str:
     """Say how long: of several the longest."""
     if all(line.window == "none" for line in lines):
-        return "always" if lines[0].method == "ip" else "-"
+        return "always" if lines[0].reason in _LASTING else "-"
     longest = max(lines, key=lambda line: line.window_us)
     text = table.duration(longest.window_us)
     return f"{text}, still" if longest.window == "open" else text

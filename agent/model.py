@@ -131,6 +131,8 @@ class Pod:
     """``status.podIPs``; for a hostNetwork pod the node's, which never identify it."""
     terminal: bool = False
     """Phase Succeeded or Failed: the address may already be somebody else's."""
+    deleting: bool = False
+    """Somebody has told it to go; it ends because of that."""
     labels: tuple[tuple[str, str], ...] = ()
     """Sorted pairs."""
     static_hash: str = ""

@@ -41,6 +41,8 @@ class Inputs:
     connections: Sequence[records.Connection] = ()
     heard: bool = False
     """Whether the API's lists have been read: before that no look-up by address can be blamed."""
+    silent_since_boot_ns: int | None = None
+    """Since when the API is out of reach; None: it is not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class Pipeline:
         )
         self._forget(found)
         self._names.begin(inputs.boot_ns, heard=inputs.heard)
+        self._names.ledger.silent_since_ns = inputs.silent_since_boot_ns
         flows, differing, held = self._edges(found.changes, inputs)
         older = [
             self._flow(change, self._name(change, inputs.boot_ns), self._read_ns, inputs, partial=True)

@@ -56,6 +56,7 @@ class _Meta(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     owner_references: list[_Owner] | None = None
+    deletion_timestamp: str = ""
 
 
 class _Ip(msgspec.Struct):
@@ -148,6 +149,7 @@ def to_pod(shape: PodShape) -> model.Pod:
         host_network=spec.host_network,
         ips=_addresses([each.ip for each in status.podIPs or ()] or [status.podIP]),
         terminal=status.phase in _TERMINAL,
+        deleting=bool(meta.deletion_timestamp),
         labels=_labels(meta.labels or {}),
         static_hash=(meta.annotations or {}).get("kubernetes.io/config.hash", ""),
         mesh=_mesh(meta, status) if (meta.labels or {}).get(mesh.LABEL) == "true" else None,
@@ -259,6 +261,12 @@ class Cluster:
     def synced(self) -> bool:
         """Whether pods, services and nodes have been listed once."""
         return all(each.synced for each in self.informers)
+
+    @property
+    def silent_since_ns(self) -> int | None:
+        """Since when pods cannot be heard of; None: they can."""
+        (watched,) = (each for each in self.informers if each.resource.name == kube.PODS.name)
+        return watched.heard_ns if watched.last_error else None
 
     def staleness_s(self, now_boot_ns: int) -> dict[str, float]:
         """How old the knowledge may be, by resource."""

@@ -48,6 +48,11 @@ class Watch:
         """Whether pods, services and nodes have been listed once."""
         return self._cluster is not None and self._cluster.synced
 
+    @property
+    def silent_since_ns(self) -> int | None:
+        """Since when pods cannot be heard of; None: they can."""
+        return self._cluster.silent_since_ns if self._cluster is not None else None
+
     def staleness_s(self, now_boot_ns: int) -> dict[str, float]:
         """How old the knowledge may be, by resource; -1: nothing was heard yet."""
         return self._cluster.staleness_s(now_boot_ns) if self._cluster else {"pods": -1.0}

@@ -134,7 +134,8 @@ class Informer(typing.Generic[T]):
         self._trim = trim
         self._clock = clock
         self._shape = shape
-        self._known: dict[str, T] = dict(known or {})
+        self.known: dict[str, T] = dict(known or {})
+        """By uid."""
         self._pace = pace or Pace()
         self._version = ""
         self._incomplete = False
@@ -164,7 +165,12 @@ class Informer(typing.Generic[T]):
 
     def __len__(self) -> int:
         """Objects known."""
-        return len(self._known)
+        return len(self.known)
+
+    @property
+    def heard_ns(self) -> int:
+        """When the API server last said anything here; 0: never."""
+        return self._heard_ns
 
     def staleness_s(self, now_ns: int) -> float:
         """How old the knowledge may be: seconds since the API server last said anything here, bookmarks included.
@@ -257,7 +263,7 @@ class Informer(typing.Generic[T]):
             fresh[meta.uid] = value
 
     def _replace(self, fresh: dict[str, T], *, boot_ns: int, since_ns: int) -> list[WatchEvent[T]]:
-        old, self._known = self._known, fresh
+        old, self.known = self.known, fresh
         gone = [(Change.GONE, uid, value) for uid, value in old.items() if uid not in fresh]
         seen = [(Change.SEEN, uid, value) for uid, value in fresh.items() if old.get(uid) != value]
         return [
@@ -312,13 +318,13 @@ class Informer(typing.Generic[T]):
             raise _Malformed(f"event of unknown type {read.type!r}")
         meta, value = self._decode(read.object)
         self._version = meta.resourceVersion or self._version
-        before = self._known.get(meta.uid)
+        before = self.known.get(meta.uid)
         if read.type == "DELETED" or value is None:
-            self._known.pop(meta.uid, None)
+            self.known.pop(meta.uid, None)
             return None if before is None else self._event(Change.GONE, meta.uid, before if value is None else value)
         if before == value:
             return None  # a heartbeat, or a field that trim does not keep
-        self._known[meta.uid] = value
+        self.known[meta.uid] = value
         return self._event(Change.SEEN, meta.uid, value)
 
     def _event(self, change: Change, uid: str, value: T) -> WatchEvent[T]:

@@ -12,7 +12,9 @@ SECOND = 10**9
 IP = ipaddress.ip_address("10.7.0.9")
 
 
-def pod(number: int, *, terminal: bool = False, host_network: bool = False, has: bool = True) -> model.Pod:
+def pod(
+    number: int, *, terminal: bool = False, host_network: bool = False, has: bool = True, deleting: bool = False
+) -> model.Pod:
     return model.Pod(
         uid=model.PodUid(f"{number:08x}-0000-4000-8000-000000000000"),
         namespace="shop",
@@ -20,6 +22,7 @@ def pod(number: int, *, terminal: bool = False, host_network: bool = False, has:
         node="node-a",
         ips=(IP,) if has else (),
         terminal=terminal,
+        deleting=deleting,
         host_network=host_network,
     )
 
@@ -80,6 +83,7 @@ def test_who_has_no_address_of_its_own_claims_none(lookup: iplookup.IpLookup, th
     [
         (lambda lookup: gone(lookup, pod(1), T + 1), iplookup.Ending.GONE),
         (lambda lookup: tell(lookup, pod(1, terminal=True), T + 1), iplookup.Ending.TERMINAL),
+        (lambda lookup: tell(lookup, pod(1, terminal=True, deleting=True), T + 1), iplookup.Ending.GONE),
         (lambda lookup: tell(lookup, pod(1, has=False), T + 1), iplookup.Ending.MOVED),
         (lambda lookup: tell(lookup, pod(1), T + 1), iplookup.Ending.NOT),
     ],

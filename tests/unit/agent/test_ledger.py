@@ -128,6 +128,19 @@ def test_how_the_former_owner_ended_is_waited_for(scene: Scene) -> None:
     assert not scene.views(HERE, kernel(pod(2))).pending
 
 
+def test_nothing_can_be_heard(scene: Scene) -> None:
+    """While the API is out of reach, what would put the look-up right is not told: the cache is stale."""
+    scene.ledger.silent_since_ns = T + 9 * SECOND
+    scene.tell(pod(1, HERE), T)
+    scene.tell(pod(2), T + 1)
+    assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, kernel(pod(2)))
+    assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, handshake(pod(2)))
+    assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, kernel(pod(9))), "a pod that came meanwhile"
+    assert differs(Mismatch.LATE_EVENT) == scene.why(FREE, kernel(pod(9)))
+    before = scene.why(HERE, kernel(pod(2)), at_boot_ns=T + 8 * SECOND)
+    assert differs(Mismatch.IP_REUSED) == before
+
+
 def test_nobody_before_the_news_and_after_the_end(scene: Scene) -> None:
     """The pod had the address at both times."""
     scene.tell(pod(1), T)
