@@ -88,7 +88,7 @@ def render(name: str, told: Mapping[str, object]) -> str:
     """Fill in a template."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("comparisons", "page"),
-        autoescape=jinja2.select_autoescape(("html", "svg")),
+        autoescape=name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

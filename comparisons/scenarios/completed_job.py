@@ -20,9 +20,9 @@ async def play(it: scene.Scene) -> match.Played:
     started_ns = await it.where.wrote(second, "started")
     await it.done(second)
     ended_ns = stage.now_ns()
-    other = await it.where.pod(it.namespace, second)
+    other = await it.where.addressed(it.namespace, second)
     await it.dismiss(second, first)
-    if other is None or pod["status"]["podIP"] != other["status"]["podIP"]:
+    if pod["status"]["podIP"] != other["status"]["podIP"]:
         raise scene.VoidError("the address did not change hands")
     return match.Played(
         accounts={first: "client", second: "intruder"},

@@ -18,7 +18,7 @@ async def play(it: scene.Scene) -> match.Played:
     every = str(it.draw("every_ms", 8, 12))
     first = await it.call("client", "call", "--every", every, "--seconds", "0.3", "--then", "stay")
     began_ns = await it.where.wrote(first, "answered")
-    pod = await it.where.pod(it.namespace, first)
+    pod = await it.where.addressed(it.namespace, first)
     await it.where.wrote(first, "done")
     cut = it.contender.partition(it.where, it.far) if partition_s else contextlib.nullcontext()
     async with cut:
@@ -32,9 +32,9 @@ async def play(it: scene.Scene) -> match.Played:
     healed_ns = stage.now_ns()
     await it.done(second)
     ended_ns = stage.now_ns()
-    other = await it.where.pod(it.namespace, second)
+    other = await it.where.addressed(it.namespace, second)
     await it.dismiss(second)
-    if pod is None or other is None or pod["status"]["podIP"] != other["status"]["podIP"]:
+    if pod["status"]["podIP"] != other["status"]["podIP"]:
         raise scene.VoidError("the address did not change hands")
     stretches = [
         match.Stretch(lane="owner", text=first, from_ns=began_ns, until_ns=freed_ns),
