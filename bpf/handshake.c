@@ -15,7 +15,8 @@ enum {
 	SIGNED = 8,   /* "mac" is that of all options from here on */
 	ANSWERS = 16, /* accepted by a listener that could not: its first segments tell who we are */
 };
-#define OURS (BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG)
+#define OURS (BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG | \
+	      BPF_SOCK_OPS_RETRANS_CB_FLAG)
 #define PARSES (BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG)
 #define ANSWERS_WRITTEN 3 /* arbitrary: the first may be lost, and not all before the first round trip need it */
 
@@ -34,7 +35,7 @@ struct syn_seen { u32 isn, mac; u16 local_port, remote_port; u32 pad; };
 #define SYNS_SEEN 4096
 BPF_ARRAY(syns_seen, struct syn_seen, SYNS_SEEN);
 
-/* Peers to which a SYN got its answer only without the option: twice in a row, and for ten minutes no SYN carries one. */
+/* Peers that answered only without the option: twice in a row, and for ten minutes no SYN to them carries one. */
 struct deaf_peer { u32 remote[4]; u64 since_boot_ns; u32 times; u32 pad; };
 #define DEAF_PEERS 1024
 #define DEAF_TIMES 2
@@ -318,7 +319,7 @@ static __always_inline u32 go_on(struct connection *c, u32 isn, u32 peer_isn, u8
 	c->mac = mac;
 	c->handshake |= SIGNED | how;
 	return how & ANSWERS ? BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG
-			     : BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG;
+			     : OURS;
 }
 
 /*
@@ -330,8 +331,8 @@ static __always_inline u32 answered_call(struct bpf_sock_ops *ctx, struct connec
 	u32 isn = ctx->snd_una - 1, peer_isn = ctx->rcv_nxt - 1;
 	u8 done = c->handshake;
 	bool exact = c->key.remote_prefix == 128;
-	if (exact && done & (WROTE | GAVE_UP))
-		heard_us(c->key.remote, !(done & GAVE_UP));
+	if (exact && done & GAVE_UP)
+		heard_us(c->key.remote, 0);
 	if (!(done & WROTE)) {
 		c->handshake = 0;
 		return ESTABLISHED;
@@ -379,12 +380,18 @@ static __always_inline u32 accepted(struct connection *c, const struct edge_key 
 	return flags | go_on(c, isn, peer_isn, ANSWERS);
 }
 
-/* PARSE_HDR_OPT, or RTT where the kernel's fast path passes the parser by: the peer is established, it has sent a segment. */
-static __always_inline void first_segment(struct bpf_sock_ops *ctx, bool parse)
+/*
+ * PARSE_HDR_OPT, or RTT where the kernel's fast path passes the parser by: the peer is established, it has sent a segment. RETRANS: it
+ * has not, and what lies between may drop what carries an option; whatever is sent again after this carries none.
+ */
+static __always_inline void first_segment(struct bpf_sock_ops *ctx, u32 op)
 {
 	struct connection *c = connection(bpf_get_socket_cookie(ctx));
+	bool parse = op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB;
 	if (!c || !c->established || !(c->handshake & SIGNED) || (parse && c->handshake & ANSWERS))
 		return;
+	if (!(c->handshake & ANSWERS) && c->key.remote_prefix == 128)
+		heard_us(c->key.remote, op != BPF_SOCK_OPS_RETRANS_CB);
 	if (c->established == ESTABLISHED_UNTOLD) {
 		struct edge_key told = c->key;
 		if (parse && hear(ctx, &told, c->isn, c->peer_isn)) {

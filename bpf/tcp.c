@@ -262,8 +262,8 @@ int tcp_ops(struct bpf_sock_ops *ctx)
 		reserve(ctx);
 	} else if (op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB) {
 		write_option(ctx);
-	} else if (op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB || op == BPF_SOCK_OPS_RTT_CB) {
-		first_segment(ctx, op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB);
+	} else if (op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB || op == BPF_SOCK_OPS_RTT_CB || op == BPF_SOCK_OPS_RETRANS_CB) {
+		first_segment(ctx, op);
 	} else if (op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
 		listens(ctx);
 	}

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from agent import bpfcall, wire
+from agent import wire
 from tests.scene import handshake, room
 from tests.traffic import forger
 
@@ -22,8 +22,6 @@ PORT, GENUINE_PORT, FORGED_PORT = 7001, 7002, 7003
 PORTS = itertools.count(10_000)
 """To call from: none twice, since what a connection leaves behind is not what is measured."""
 ADDRESSES = ("10.203.0.1", "10.203.0.2")
-SYNS_SEEN = 4096
-"""Slots of the map that knows SYNs again: bpf/handshake.c."""
 CALL_AND_RESET = """
 import socket, struct, sys
 for _ in range(int(sys.argv[3])):
@@ -135,9 +133,7 @@ def forge(
 ) -> Kind:
     """Send them from the caller's room to the callee's server."""
     if forget:
-        table = street.kernel._fds["syns_seen"]
-        for slot in range(SYNS_SEEN):
-            bpfcall.update(table, slot.to_bytes(4, "little"), bytes(24))
+        street.clear("syns_seen")
     before = street.handshake_losses()
     calls = [{**order, "port": next(PORTS)} for order in orders]
     with start(street.caller, "call", *ADDRESSES, PORT, reads=json.dumps(calls)) as forging:

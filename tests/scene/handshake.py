@@ -7,12 +7,14 @@ read from the connection records. Leaves out names: here an identity is its tag.
 import collections
 import contextlib
 import dataclasses
+import pathlib
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from agent import attach, kernel, model, wire
+from agent import attach, bpfcall, kernel, model, wire
 from tests.scene import room
 
 _WORD: Final = (1 << 64) - 1
@@ -72,7 +74,6 @@ class Street:
     caller: room.Room
     callee: room.Room
     kernel: kernel.Kernel
-    instance: str
     found: list[Told] = dataclasses.field(default_factory=list)
 
     def ends(self, count: int) -> list[Told]:
@@ -94,6 +95,13 @@ class Street:
             nothing = each.peer == (0, 0) and each.told != wire.TOLD_PROVEN
             kinds[side if right else f"{side} {'does not know' if nothing else 'WRONG'}"] += 1
         return kinds
+
+    def clear(self, table: str) -> None:
+        """Have the programs forget what they remember in an array: as on a node on which they were just loaded."""
+        fd = self.kernel._fds[table]
+        size = int.from_bytes(bpfcall.info(fd)[12:16], sys.byteorder)  # struct bpf_map_info.value_size
+        for slot in range(bpfcall.map_capacity(fd)):
+            bpfcall.update(fd, slot.to_bytes(4, sys.byteorder), bytes(size))
 
     def handshake_losses(self) -> dict[str, int]:
         """Read what was counted and not believed."""
@@ -125,15 +133,18 @@ def street(tag: str, *, key: bytes = KEY) -> Iterator[Street]:
 
 
 @contextlib.contextmanager
-def watching(tag: str, caller: room.Room, callee: room.Room, *, key: bytes = KEY) -> Iterator[Street]:
-    """Attach the programs to two rooms that are there, for as long as this lasts."""
-    options = attach.Options(cgroup_root=caller.cgroup.parent, instance=tag, record_ring_bytes=1 << 22)
+def watching(
+    tag: str, caller: room.Room, callee: room.Room, *, key: bytes = KEY, within: pathlib.Path | None = None
+) -> Iterator[Street]:
+    """Attach the programs to two rooms that are there, for as long as this lasts; or to one of them (its cgroup)."""
+    cgroup = within or caller.cgroup.parent
+    options = attach.Options(cgroup_root=cgroup, instance=tag, record_ring_bytes=1 << 22)
     try:
         with contextlib.closing(kernel.Kernel(options)) as held:
             held.settle(records=True, private=True, kept=[], collapsed=[])
             held.identify({caller.cgroup_id: CALLER, callee.cgroup_id: CALLEE})
             held.handshake([key] if key else [], on=True)
-            yield Street(caller=caller, callee=callee, kernel=held, instance=tag)
+            yield Street(caller=caller, callee=callee, kernel=held)
     finally:
         attach.cleanup(options.bpffs, tag)
 
