@@ -15,6 +15,7 @@ import random
 import signal
 import statistics
 import sys
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -33,7 +34,6 @@ from agent import (
     errors,
     feed,
     flowlog,
-    handshake,
     health,
     inbox,
     kernel,
@@ -46,7 +46,7 @@ from agent import (
     wire,
 )
 from agent import api as api_server
-from ipseity import identity
+from ipseity import identity, informer
 
 _CHECKPOINT_NS: Final = 5_000_000_000
 """How much naming may be done again after a kill; totals are exact whenever it was written."""
@@ -101,10 +101,13 @@ class Agent:
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
         heard_ns = self.continuity.resume(self.metrics, self.pipeline)
-        self.handshake = handshake.Handshake(self.kernel, settings, self.drops)
-        self.handshake.begin(self.pipeline.owners.alive(model.Pod).values())
-        self.handshake.look(clock.boot_ns())
-        self.watch = watching.Watch(settings, self.drops, self.pipeline, self.handshake, heard_boot_ns=heard_ns)
+        owners = self.pipeline.owners
+        known: dict[str, ownership.Object] = {
+            **owners.alive(model.Pod),
+            **owners.alive(model.Service),
+            **owners.alive(model.Node),
+        }
+        self.watch = watching.Watch(settings, self.drops, self.kernel, self.reader, known=known, heard_boot_ns=heard_ns)
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status."""
@@ -117,8 +120,7 @@ class Agent:
         except BaseException:
             self.kernel.close()
             raise
-        following = asyncio.create_task(self.watch.run(self._deliver))
-        loop.add_reader(self.kernel.cgroup_events, self._take_cgroups)
+        self.watch.start()
         log.info("started", node=self.config.node(), adopted=self.kernel.adopted, missing=self.kernel.missing)
         try:
             while not self._stop.is_set():
@@ -127,8 +129,7 @@ class Agent:
                     async with asyncio.timeout(self._pause_s(spent_s)):
                         await self._stop.wait()
         finally:
-            following.cancel()
-            loop.remove_reader(self.kernel.cgroup_events)
+            await asyncio.to_thread(self.watch.close)
             await self._guarded_tick()
             self.continuity.save(self.metrics, self.pipeline, clock.boot_ns())
             await server.close()
@@ -158,12 +159,7 @@ class Agent:
         began_s = clock.cpu_s()
         now = clock.now()
         lives = self.pipeline.owners.lives
-        cgroup_events = self.reader.cgroup_events(lives.alive(), now.boot_ns)
-        self.inbox.fresh.cgroup_events.extend(cgroup_events)
-        self.handshake.cgroups(cgroup_events)
-        self.handshake.scanned(pods_known=self.watch.synced)
-        self.handshake.look(now.boot_ns)
-        self.watch.look()
+        self._hear(lives.alive(), now.boot_ns)
         self.reader.make_edges(self.pipeline.table)
         keys, values = self.kernel.edges()
         self._crowd(crowding.owners(keys, self.config.max_edges))
@@ -202,6 +198,18 @@ class Agent:
             cgroups=len(taken.cgroup_events),
             cpu_ms=round(spent_s * 1e3, 2),
         )
+
+    def _hear(self, alive: Collection[model.CgroupId], boot_ns: int) -> None:
+        """Take what came since the last tick, and what the kernel has not told of."""
+        told = self.watch.cgroups()
+        self.inbox.fresh.cgroup_events.extend(told)
+        self.inbox.fresh.object_events.extend(self.watch.objects())
+        for event in self.watch.accounts():
+            gone = event.change is informer.Change.GONE
+            (self.pipeline.tags.lose if gone else self.pipeline.tags.learn)(event.value)
+        missed = self.reader.cgroups_missed(told, alive, boot_ns)
+        self.inbox.fresh.cgroup_events.extend(missed)
+        self.watch.scanned(missed)
 
     def _crowd(self, crowded: frozenset[int]) -> None:
         if crowded == self._crowded:
@@ -249,16 +257,6 @@ class Agent:
         self.drops.count("pins_removed", len(missing))
         if missing:
             log.warning("somebody has removed our pins; they are back", pins=missing)
-
-    def _take_cgroups(self) -> None:
-        """Take what has come or gone at once: a pod may connect milliseconds from now."""
-        events = self.reader.cgroup_news()
-        self.inbox.fresh.cgroup_events.extend(events)
-        self.handshake.cgroups(events)
-
-    def _deliver(self, event: model.ObjectEvent) -> None:
-        self.inbox.fresh.object_events.append(event)
-        self.handshake.object(event)
 
     def _answers(self) -> answers.AgentAnswers:
         return answers.AgentAnswers(

@@ -5,6 +5,7 @@ what counts itself (``kernel.losses``, ``flowlog.drops``): ``app`` adds those up
 """
 
 import collections
+import threading
 
 import structlog
 
@@ -12,15 +13,17 @@ log = structlog.get_logger("agent")
 
 
 class Drops:
-    """Counters by stage. One event loop's."""
+    """Counters by stage, for all threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.by_stage: collections.Counter[str] = collections.Counter()
         self._said: set[str] = set()
 
     def count(self, stage: str, count: int = 1) -> None:
         """Count losses; the stage is listed from now on, also with nothing lost."""
-        self.by_stage[stage] += count
+        with self._lock:
+            self.by_stage[stage] += count
 
     def say(self, what: str, message: str, **fields: object) -> None:
         """Log a warning, unless it was said and is not over."""

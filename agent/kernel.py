@@ -11,6 +11,7 @@ import mmap
 import os
 import pathlib
 import sys
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -28,7 +29,8 @@ _NO_ROOM: Final = frozenset({errno.E2BIG, errno.ENOMEM})
 class Kernel:
     """Our maps and programs in the running kernel.
 
-    One owner, one thread; ``close`` leaves all that is pinned running.
+    One owner, one thread, but for ``cgroup_records``, ``identified``, ``identify`` and ``handshake``: these are another
+    one's. ``close`` leaves all that is pinned running.
     """
 
     def __init__(self, options: attach.Options) -> None:
@@ -46,6 +48,7 @@ class Kernel:
         self.gone = 0
         self._settings = (False, False)
         self._crowded = 0
+        self._writing = threading.Lock()
         self._handshake = bool(self._settled()["handshake"][0])
         self._taken = [row for table in attached.former_edges for row in _last_edges(table)]
         self._connections = mmap.mmap(
@@ -233,8 +236,9 @@ class Kernel:
         return found[0:1]
 
     def _write_settings(self) -> None:
-        settings = np.array([(*self._settings, self._crowded, self._handshake)], wire.KERNEL_SETTINGS)
-        bpfcall.update(self._fds["kernel_settings"], bytes(4), settings.tobytes())
+        with self._writing:
+            settings = np.array([(*self._settings, self._crowded, self._handshake)], wire.KERNEL_SETTINGS)
+            bpfcall.update(self._fds["kernel_settings"], bytes(4), settings.tobytes())
 
     def pin_again(self) -> list[str]:
         """Put back the pins that somebody has removed; returns their names. Raises errors.KernelRefused."""

@@ -262,6 +262,10 @@ class Cluster:
         """Whether pods, services and nodes have been listed once."""
         return all(each.synced for each in self.informers)
 
+    def known(self) -> dict[str, Object]:
+        """Give what is known, by uid: what another one starts from."""
+        return {uid: value for each in self.informers for uid, value in each.known.items()}
+
     @property
     def silent_since_ns(self) -> int | None:
         """Since when pods cannot be heard of; None: they can."""

@@ -45,18 +45,19 @@ class Reader:
         self._rescan_due_ns = 0
         self._cgroups_lost = 0
 
-    def cgroup_events(self, alive: Collection[model.CgroupId], boot_ns: int) -> list[model.CgroupEvent]:
-        """Take what the tracepoints told; scan the tree where that may not be all."""
-        events = self.cgroup_news()
+    def cgroups_missed(
+        self, told: Collection[model.CgroupEvent], alive: Collection[model.CgroupId], boot_ns: int
+    ) -> list[model.CgroupEvent]:
+        """Scan the tree where what the tracepoints told since the last time may not be all."""
         lost = self._kernel.losses()["cgroup_ring_full"]
         if lost != self._cgroups_lost:
             self._cgroups_lost = lost
             self.scan_again()
         if boot_ns >= self._rescan_due_ns or "cgroup_mkdir" in self._kernel.missing:
             self._rescan_due_ns = boot_ns + _RESCAN_NS
-            told = {event.cgroup for event in events}
-            events += [event for event in self.tree.changes(alive, boot_ns) if event.cgroup not in told]
-        return events
+            known = {event.cgroup for event in told}
+            return [event for event in self.tree.changes(alive, boot_ns) if event.cgroup not in known]
+        return []
 
     def cgroup_news(self) -> list[model.CgroupEvent]:
         """Take what the tracepoints told since they were asked last."""

@@ -1,47 +1,95 @@
-"""The agent's watch of the Kubernetes API: connected again and again; what is heard is given to who needs it.
+"""What the agent hears while it works: the Kubernetes API and the kernel's news of cgroups, in a thread of its own.
 
-Here because attribution goes on without the API, with what is known. Leaves out what is kept of each object (``pods``,
-``keysecret``) and what follows from it.
+Outcome: identities of this node's pods are in the kernel milliseconds after both are known, though a tick may take a
+second on a busy node; everything else waits in queues for the next tick. Here because a pod connects milliseconds after
+its start. Attribution goes on without the API, with what is known. Leaves out what is kept of each object (``pods``,
+``keysecret``) and what the kernel is told of it (``handshake``).
 """
 
 import asyncio
+import collections
+import threading
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Final
 
 import structlog
 
-from agent import clock, config, drops, handshake, keys, keysecret, model, ownership, pipeline, pods
+from agent import clock, config, drops, handshake, kernel, keys, keysecret, model, ownership, pods, reader
 from ipseity import identity, informer, kube
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
 _RETRY_S: Final = 1.0
+_END_S: Final = 5.0
+Known = Mapping[str, ownership.Object]
+AccountEvent = informer.WatchEvent[identity.ServiceAccount]
 
 log = structlog.get_logger("agent")
 
 
 class Watch:
-    """Follows the API for one agent."""
+    """The thread. ``start``, take what has come, ``close``; what is handed over is handed over in order."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # who is heard, who is told, and what is known from before
         self,
         settings: config.Config,
         lost: drops.Drops,
-        line: pipeline.Pipeline,
-        shaking: handshake.Handshake,
+        held: kernel.Kernel,
+        reading: reader.Reader,
         *,
+        known: Known,
         heard_boot_ns: int,
     ) -> None:
-        """Prepare. ``heard_boot_ns``: when a former agent last heard."""
+        """Prepare. ``known`` is what a former agent knew, by uid, and ``heard_boot_ns`` when it last heard."""
         self._config = settings
         self._drops = lost
-        self._line = line
-        self._handshake = shaking
+        self._kernel = held
+        self._reader = reading
+        self._known = known
         self._heard_ns = heard_boot_ns
+        self._handshake = handshake.Handshake(held, settings, lost)
+        self._handshake.begin(each for each in known.values() if isinstance(each, model.Pod))
+        self._cgroups: collections.deque[model.CgroupEvent] = collections.deque()
+        self._objects: collections.deque[model.ObjectEvent] = collections.deque()
+        self._accounts: collections.deque[AccountEvent] = collections.deque()
         self._cluster: pods.Cluster | None = None
         self._secret: informer.Informer[keys.Keys | keys.Unusable] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="watch", daemon=True)
+
+    # From the tick's thread
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+        self._begun.wait(_END_S)
+
+    def close(self) -> None:
+        """Listen no more; what was heard can still be taken."""
+        if self._thread.is_alive() and self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_END_S)
+
+    def cgroups(self) -> list[model.CgroupEvent]:
+        """Take what the kernel told of cgroups."""
+        return _taken(self._cgroups)
+
+    def objects(self) -> list[model.ObjectEvent]:
+        """Take what the API told of pods, services and nodes."""
+        return _taken(self._objects)
+
+    def accounts(self) -> list[AccountEvent]:
+        """Take what the API told of service accounts."""
+        return _taken(self._accounts)
+
+    def scanned(self, found: Iterable[model.CgroupEvent]) -> None:
+        """Tell what a scan of the tree has found besides."""
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._take_scan, list(found))
 
     @property
     def synced(self) -> bool:
@@ -61,43 +109,51 @@ class Watch:
         """Lines and objects that could not be read, by resource."""
         return self._cluster.malformed() if self._cluster else {}
 
-    def look(self) -> None:
-        """Tell that there is no Secret with keys, once the API has been asked for it."""
-        if self._secret is not None and self._secret.synced and not len(self._secret):
-            self._handshake.take(None)
+    # In the thread
 
-    async def run(self, deliver: Callable[[model.ObjectEvent], object]) -> None:
-        """Follow until cancelled."""
+    def _live(self) -> None:
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.add_reader(self._kernel.cgroup_events, self._take_cgroups)
+        parts = {asyncio.create_task(self._again_and_again(part)) for part in (self._follow, self._look)}
+        self._begun.set()
+        await self._stop.wait()
+        self._loop.remove_reader(self._kernel.cgroup_events)
+        for task in parts:
+            task.cancel()
+        await asyncio.wait(parts)
+
+    async def _again_and_again(self, part: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do a part for ever, whatever ends it: attribution goes on, and it begins anew."""
         while True:
             try:
-                api = await kube.connect(self._config.kubeconfig, self._config.context)
+                await part()
             except kube.KubernetesError as error:
                 self._drops.say("kubernetes", str(error), hint=error.hint)
-                await asyncio.sleep(_RETRY_S)
-                continue
-            self._drops.over("kubernetes")
-            async with api:
-                self._cluster = self._prepare(api)
-                try:
-                    await self._cluster.follow(deliver)
-                except* Exception as group:  # whatever it was, attribution goes on and the watch begins anew
-                    self._drops.count("watch_died")
-                    log.exception("watch ended", errors=[repr(error) for error in group.exceptions])
-            self._heard_ns = clock.boot_ns()
+            except Exception as error:
+                self._drops.count("watch_died")
+                causes = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+                log.exception("watch ended", errors=[repr(each) for each in causes])
             await asyncio.sleep(_RETRY_S)
 
+    async def _follow(self) -> None:
+        """Follow the API over one client."""
+        async with await kube.connect(self._config.kubeconfig, self._config.context) as api:
+            self._drops.over("kubernetes")
+            self._cluster = self._prepare(api)
+            try:
+                await self._cluster.follow(self._take_object)
+            finally:
+                self._known, self._heard_ns = self._cluster.known(), clock.boot_ns()
+
     def _prepare(self, api: "client.ApiClient") -> pods.Cluster:
-        owners = self._line.owners
-        known: dict[str, ownership.Object] = {
-            **owners.alive(model.Pod),
-            **owners.alive(model.Service),
-            **owners.alive(model.Node),
-        }
         return pods.Cluster(
             api,
             clock=clock.boot_ns,
-            only_node="" if self._line.tags.whole else self._config.node(),
-            known=known,
+            only_node=self._config.node() if self._config.remote_evidence == "handshake" else "",
+            known=self._known,
             heard_boot_ns=self._heard_ns,
             beside=self._beside(api),
         )
@@ -106,16 +162,39 @@ class Watch:
         """Follow what identities in handshakes need: service accounts, and the keys."""
         if not self._handshake.wanted:
             return []
-        found = [pods.Beside(pods.accounts(api, clock.boot_ns), self._take_account)]
+        found = [pods.Beside(pods.accounts(api, clock.boot_ns), self._accounts.append)]
         if self._handshake.follows_secret:
             place = keysecret.Place.parse(self._config.handshake_secret)
             self._secret = keysecret.follow(api, place, clock.boot_ns)
             found.append(pods.Beside(self._secret, self._take_keys))
         return found
 
-    def _take_account(self, event: informer.WatchEvent[identity.ServiceAccount]) -> None:
-        gone = event.change is informer.Change.GONE
-        (self._line.tags.lose if gone else self._line.tags.learn)(event.value)
+    async def _look(self) -> None:
+        """Look at what tells nobody when it changes."""
+        self._handshake.look(clock.boot_ns())
+        if self._secret is not None and self._secret.synced and not len(self._secret):
+            self._handshake.take(None)
+
+    def _take_cgroups(self) -> None:
+        events = self._reader.cgroup_news()
+        self._cgroups.extend(events)
+        self._handshake.cgroups(events)
+
+    def _take_scan(self, found: list[model.CgroupEvent]) -> None:
+        self._handshake.cgroups(found)
+        self._handshake.scanned(pods_known=self.synced)
+
+    def _take_object(self, event: model.ObjectEvent) -> None:
+        self._objects.append(event)
+        self._handshake.object(event)
 
     def _take_keys(self, event: informer.WatchEvent[keys.Keys | keys.Unusable]) -> None:
         self._handshake.take(None if event.change is informer.Change.GONE else event.value)
+
+
+T = typing.TypeVar("T")
+
+
+def _taken(queue: collections.deque[T]) -> list[T]:
+    """Empty a queue that another thread adds to."""
+    return [queue.popleft() for _ in range(len(queue))]

@@ -69,9 +69,15 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     return types.SimpleNamespace(reader=made, kernel=held, tree=tree, drops=lost.by_stage)
 
 
+def cgroups(of: reader.Reader, boot_ns: int) -> list[model.CgroupEvent]:
+    """Take what there is, as one tick does."""
+    told = of.cgroup_news()
+    return [*told, *of.cgroups_missed(told, (), boot_ns)]
+
+
 def test_the_tree_is_scanned_first_and_then_once_a_minute(parts: types.SimpleNamespace) -> None:
     """The ring tells the rest."""
-    found = [len(parts.reader.cgroup_events((), NOW + second * SECOND_NS)) for second in (0, 1, 59, 60, 61)]
+    found = [len(cgroups(parts.reader, NOW + second * SECOND_NS)) for second in (0, 1, 59, 60, 61)]
     assert ([1, 0, 0, 1, 0], 2) == (found, parts.tree.scans)
 
 
@@ -79,31 +85,31 @@ def test_without_the_tracepoint_every_reading_scans(parts: types.SimpleNamespace
     """Else a cgroup would be unknown for a minute."""
     parts.kernel.missing = ("cgroup_mkdir",)
     for second in range(7):
-        parts.reader.cgroup_events((), NOW + second * SECOND_NS)
+        cgroups(parts.reader, NOW + second * SECOND_NS)
     assert 7 == parts.tree.scans
 
 
 def test_a_bad_record_is_counted_and_the_tree_scanned(parts: types.SimpleNamespace) -> None:
     """What it may have told is found on disk, in the same reading."""
-    parts.reader.cgroup_events((), NOW)
+    cgroups(parts.reader, NOW)
     parts.kernel.cgroups = [b"short"]
-    assert ["/found"] == [event.path for event in parts.reader.cgroup_events((), NOW + 1)]
+    assert ["/found"] == [event.path for event in cgroups(parts.reader, NOW + 1)]
     assert {"cgroup_record_size": 1} == parts.drops
 
 
 def test_events_that_the_ring_lost_are_looked_for_at_once(parts: types.SimpleNamespace) -> None:
     """Each loss brings one scan; a loss that is known brings none."""
-    parts.reader.cgroup_events((), NOW)
+    cgroups(parts.reader, NOW)
     for lost, scans in ((3, 2), (3, 2), (5, 3)):
         parts.kernel.cgroups_lost = lost
-        parts.reader.cgroup_events((), NOW + 1)
+        cgroups(parts.reader, NOW + 1)
         assert scans == parts.tree.scans
 
 
 def test_what_the_ring_told_is_not_told_again_by_a_scan(parts: types.SimpleNamespace) -> None:
     """The ring knows when; the scan only knows that."""
     parts.kernel.cgroups = [test_wire.cgroup_record(b"/told")]
-    assert ["/told"] == [event.path for event in parts.reader.cgroup_events((), NOW)]
+    assert ["/told"] == [event.path for event in cgroups(parts.reader, NOW)]
 
 
 def test_bad_connection_records_are_counted(parts: types.SimpleNamespace) -> None:
