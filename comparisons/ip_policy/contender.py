@@ -117,7 +117,7 @@ class Agent:
                 log.seek(self._offset)
                 whole = log.read().rpartition(b"\n")
             self._offset += len(whole[0]) + len(whole[1])
-            found = [json.loads(line) for line in whole[0].splitlines()]
+            found = [read for line in whole[0].splitlines() if (read := _line(line)) is not None]
             self._enforcing = self._enforcing or any(line["event"] == "enforcing" for line in found)
             self._delays += [_delay(line) for line in found if line["event"] == "change"]
         return self._enforcing
@@ -184,6 +184,13 @@ def _words(
         "--strict" if strict else "--no-strict",
         "--gate" if gate else "--no-gate",
     ]
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """Read a line; None for what a full disk left of one."""
+    with contextlib.suppress(ValueError):
+        return dict(json.loads(text))
+    return None
 
 
 def _delay(line: dict[str, Any]) -> Delay:

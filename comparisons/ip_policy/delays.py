@@ -5,9 +5,9 @@ before an agent hears of a change: that is the API server's and the network's pa
 """
 
 import json
-import sys
+import os
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 
@@ -15,6 +15,7 @@ from comparisons.ip_policy import heard
 
 log = structlog.get_logger("ip-policy")
 NS_PER_MS = 1e6
+STDOUT = 1
 
 
 def enforcing(node: str, *, strict: bool, gate: bool, now_mono_ns: int) -> dict[str, Any]:
@@ -46,20 +47,33 @@ def change(news: heard.News, *, how: str, ended: int, now_mono_ns: int) -> dict[
 
 
 class Log:
-    """Where lines go. A line that cannot be written is counted, and said once; enforcement goes on."""
+    """Where lines go. What cannot be written is counted, and said once; enforcement goes on."""
 
     def __init__(self, path: str) -> None:
         """Open a file, to whose end lines are added; ``-`` is standard output. OSError: it cannot be."""
-        self._file: TextIO = sys.stdout if path == "-" else open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115  # open for the process's life
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = STDOUT if path == "-" else os.open(path, flags, 0o644)
+        self._torn = b""
         self.lost = 0
 
     def write(self, lines: Iterable[dict[str, Any]]) -> None:
         """Add lines, all of them at once."""
-        text = "".join(json.dumps(line) + "\n" for line in lines)
+        text = self._torn + b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         try:
-            self._file.write(text)
-            self._file.flush()
+            done = os.write(self._descriptor, text)
         except OSError as error:
-            self.lost += 1
-            if self.lost == 1:
-                log.warning("delays cannot be written", error=str(error), hint="is the disk full?")
+            self._lose(str(error))
+        else:
+            self._torn = b"\n" if done < len(text) else b""  # so that half a line spoils no other
+            if self._torn:
+                self._lose(f"only {done} of {len(text)} bytes")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor != STDOUT:
+            os.close(self._descriptor)
+
+    def _lose(self, why: str) -> None:
+        self.lost += 1
+        if self.lost == 1:
+            log.warning("delays cannot be written", error=why, hint="is the disk full?")

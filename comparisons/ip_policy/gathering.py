@@ -53,7 +53,10 @@ def _documents(path: str) -> Iterator[Json]:
         if isinstance(document, dict):
             yield from (each for each in _unpacked(document) if each.get("kind") in PATHS)
         elif document is not None:
-            raise errors.PolicyError(f"{path}: {type(document).__name__} where a Kubernetes object was expected")
+            raise errors.PolicyError(
+                f"{path}: {type(document).__name__} where a Kubernetes object was expected",
+                hint="give a manifest, as kubectl apply takes it",
+            )
 
 
 def _unpacked(document: Json) -> Iterator[Json]:

@@ -31,7 +31,6 @@ class Wishes:
 
 async def run(wishes: Wishes) -> None:
     """Enforce until SIGTERM or SIGINT."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if wishes.netns is not None and not wishes.netns.exists():
         raise errors.PolicyError(f"network namespace {wishes.netns}: there is none", hint="ipseity lab status -o json")
     try:
@@ -40,6 +39,7 @@ async def run(wishes: Wishes) -> None:
         raise errors.PolicyError(
             f"cannot write {wishes.log}: {error.strerror}", hint="give --log a file in an existing directory"
         ) from error
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     rules = kernel.Kernel(wishes.netns)
     api = await kube.connect(wishes.kubeconfig)
     options = compiler.Options(strict=wishes.strict, gate=wishes.gate)
@@ -56,5 +56,6 @@ async def run(wishes: Wishes) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await enforcing
         await api.close()
+        told.close()
         if wishes.remove:
             rules.remove(contender.TABLES)
