@@ -22,9 +22,9 @@ from ipseity import identity
 METADATA: Final = "envoy.transport_socket_match"
 ACCOUNT: Final = "account"
 """Key of an endpoint's metadata: whom to expect there."""
-RETRY_BUDGET_PERCENT: Final = 20
-"""Of the requests under way to a Service port by rules that want retries: so many may be retries, and at least one.
-Linkerd's default ratio."""
+RETRY_BUDGET: Final = 0.2
+"""Retries for each first attempt under way to a Service port by rules that want retries, and at least one. Linkerd's
+default ratio."""
 _IDLE_S: Final = 300
 """Less than a server's own manager waits (Envoy's default: an hour), so that the client's end closes first."""
 _APPLICATION_IDLE_S: Final = 4
@@ -110,7 +110,8 @@ def _budgeted() -> Any:
         max_pending_requests=_EVERY,
         max_requests=_EVERY,
         retry_budget=circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
-            budget_percent=percent_pb2.Percent(value=RETRY_BUDGET_PERCENT),
+            # Envoy counts retries among what is under way.
+            budget_percent=percent_pb2.Percent(value=100 * RETRY_BUDGET / (1 + RETRY_BUDGET)),
             min_retry_concurrency=wrappers_pb2.UInt32Value(value=1),
         ),
     )

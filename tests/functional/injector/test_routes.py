@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from injector.discovery import clusters
 from tests.scene import routed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -294,4 +295,4 @@ async def test_retries_have_a_budget(block: routed.Block) -> None:
     await block.route()
     heard = (await block.get(path))["body"]["asked"] - 1
     assert {503} == {each["status"] for each in found}
-    assert 1600 < heard <= 1600 * 1.25
+    assert 1600 < heard <= 1600 * (1 + clusters.RETRY_BUDGET)
