@@ -19,7 +19,7 @@ UV_VERSION := 0.13.9
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: packages-demo $(READY) ## two nodes, three services: live flows with names and evidence, bytes checked (root)
@@ -34,6 +34,10 @@ test: packages-test $(READY) static ## everything in check, and the functional t
 	@$(BIN)/python -m pytest --quiet --numprocesses 4 --dist loadfile $(wildcard $(LEVELS))
 	@$(BIN)/python -m pytest --quiet tests/functional
 
+.PHONY: compare
+compare: packages-test $(READY) ## where an address and an identity part: a quick comparison and its report (root); all: ipseity compare
+	@$(BIN)/ipseity compare --quick
+
 .PHONY: prove
 prove: packages-bench $(READY) ## list what this project claims; WHAT=name measures one claim here (root)
 	@$(BIN)/python -m tests.prove $(WHAT)
@@ -45,6 +49,10 @@ bench: packages-bench $(READY) ## what agent and mesh cost, A B A B (root, a qui
 .PHONY: kernels
 kernels: packages-kernels $(READY) ## the same programs on Debian's 5.10, 6.1 and 6.12, in emulation (root)
 	@$(BIN)/python -m tests.kernels
+
+.PHONY: image-check
+image-check: packages-image $(READY) ## make both images' root file systems from the Dockerfile and run them in a lab (root)
+	@$(BIN)/python -m tests.prove image-check
 
 .PHONY: proto
 proto: $(READY) ## generate the code of injector/proto/*.proto anew (a test holds it against what is committed)
@@ -68,7 +76,7 @@ lock: $(READY) ## resolve the dependencies anew, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --extra lab --extra proxy --extra dev \
 	    --python-version 3.11 --python-platform x86_64-manylinux_2_31 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
-.PHONY: packages-check packages-test packages-demo packages-bench packages-kernels
+.PHONY: packages-check packages-test packages-demo packages-bench packages-kernels packages-image
 packages-check:
 	@deploy/debian/ensure check
 packages-test:
@@ -77,6 +85,8 @@ packages-demo:
 	@deploy/debian/ensure check demo
 packages-bench:
 	@deploy/debian/ensure check bench
+packages-image:
+	@deploy/debian/ensure check image
 packages-kernels:
 	@deploy/debian/ensure check kernels
 

@@ -17,7 +17,6 @@ from comparisons.contenders import model
 from comparisons.lab import cgroups
 from comparisons.scenarios import scene
 
-NAMESPACE: Final = "cost"
 SECONDS: Final = 6.0
 WARM_S: Final = 1.0
 """Connections are opened and proxies told of their peers in this time: it is not counted."""
@@ -37,14 +36,15 @@ PARTS: Final = (
 
 async def measure(where: stage.Stage, contender: model.Contender, pods: int) -> results.Usage:
     """Load a server from so many pods."""
+    namespace = f"cost-{pods}"  # one that is being deleted takes nothing new
     it = scene.Scene(
         where=where,
         contender=contender,
-        namespace=NAMESPACE,
+        namespace=namespace,
         chance=random.Random(0),  # noqa: S311  # nothing is drawn
         parameters={},
     )
-    await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     await it.serve()
     await it.intend("client")
     every_ms = 1000 * pods / RATE
@@ -63,7 +63,7 @@ async def measure(where: stage.Stage, contender: model.Contender, pods: int) -> 
     names = [await it.call("client", "load", *flags, name=f"client-{number}") for number in range(pods)]
     for name in names:
         await where.wrote(name, "started")
-        await where.ready(NAMESPACE, name)
+        await where.ready(namespace, name)
     (where.truth() / "go").touch()
     await asyncio.sleep(WARM_S)
     before, from_ns = _cpu_us(where), stage.now_ns()
@@ -76,7 +76,7 @@ async def measure(where: stage.Stage, contender: model.Contender, pods: int) -> 
     taken_s = [value for values, _, _ in told for value in values]
     seconds = (until_ns - from_ns) / 1e9
     await it.dismiss("web", *names)
-    await where.delete("Namespace", "", NAMESPACE)
+    await where.delete("Namespace", "", namespace)
     where.forget("")
     return results.Usage(
         contender=contender.name,

@@ -4,6 +4,7 @@ import html.parser
 import pathlib
 import re
 
+import msgspec
 import pytest
 
 from comparisons import picture, report, results, scenarios, styles
@@ -118,6 +119,19 @@ def test_too_few_runs_show_nothing_and_the_page_says_so(tmp_path: pathlib.Path) 
     text = (tmp_path / "report.html").read_text()
     assert f"0 of {len(scenarios.load())} claims are shown" in text
     assert ">shown</span>" not in text
+
+
+def test_one_contender_and_no_cost_is_a_report_too(tmp_path: pathlib.Path) -> None:
+    """What was not run is said to be so."""
+    told = scenarios.load()["udp"].told
+    entry = results.Entry(contender="nothing", runs=(made.run(0, "lets_in"),), picture=made.picture())
+    environment = msgspec.structs.replace(made.environment(1), contenders=made.environment(1).contenders[:1])
+    results.write(tmp_path / "results/udp/env.json", environment)
+    results.write(tmp_path / "results/udp/results.json", msgspec.structs.replace(told, entries=(entry,)))
+    report.write(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert "not run: ip, sidecar, both" in text
+    assert "Cost was not measured in this run." in text
 
 
 def test_without_results_there_is_no_report(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the comparison that need root, a lab, or a browser."""
