@@ -125,3 +125,24 @@ def test_every_field_is_read(street: policed.Policed) -> None:
     assert (socket.IPPROTO_TCP, one.address(6), two.address(6), 7919) in [
         (each.protocol, each.source, each.answering, each.answering_port) for each in found
     ]
+
+
+def test_udp_that_is_refused_may_come_back_as_a_reply(street: policed.Policed) -> None:
+    """What the server sends by itself is a flow of its own, which nobody refuses; the client replies to it."""
+    options = compiler.Options()
+    street.enforce(cluster(street), options, anew=True)
+    one, two = street.net.places["pod-a0"], street.net.places["pod-b0"]
+    with (
+        netns.inside(two.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server,
+        netns.inside(one.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client,
+    ):
+        server.bind(("", 7919))
+        client.connect((str(two.address(4)), 7919))
+        assert passes(client, server)
+        server.connect(client.getsockname())
+        assert passes(server, client)
+        state = street.enforce(cluster(street, DENY), options, anew=False)
+        assert end_refused(street, state) >= 1
+        assert not passes(client, server)
+        assert passes(server, client)
+        assert passes(client, server)
