@@ -4,7 +4,7 @@ import itertools
 import os
 import sys
 
-from tests.bench import figure, figures, mesh, stage
+from tests.bench import figure, figures, handshake, mesh, stage
 
 
 def main() -> int:
@@ -13,7 +13,9 @@ def main() -> int:
         print("bench: error: programs cannot be loaded without root\nhint: run it with sudo", file=sys.stderr)
         return 2
     with stage.ready() as where:
-        tally = figure.printed(itertools.chain(figures.all_figures(where), mesh.all_figures()))
+        tally = figure.printed(
+            itertools.chain(figures.all_figures(where), handshake.all_figures(where), mesh.all_figures())
+        )
     print(f"{tally.said} ({figure.machine()})")
     return 0 if tally.holds else 1
 

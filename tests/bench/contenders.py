@@ -1,11 +1,18 @@
 """Who watches while the load runs. Each is gone before the next one comes: programs left attached would cost on."""
 
 import contextlib
+import os
 import pathlib
+import secrets
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 
+import numpy as np
+
+from agent import bpfcall, wire
 from tests.bench import costs, stage
 from tests.scene import agent, metrics
 
@@ -27,6 +34,37 @@ def ipseity(where: stage.Stage) -> Iterator[agent.Agent]:
     with agent.running(INSTANCE, "--cgroup-root", where.cgroup, "--flow-log", "") as watched:
         agent.wait_until(lambda: _drains(watched) >= SETTLED_DRAINS, agent.START_LIMIT_S, "the agent has settled")
         yield watched
+
+
+@contextlib.contextmanager
+def handshake(where: stage.Stage) -> Iterator[agent.Agent]:
+    """Our agent with keys, and both rooms with an identity, written where it would write those of pods."""
+    with tempfile.TemporaryDirectory(prefix="ipseity-bench-") as folder:
+        key = pathlib.Path(folder) / "key"
+        key.touch(mode=0o600)
+        key.write_text(f"{secrets.token_hex(16)}\n")
+        flags = ("--cgroup-root", where.cgroup, "--flow-log", "", "--handshake-key-file", key)
+        with agent.running(INSTANCE, *flags) as watched:
+            agent.wait_until(lambda: _drains(watched) >= SETTLED_DRAINS, agent.START_LIMIT_S, "the agent has settled")
+            agent.wait_until(_is_on, agent.START_LIMIT_S, "identities are told in handshakes")
+            _identify(where)
+            yield watched
+
+
+def _is_on() -> bool:
+    (path,) = costs.pins(INSTANCE, "kernel_settings")
+    settings = bpfcall.unpinned(str(path))
+    raw = bpfcall.lookup(settings, bytes(4), wire.KERNEL_SETTINGS.itemsize)
+    os.close(settings)
+    return bool(np.frombuffer(raw, wire.KERNEL_SETTINGS)["handshake"][0])
+
+
+def _identify(where: stage.Stage) -> None:
+    (path,) = costs.pins(INSTANCE, "identities")
+    identities = bpfcall.unpinned(str(path))
+    for tag, room in enumerate((where.caller, where.callee), start=1):
+        bpfcall.update(identities, room.cgroup_id.to_bytes(8, sys.byteorder), wire.identity(tag, tag))
+    os.close(identities)
 
 
 def _drains(watched: agent.Agent) -> float:

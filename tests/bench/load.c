@@ -6,6 +6,9 @@
  *   load crr ADDRESS PORT N SPREAD
  *                              N times connect, 2 bytes there, 2 back, reset; prints connections per second. They go to
  *                              ADDRESS, ADDRESS+1, ..., SPREAD addresses in turn: as many edges
+ *   load long ADDRESS PORT RATE S
+ *                              S seconds of requests on one connection, one after the other and at most RATE a second; prints
+ *                              how many a second there were, and the median and 99th percentile of their times in us
  *   load bulk ADDRESS PORT S   send for S seconds on one connection; prints bytes per second
  *
  * Connections end with a reset by the client so that no port waits in TIME_WAIT: else N is limited by the ports.
@@ -134,14 +137,46 @@ static int bulk(const char *address, uint16_t port, double seconds)
 	return 0;
 }
 
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static int one_long(const char *address, uint16_t port, double rate, double seconds)
+{
+	char request[32] = "request";
+	long most = rate * seconds + 1, count = 0;
+	double *took_us = malloc(most * sizeof *took_us);
+	int s = dial(address, port, 0);
+	if (!took_us)
+		die("malloc");
+	double started = now_s(), began;
+	for (; count < most && (began = now_s()) - started < seconds; count++) {
+		while (began - started < count / rate)
+			began = now_s();
+		if (write(s, request, sizeof request) != sizeof request || recv(s, request, sizeof request, MSG_WAITALL) != sizeof request)
+			die("exchange");
+		took_us[count] = (now_s() - began) * 1e6;
+	}
+	double elapsed = now_s() - started;
+	qsort(took_us, count, sizeof *took_us, by_size);
+	printf("%.0f %.2f %.2f\n", count / elapsed, took_us[count / 2], took_us[count * 99 / 100]);
+	free(took_us);
+	return 0;
+}
+
 int main(int count, char **words)
 {
 	if (count == 3 && !strcmp(words[1], "serve"))
 		serve(atoi(words[2]));
 	if (count == 6 && !strcmp(words[1], "crr"))
 		return crr(words[2], atoi(words[3]), atol(words[4]), atol(words[5]));
+	if (count == 6 && !strcmp(words[1], "long"))
+		return one_long(words[2], atoi(words[3]), atof(words[4]), atof(words[5]));
 	if (count == 5 && !strcmp(words[1], "bulk"))
 		return bulk(words[2], atoi(words[3]), atof(words[4]));
-	fprintf(stderr, "usage: load serve PORT | load crr ADDRESS PORT COUNT SPREAD | load bulk ADDRESS PORT SECONDS\n");
+	fprintf(stderr, "usage: load serve PORT | load crr ADDRESS PORT COUNT SPREAD | load bulk ADDRESS PORT SECONDS\n"
+			"       load long ADDRESS PORT RATE SECONDS\n");
 	return 2;
 }

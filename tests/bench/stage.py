@@ -29,10 +29,27 @@ class Stage:
         """The part of the cgroup tree that holds both rooms and nothing else."""
         return self.caller.cgroup.parent
 
-    def connections_a_second(self, count: int, *, spread: int = 1) -> float:
+    @contextlib.contextmanager
+    def serving(self, port: int) -> Iterator[None]:
+        """Have one more server, whose listener is younger than whoever watches now."""
+        with self.callee.start(self.program, "serve", str(port)) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            try:
+                yield
+            finally:
+                server.kill()
+
+    def connections_a_second(self, count: int, *, spread: int = 1, port: int = PORT) -> float:
         """Make short connections, one after the other, to ``spread`` addresses in turn."""
         address = self.callee.address4 if spread == 1 else MANY
-        return float(self.caller.run(self.program, "crr", address, str(PORT), str(count), str(spread)))
+        return float(self.caller.run(self.program, "crr", address, str(port), str(count), str(spread)))
+
+    def long_connection(self, rate: float, duration_s: float, port: int = PORT) -> tuple[float, float, float]:
+        """Exchange on one connection: requests a second, median and 99th percentile in microseconds."""
+        words = ("long", self.callee.address4, str(port), str(rate), str(duration_s))
+        a_second, median_us, tail_us = map(float, self.caller.run(self.program, *words).split())
+        return a_second, median_us, tail_us
 
     def bytes_a_second(self, duration_s: float) -> float:
         """Send on one connection for so long."""
@@ -50,10 +67,6 @@ def ready() -> Iterator[Stage]:
         compiler = shutil.which("gcc") or "gcc"
         subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, SOURCE], check=True)
         room.ip("-n", callee.name, "route", "add", "local", "10.203.128.0/17", "dev", "lo")
-        with callee.start(program, "serve", str(PORT)) as server:
-            assert server.stdout is not None
-            assert server.stdout.readline() == "ready\n"
-            try:
-                yield Stage(caller=caller, callee=callee, program=program)
-            finally:
-                server.kill()
+        made = Stage(caller=caller, callee=callee, program=program)
+        with made.serving(PORT):
+            yield made

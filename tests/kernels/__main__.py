@@ -22,7 +22,7 @@ def main() -> int:
         booted_s = time.monotonic()
         reports.append(show(machine.boot(kernel, machines.disk), booted_s))
     held = sum(found.holds for found in reports)
-    print(f"{held} of {len(reports)} kernels: every end named, every byte counted")
+    print(f"{held} of {len(reports)} kernels: every end named and told, no forgery believed, every byte counted")
     return 0 if held == len(reports) else 1
 
 
@@ -44,6 +44,12 @@ def show(found: report.Report, started_s: float) -> report.Report:
         f"bytes {seen} of {expected}  missing hooks: {', '.join(missing) or 'none'}  ({took_s:.0f} s)",
         flush=True,
     )
+    if found.told:
+        print(
+            "    handshakes: {ends_known} of {ends} ends know each other; {believed} of {forged} forgeries believed; "
+            "{failed} of {connected} connections failed".format_map(found.told),
+            flush=True,
+        )
     for line in (*found.differences, found.problem):
         if line:
             print(f"    {line}", flush=True)

@@ -4,6 +4,7 @@ Uses Debian's Python with python3-bpfcc and python3-numpy and nothing else, like
 last line is the ``report``.
 """
 
+import dataclasses
 import ipaddress
 import os
 import pathlib
@@ -13,8 +14,8 @@ import traceback
 
 import numpy as np
 
-from agent import attach, kernel, loader, wire
-from tests.kernels import report
+from agent import attach, kernel, wire
+from tests.kernels import report, told
 from tests.scene import room
 from tests.traffic import between, tally, workload
 
@@ -83,7 +84,7 @@ def compare(
         ends_expected=2 * workload.CONNECTIONS,
         bytes_seen={side: total_bytes(counted) for side, counted, _ in sides},
         bytes_expected={side: total_bytes(truth) for side, _, truth in sides},
-        hooks={name: name not in held.missing for name in loader.PROGRAMS},
+        hooks={name: name not in held.missing for name in (*held.programs, *held.missing)},
         differences=[line for side, counted, truth in sides for line in tally.differences(counted, truth, side)],
         adopted=held.adopted,
         losses=held.losses(),
@@ -103,7 +104,9 @@ def total_bytes(counted: tally.Tallies) -> int:
 def main() -> int:
     """Run as a program."""
     try:
-        found = measure()
+        seen, made = measure(), told.measure()
+        numbers = dataclasses.asdict(made) | {"wrong": len(made.wrong)}
+        found = dataclasses.replace(seen, told=numbers, differences=[*seen.differences, *made.wrong])
     except Exception:  # noqa: BLE001  # whatever it was, the other side of the serial line must be told
         found = report.Report(kernel=os.uname().release, problem=traceback.format_exc())
     print(found.line(), flush=True)

@@ -23,6 +23,8 @@ class Report:
     """What the programs say they could not count, by stage."""
     differences: list[str] = dataclasses.field(default_factory=list)
     """Every edge whose counts are not what the programs said, in words."""
+    told: dict[str, int] = dataclasses.field(default_factory=dict)
+    """What came of the handshake: the numbers of ``told.Told``."""
     problem: str = ""
     """Why there is no finding: the end of the console or of a traceback."""
 
@@ -31,7 +33,16 @@ class Report:
         """Every end right, every byte counted, and something was counted at all, after a restart."""
         ends = self.ends_right == self.ends_expected > 0
         every_byte = self.bytes_seen == self.bytes_expected and bool(self.bytes_expected)
-        return ends and every_byte and self.adopted and not self.problem
+        return ends and every_byte and self.adopted and self.handshakes_hold and not self.problem
+
+    @property
+    def handshakes_hold(self) -> bool:
+        """Every end known, no forgery believed, no connection failed; and something was tried of each."""
+        told = self.told
+        tried = bool(told) and all(told[name] for name in ("ends", "forged", "connected"))
+        return (
+            tried and told["ends_known"] == told["ends"] and not (told["believed"] or told["failed"] or told["wrong"])
+        )
 
     def line(self) -> str:
         """Return the form that ``from_console`` reads."""
