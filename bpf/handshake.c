@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who somebody is, told in the TCP handshake (docs/adr/0011): an option of 20 bytes in SYN, SYN-ACK and what the client sends until the
+ * Who somebody is, told in the TCP handshake (docs/adr/0015): an option of 20 bytes in SYN, SYN-ACK and what the client sends until the
  * server is known to be established. Signed by the node's programs with a key that no pod has.
  *
  * What is believed is bound to both initial sequence numbers: a server believes the segment that establishes the connection, which

@@ -34,7 +34,7 @@ enum loss {
 	LOSS_COUNT,
 };
 
-/* What the peer told of itself in the handshake (docs/adr/0011): only what was proven is in peer_tag and peer_pod. */
+/* What the peer told of itself in the handshake (docs/adr/0015): only what was proven is in peer_tag and peer_pod. */
 enum told { TOLD_NOTHING = 0, TOLD_PROVEN = 1, TOLD_FORGED = 2 /* an option came and was not believed */ };
 
 /* One edge: everything between one local owner and one peer for one service. */
