@@ -128,7 +128,8 @@ def _text(boot_ns: int | None, now: clock.Now) -> str:
 def _checked(totals: metrics.FlowMetrics) -> tuple[mismatchjson.Checked, ...]:
     wrong: dict[tuple[str, str], dict[verdicts.Mismatch, int]] = {}
     for (end, reason, method), count in totals.mismatches():
-        wrong.setdefault((end, method), {})[verdicts.Mismatch(reason)] = count
+        if count:
+            wrong.setdefault((end, method), {})[verdicts.Mismatch(reason)] = count
     rows = [
         {"end": end, "method": method, "checked": count, "mismatches": wrong.get((end, method), {})}
         for (end, method), count in totals.checked()

@@ -167,9 +167,14 @@ class FlowMetrics:
         return sorted(found.items())
 
     def mismatches(self) -> list[tuple[tuple[str, str, str], int]]:
-        """Give how many ends a method was wrong about, by (end, reason, method)."""
-        found: collections.Counter[tuple[str, str, str]] = collections.Counter()
+        """Give how many ends a method was wrong about, by (end, reason, method).
+
+        Zeros too, for what was checked: what appears with its first count is no increase to Prometheus.
+        """
+        found: dict[tuple[str, str, str], int] = {}
         for end, method, verdict, count in self._verdicts():
+            for reason in verdicts.REASONS[method]:
+                found.setdefault((end, reason, method), 0)
             if verdict.match is verdicts.Match.DIFFERENT:
                 found[end, verdict.reason, method] += count
         return sorted(found.items())

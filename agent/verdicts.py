@@ -66,3 +66,9 @@ class Verdicts(NamedTuple):
 
 
 UNCHECKED: Final = Verdicts()
+REASONS: Final = {
+    "ip": tuple(reason for reason in Mismatch if reason),
+    "ip_read": tuple(reason for reason in Mismatch if reason),
+    "handshake": (Mismatch.UNDETERMINED,),
+}
+"""What each method can be wrong for."""

@@ -141,6 +141,7 @@ def judged(world: World, owner: Life, at: int, read: int, *, until: int | None =
     return book.views(subject, ledger.Answers(kernel=known))
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(world=worlds(), data=st.data())
 def test_reasons_are_true(world: World, data: st.DataObject) -> None:
     """Both look-ups are judged rightly once all is told."""
@@ -157,6 +158,7 @@ def test_reasons_are_true(world: World, data: st.DataObject) -> None:
     assert (world.verdict(owner, at, at), world.verdict(owner, read, at)) == views.judged[:2]
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(world=worlds(), data=st.data())
 def test_a_reason_that_does_not_wait_does_not_change(world: World, data: st.DataObject) -> None:
     """Whatever is told later: neither whom the look-up named then, nor why it was wrong."""
@@ -210,6 +212,7 @@ def ways(draw: st.DrawFn) -> Way:
     return Way(host_network, meshed, opener, through, own_answers=meshed and draw(st.booleans()))
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(ways())
 def test_the_way_explains_the_difference(way: Way) -> None:
     """The handshake tells who it is; the address tells who stands between."""
