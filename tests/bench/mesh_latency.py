@@ -21,7 +21,7 @@ from tests.bench import figure, mesh_stage
 from tests.bench.mesh_stage import Way
 
 ROUNDS = 9
-REQUESTS = 4_500
+REQUESTS = 4_000
 """By each side in a round."""
 DIRECT_ROUNDS = 1
 """Nothing is promised about it."""
