@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent import flowjson, model, selection
+from agent import flowjson, model, selection, verdicts
 from tests.fakes import flows
 
 EDGE = flowjson.from_flow(flows.edge(), node_name="node-a")
@@ -161,3 +161,23 @@ def test_types_that_were_asked_for_stay() -> None:
     """A table's own choice does not override a person's."""
     assert selection.Selection().narrowed(("edge",)).types == ("edge",)
     assert selection.Selection(types=("connection",)).narrowed(("edge",)).types == ("connection",)
+
+
+def misnamed(reason: verdicts.Mismatch, *, read: bool = False) -> flowjson.Flow:
+    wrong = verdicts.Verdict(verdicts.Match.DIFFERENT, reason)
+    judged = verdicts.Verdicts(ip_read=wrong) if read else verdicts.Verdicts(wrong)
+    views = model.Views(kernel=None, ip=model.NOBODY, ip_read=model.NOBODY, judged=judged)
+    return flowjson.from_flow(flows.edge(remote=dataclasses.replace(flows.WEB, views=views)), node_name="node-a")
+
+
+def test_mismatches_are_found_by_reason() -> None:
+    """At either end, by any method; reasons are alternatives, and one of them is a mismatch."""
+    reused, late = verdicts.Mismatch.IP_REUSED, verdicts.Mismatch.LATE_EVENT
+    found = [EDGE, misnamed(reused), misnamed(late, read=True)]
+    for wanted, expected in (
+        (selection.Selection(), [True, True, True]),
+        (selection.Selection(mismatch=True), [False, True, True]),
+        (selection.Selection(reasons=(reused,)), [False, True, False]),
+        (selection.Selection(reasons=(reused, late)), [False, True, True]),
+    ):
+        assert expected == [wanted.admits(flow) for flow in found]
