@@ -19,6 +19,7 @@ SOURCES: Final = (
     "include/flow.h",
     "include/maps.h",
     "include/socket.h",
+    "include/option.h",
     "owner.c",
     "handshake.c",
     "tcp.c",
