@@ -173,8 +173,9 @@ def port(dice: random.Random) -> Json:
         case 1:
             found["port"] = dice.choice(PORT_NAMES)
         case 2:
-            first = dice.choice(PORTS)
-            found |= {"port": first, "endPort": dice.randint(first, 9000)}
+            first = dice.choice(PORTS) + dice.choice((-1, 0, 1))
+            ends = [each + by for each in PORTS for by in (-1, 0, 1) if each + by >= first]
+            found |= {"port": first, "endPort": dice.choice(ends)}
         case _:
             found["port"] = dice.choice(PORTS)
     return found
