@@ -3,13 +3,14 @@
 Left out: that nothing is missing over a real kill (tests/prove/restart.py), what the parts save (their own tests).
 """
 
+import dataclasses
 import ipaddress
 import pathlib
 
 import msgspec
 import pytest
 
-from agent import continuity, drops, metrics, model, ownership, pipeline, wire
+from agent import continuity, drops, ledger, metrics, model, ownership, pipeline, verdicts, wire
 from tests.fakes import flows, kernel
 
 NOW_NS = 10**12
@@ -143,3 +144,32 @@ def test_a_disk_that_refuses_is_counted_every_time(tmp_path: pathlib.Path) -> No
     keeper = continuity.Continuity(tmp_path / "file" / "state", lost)
     assert [False, False, False] == [keeper.save(parts()[0], parts()[1], NOW_NS) for _ in range(3)]
     assert {"checkpoint_failed": 3} == lost.by_stage
+
+
+def test_who_had_an_address_and_what_was_wrong_come_back(tmp_path: pathlib.Path) -> None:
+    """The history of an address, the look-up that is held against it, and who was misnamed: as if nothing had been."""
+    ip, lost = POD.ips[0], drops.Drops()
+    heir = dataclasses.replace(POD, uid=model.PodUid("0000000b-0000-4000-8000-000000000000"), name="cron")
+    before, after = parts()[1], parts()[1]
+    for at, change, pod in (
+        (NOW_NS, model.Change.SEEN, POD),
+        (NOW_NS + SECOND_NS, model.Change.GONE, POD),
+        (NOW_NS + 2 * SECOND_NS, model.Change.SEEN, heir),
+    ):
+        event = model.ObjectEvent(change=change, object=pod, boot_ns=at)
+        before.owners.apply_object(event)
+        before.lookup.apply(event)
+    wrong = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.IP_REUSED)
+    views = model.Views(kernel=ledger.who(flows.WEB), ip=model.NOBODY, judged=verdicts.Verdicts(wrong))
+    before.differences.add([flows.edge(remote=dataclasses.replace(flows.WEB, views=views))], 0)
+    held = continuity.Continuity(tmp_path / "state", lost)
+    assert held.save(parts()[0], before, NOW_NS + 3 * SECOND_NS)
+    continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], after)
+    assert before.owners.history(ip) == after.owners.history(ip)
+    assert ["web", "cron"] == [line.owner.name for line in after.owners.history(ip)]
+    moments = [NOW_NS + tenths * SECOND_NS // 10 for tenths in (5, 15, 25)]
+    said = [
+        [claim.owner.name if (claim := each.lookup.at(ip, at)) else "" for at in moments] for each in (before, after)
+    ]
+    assert [["web", "", "cron"]] * 2 == said
+    assert before.differences.lines() == after.differences.lines() != []
