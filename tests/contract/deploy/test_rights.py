@@ -6,6 +6,7 @@ Leaves out the control plane's: ``tests/contract/injector/test_roles.py``.
 import asyncio
 import contextlib
 import pathlib
+import re
 import time
 
 import yaml
@@ -19,9 +20,13 @@ MANIFEST = clone.ROOT / "ipseity/manifests/agent.yaml"
 PATIENCE_S = 30
 
 
-def granted() -> set[tuple[str, str]]:
-    """Give what the manifest allows: verb, resource."""
-    roles = [each for each in yaml.safe_load_all(MANIFEST.read_text()) if each["kind"] in {"ClusterRole", "Role"}]
+PAGE = clone.ROOT / "docs/security.md"
+ROW = re.compile(r"^\| (`[a-z`/, ]+`[^|]*) \| ((?:`[a-z]+`(?:, )?)+) \|", re.MULTILINE)
+
+
+def granted(manifest: pathlib.Path = MANIFEST) -> set[tuple[str, str]]:
+    """Give what a manifest allows: verb, resource."""
+    roles = [each for each in yaml.safe_load_all(manifest.read_text()) if each["kind"] in {"ClusterRole", "Role"}]
     rules = [rule for role in roles for rule in role["rules"]]
     return {(verb, resource) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
 
@@ -50,3 +55,14 @@ async def test_the_agent_asks_for_what_it_may_and_may_what_it_asks_for(tmp_path:
             await api.close()
     assert set() == keeper.refused
     assert granted() == {(each.verb, each.resource) for each in keeper.allowed}
+
+
+def test_every_right_has_its_reason() -> None:
+    """docs/security.md has a row for each verb on each resource of both programs, and for none that they have not."""
+    told = {
+        (verb, resource)
+        for cell, verbs in ROW.findall(PAGE.read_text())
+        for resource in re.findall(r"`([a-z]+(?:/[a-z]+)?)`", cell.partition(", only")[0])
+        for verb in re.findall(r"`([a-z]+)`", verbs)
+    }
+    assert granted() | granted(MANIFEST.with_name("mesh.yaml")) == told

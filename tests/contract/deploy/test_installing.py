@@ -1,0 +1,167 @@
+"""``ipseity install``, ``upgrade`` and ``uninstall`` against an API server: what is applied, refused, and left behind.
+
+Leaves out nodes, and what the agents leave in their kernels: ``tests/prove/image_check.py``.
+"""
+
+import asyncio
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from injector.webhook import configuration
+from ipseity import cli, kube
+from ipseity.installing import cluster, manifests, removal
+from tests.contract.kubernetes_api import own
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    with own.served(tmp_path_factory.mktemp("installing") / "api") as kubeconfig:
+        yield kubeconfig
+
+
+class Said(NamedTuple):
+    """What a command ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def ipseity(system: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run commands as the front door does, in this process."""
+
+    def run(*words: str) -> Said:
+        capsys.readouterr()
+        code = cli.run([words[0], "--kubeconfig", str(system), *words[1:]])
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def asked(system: pathlib.Path, path: str) -> Any:
+    async def ask() -> Any:
+        async with await cluster.Cluster.connect(str(system), None, dry_run=False) as where:
+            return await where.get(path)
+
+    return asyncio.run(ask())
+
+
+def applied(system: pathlib.Path, each: dict[str, Any]) -> None:
+    async def apply() -> None:
+        async with await cluster.Cluster.connect(str(system), None, dry_run=False) as where:
+            await where.apply(each, force=True)
+
+    asyncio.run(apply())
+
+
+def test_what_is_printed_is_what_is_applied(ipseity: Run) -> None:
+    """As YAML; with other images everywhere where the version's own would be."""
+    done = ipseity("install", "-o", "yaml", "--mesh-image", "example.com/m:1", "--agent-image", "example.com/a:1")
+    found = list(yaml.safe_load_all(done.stdout))
+    parts = [manifests.namespace(), *manifests.definitions(), *manifests.of("mesh"), *manifests.of("agent")]
+    assert [manifests.path(each) for each in parts] == [manifests.path(each) for each in found]
+    assert "image: ipseity/" not in done.stdout
+    assert "value: example.com/m:1" in done.stdout
+
+
+def test_a_life_of_an_installation(ipseity: Run, system: pathlib.Path) -> None:
+    """Tried, installed, not installed twice, upgraded, taken out in an order in which no pod waits; and again."""
+    flags = ("--only", "mesh", "--no-wait")
+    objects = manifests.chosen(("mesh",), {})
+
+    tried = ipseity("install", *flags, "--dry-run")
+    assert (0, "") == (tried.returncode, tried.stderr)
+    assert asked(system, manifests.path(objects[0])) is None
+
+    done = ipseity("install", *flags)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [f"{manifests.shown(each)} created" for each in objects] == done.stdout.splitlines()
+
+    again = ipseity("install", *flags)
+    assert 2 == again.returncode
+    assert "the mesh is in this cluster already\nhint: use: ipseity upgrade" in again.stderr
+
+    upgraded = ipseity("upgrade", *flags)
+    assert {f"{manifests.shown(each)} unchanged" for each in objects} == set(upgraded.stdout.splitlines())
+    other = ipseity("upgrade", *flags, "--mesh-image", "example.com/m:2")
+    assert "deployment/ipseity-control changed" in other.stdout.splitlines()
+
+    bundle = {"name": removal.BUNDLE, "namespace": "default"}
+    applied(system, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": bundle})
+    label = {"name": "default", "labels": {removal.INJECTS: "enabled", "kept": "yes"}}
+    applied(system, {"apiVersion": "v1", "kind": "Namespace", "metadata": label})
+    applied(system, configuration.render(configuration.Endpoint()))
+
+    dry = ipseity("uninstall", "--purge", "--dry-run")
+    assert (0, "") == (dry.returncode, dry.stderr)
+    assert asked(system, removal.WEBHOOK) is not None
+
+    out = ipseity("uninstall", "--purge")
+    assert (0, "") == (out.returncode, out.stderr)
+    said = out.stdout.splitlines()
+    assert ["clusterrolebinding/ipseity-control removed", "mutatingwebhookconfiguration/ipseity removed"] == said[:2]
+    assert said.index("mutatingwebhookconfiguration/ipseity removed") < said.index("deployment/ipseity-control removed")
+    paths = [removal.WEBHOOK, "/api/v1/namespaces/default/configmaps/ipseity-trust-bundle"]
+    assert [] == [path for path in [*map(manifests.path, objects), *paths] if asked(system, path) is not None]
+    labels = asked(system, "/api/v1/namespaces/default")["metadata"]["labels"]
+    assert (True, False) == ("kept" in labels, removal.INJECTS in labels)
+
+    nothing = ipseity("uninstall", "--purge")
+    assert (0, "") == (nothing.returncode, nothing.stdout + nothing.stderr)
+
+
+def test_what_helm_keeps_is_left_to_helm(ipseity: Run, system: pathlib.Path) -> None:
+    """Two that write the same objects would undo each other's work."""
+    (workload,) = (each for each in manifests.of("agent") if each["kind"] == "DaemonSet")
+    workload["metadata"]["labels"][manifests.MANAGED_BY] = "Helm"
+    applied(system, manifests.namespace())
+    applied(system, workload)
+    for verb in ("install", "upgrade"):
+        done = ipseity(verb, "--only", "agent", "--no-wait")
+        assert 2 == done.returncode
+        assert "the agent in this cluster is kept by Helm\nhint: use what installed it" in done.stderr
+
+
+def test_an_upgrade_of_nothing_is_refused(ipseity: Run) -> None:
+    done = ipseity("upgrade", "--only", "mesh", "--no-wait")
+    assert 2 == done.returncode
+    assert "there is no mesh in this cluster" in done.stderr
+
+
+def test_cleaning_runs_where_and_as_the_agent_did() -> None:
+    """On the same nodes, from the same image, for the same instance; with no right but to the BPF file system."""
+    (agent,) = (each for each in manifests.of("agent") if each["kind"] == "DaemonSet")
+    agent["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "IPSEITY_INSTANCE", "value": "one"})
+    made = removal.cleanup(agent)["spec"]["template"]["spec"]
+    (clean,) = made["initContainers"]
+    assert agent["spec"]["template"]["spec"]["containers"][0]["image"] == clean["image"]
+    assert [{"name": "IPSEITY_INSTANCE", "value": "one"}] == clean["env"]
+    assert {"drop": ["ALL"]} == clean["securityContext"]["capabilities"]
+    assert agent["spec"]["template"]["spec"]["tolerations"] == made["tolerations"]
+
+
+def test_every_kind_that_is_shipped_has_a_path() -> None:
+    """A manifest of a kind that nobody knows would show when somebody installs it."""
+    for part in manifests.PARTS:
+        for each in manifests.of(part):
+            assert manifests.path(each).endswith(f"/{each['metadata']['name']}")
+
+
+async def test_waiting_ends(system: pathlib.Path) -> None:
+    """With what was waited for, and where to look."""
+
+    async def never() -> bool:
+        return False
+
+    async with await cluster.Cluster.connect(str(system), None, dry_run=False) as where:
+        with pytest.raises(kube.KubernetesError, match=r"not within 0\.1 s: the moon is full") as failed:
+            await where.until(never, 0.1, "the moon is full", "look up")
+    assert "look up" == failed.value.hint
