@@ -32,6 +32,16 @@ async def test_without_routes_all_is_as_before(block: routed.Block) -> None:
     assert 200 == (await block.get("/"))["status"]
 
 
+async def test_a_producers_route_changes_nothing_it_does_not_say(block: routed.Block) -> None:
+    """Clients of any namespace; the request arrives as it was sent."""
+    await block.route(routed.http({"backendRefs": [routed.to("web")]}))
+    for who in (block.client, block.stranger):
+        found = await block.get("/a%20b/?told&q=1", of=who, method="POST", body="seven", headers={"x-Mine": "1"})
+        heard = found["body"]
+        assert (200, "web-10", 5) == (found["status"], heard["name"], heard["bytes"])
+        assert ("1", f"{routed.WEB}:8080") == (heard["headers"]["x-mine"], heard["headers"]["host"])
+
+
 async def test_a_backend_that_is_not_there_fails_its_share_only(block: routed.Block) -> None:
     """Half of 1,000 requests: 500; the other rule and the other Service are as they were."""
     broken = {"matches": [routed.path("/half")], "backendRefs": [routed.to("web"), routed.to("nobody")]}
