@@ -4,7 +4,7 @@ Here because rows of the graph and single records share their look, and the look
 collected (``graph``) and how it is laid out (``table``). Leaves out where it is written to (``observe``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 from agent import flowjson, graph, mesh, model, selection, walltime
@@ -75,6 +75,15 @@ def _tls(row: graph.Row) -> table.Cell:
     return table.Cell(found[0] if len(found) == 1 else "some", table.Colour.GREEN if secured else table.Colour.YELLOW)
 
 
+def _said(wrong: Collection[graph.Wrong]) -> table.Cell:
+    """Say whom an address named that was somebody else's, and why; of several the first."""
+    if not wrong:
+        return _NOTHING
+    first = min(wrong)
+    more = f", {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return table.Cell(f"{first.said}: {first.reason.replace('_', ' ')}{more}", table.Colour.RED)
+
+
 def _account(end: flowjson.Endpoint) -> table.Cell:
     return table.Cell(end.service_account) if end.service_account else _NOTHING
 
@@ -98,6 +107,7 @@ _TABLE: Final = (
     _Spec(_right("RECEIVED"), lambda row: table.Cell(table.size(row.totals.received_bytes))),
     _Spec(_right("RTT"), lambda row: _mean(row.totals.rtt)),
 )
+_SAID: Final = _Spec(table.Column(title="WHAT IP SAID"), lambda row: _said(row.totals.wrong))
 _MORE: Final = (
     _Spec(_right("CONNECT"), lambda row: _mean(row.totals.connect)),
     _Spec(_right("RESENT"), lambda row: table.Cell(table.number(row.totals.retransmits))),
@@ -117,10 +127,12 @@ def _seen_by(views: Sequence[str]) -> str:
 
 
 def rows(found: Sequence[graph.Row], *, wide: bool, width: int | None, colour: bool) -> list[str]:
-    """Lay out rows of the graph. Failures have a column only where there are any."""
+    """Lay out rows of the graph. Failures, and addresses that lied, have a column only where there are any."""
     specs = [*_TABLE, *_MORE] if wide else list(_TABLE)
     if not wide and any(row.totals.failed for row in found):
         specs.append(_FAILED)
+    if any(row.totals.wrong for row in found):
+        specs.append(_SAID)
     cells = [[spec.cell(row) for spec in specs] for row in found]
     return table.lines([spec.column for spec in specs], cells, width=width, colour=colour)
 

@@ -49,6 +49,15 @@ class Key(NamedTuple):
     port: int
 
 
+class Wrong(NamedTuple):
+    """A look-up of an address that named somebody else, when it happened."""
+
+    end: str
+    """"source" or "destination"."""
+    said: str
+    reason: str
+
+
 @dataclasses.dataclass(slots=True)
 class Totals:
     """Sums over records; those of the histograms as (count, sum in microseconds)."""
@@ -66,6 +75,7 @@ class Totals:
     partial: bool = False
     tls: frozenset[str] = frozenset()
     """What secured it, as far as any record said: both where it was not always the same."""
+    wrong: frozenset[Wrong] = frozenset()
 
     def add(self, more: "Totals | flowjson.Counters") -> None:
         """Add a record's counters or other totals."""
@@ -138,6 +148,8 @@ class Graph:
         view.totals.add(flow.counters)
         view.totals.partial |= flow.partial
         view.totals.tls |= {flow.tls} if flow.tls else set()
+        if flow.source.attribution is not None or flow.destination.attribution is not None:
+            view.totals.wrong |= {*_wrong("source", flow.source), *_wrong("destination", flow.destination)}
         self.nodes.add(flow.node_name)
         self.first_time = min(self.first_time or flow.start_time, flow.start_time)
         self.last_time = max(self.last_time, flow.time)
@@ -179,6 +191,7 @@ def _row(key: Key, pairs: dict[tuple[str, ...], dict[str, _View]]) -> Row:
         totals.add(counted.totals)
         totals.partial |= counted.totals.partial
         totals.tls |= counted.totals.tls
+        totals.wrong |= frozenset[Wrong]().union(*(view.totals.wrong for view in views.values()))
         sources.append(counted.source)
         destinations.append((ingress or counted).destination)
         addresses.append(counted.addresses)
@@ -218,6 +231,20 @@ def name(end: flowjson.Endpoint, address: str, by: By) -> Name:
             return Name(end.workloads[0].kind, end.namespace, end.workloads[0].name)
         case By.WORKLOAD | By.POD:
             return Name("Pod", end.namespace, end.pod_name)
+
+
+def _wrong(side: str, end: flowjson.Endpoint) -> list[Wrong]:
+    return [
+        Wrong(side, _answer(each.said), each.reason) for each in selection.disagreements(end) if each.method == "ip"
+    ]
+
+
+def _answer(said: flowjson.Answer | str) -> str:
+    """Call whom a look-up named."""
+    if isinstance(said, str):
+        return said
+    name = f"{said.namespace}/{said.name}" if said.namespace else said.name
+    return name if said.kind is model.Kind.POD else f"{said.kind} {name}"
 
 
 def _weaker(one: flowjson.Endpoint, other: flowjson.Endpoint) -> flowjson.Endpoint:

@@ -32,6 +32,16 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     sum_us: int
 
 
+class Wrong(msgspec.Struct, frozen=True, kw_only=True):
+    """A look-up of an address that named somebody else."""
+
+    end: str
+    """"source" or "destination"."""
+    said: str
+    """Whom, or "nobody"."""
+    reason: str
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row, as the table shows it."""
 
@@ -52,6 +62,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     partial: bool
     tls: tuple[str, ...]
     """"mtls", "none", or both where it was not always the same; empty: it cannot be told."""
+    mismatches: tuple[Wrong, ...]
     seen_by: tuple[str, ...]
     """"source", "destination" or both: whose agents reported."""
 
@@ -87,6 +98,7 @@ def _shape(found: graph.Row | flowjson.Flow) -> Row | flowjson.Flow:
         connect=Sum(count=totals.connect[0], sum_us=totals.connect[1]),
         partial=totals.partial,
         tls=tuple(sorted(totals.tls)),
+        mismatches=tuple(Wrong(**each._asdict()) for each in sorted(totals.wrong)),
         seen_by=tuple(sorted(_SEEN_BY[view] for view in found.views)),
     )
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from agent import flowjson, graph, model, rowjson
+from agent import columns, flowjson, graph, ledger, model, rowjson, verdicts
 from tests.fakes import flows
 
 
@@ -188,3 +188,17 @@ def test_a_document_is_one_array() -> None:
     """Rows and records alike; none is an empty array."""
     assert json.loads(rowjson.document([])) == []
     assert [HERE] == [flowjson.decode(json.dumps(each).encode()) for each in json.loads(rowjson.document([HERE]))]
+
+
+def test_a_lie_of_an_address_is_kept_whoever_saw_it() -> None:
+    """From the destination's view too, although the source's is counted; each once."""
+    wrong = verdicts.Verdict(verdicts.Match.DIFFERENT, verdicts.Mismatch.IP_REUSED)
+    former = model.Who(model.Kind.POD, "shop", "report-1", "6f0c")
+    views = model.Views(kernel=ledger.who(flows.WEB), ip=former, judged=verdicts.Verdicts(wrong))
+    web = dataclasses.replace(flows.WEB, views=views)
+    [row] = graph.of([record(flows.edge()), *[record(flows.mirrored(local=web))] * 2], graph.By.WORKLOAD).rows()
+    assert {graph.Wrong("destination", "shop/report-1", "ip_reused")} == row.totals.wrong
+    [header, line] = columns.rows([row], wide=False, width=None, colour=False)
+    assert header.endswith("WHAT IP SAID")
+    assert line.endswith("shop/report-1: ip reused")
+    assert '"mismatches":[{"end":"destination","said":"shop/report-1","reason":"ip_reused"}]' in rowjson.line(row)
