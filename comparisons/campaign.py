@@ -125,7 +125,12 @@ class Shelf:
 
     def drop(self) -> None:
         """Forget single runs: they are in the results now."""
-        shutil.rmtree(self.order.folder / UNFINISHED, ignore_errors=True)
+        top = self.order.folder / UNFINISHED
+        names = [it.told.name for it in self.order.scenarios] + (["cost"] if self.order.loads else [])
+        for name in names:
+            shutil.rmtree(top / name, ignore_errors=True)
+        with contextlib.suppress(OSError):  # something else that was interrupted goes on another time
+            top.rmdir()
 
 
 def left(order: Order) -> int:

@@ -58,10 +58,10 @@ def compare(  # noqa: PLR0913, PLR0917  # a command line
     chosen: tuple[str, ...],
     runs: int | None,
     seed: int,
-    quick: bool,  # noqa: FBT001
-    cost: bool,  # noqa: FBT001
-    again: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    quick: bool,  # noqa: FBT001  # see above
+    cost: bool,  # noqa: FBT001  # see above
+    again: bool,  # noqa: FBT001  # see above
+    as_json: bool,  # noqa: FBT001  # see above
     output: str,
 ) -> int:
     """Where trusting an address and proving an identity part: scenarios, measured, and a report."""

@@ -5,7 +5,7 @@ Here because geometry is easier to read and to test than markup. Pure. Leaves ou
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from comparisons import results
@@ -130,8 +130,8 @@ def timeline(scenario: results.Scenario, titles: Mapping[str, str]) -> Picture |
     )
 
 
-def _bar(span: results.Span, x: "object") -> Bar:
-    left, right = x(span.from_ms), x(span.to_ms)  # type: ignore[operator]
+def _bar(span: results.Span, x: Callable[[float], float]) -> Bar:
+    left, right = x(span.from_ms), x(span.to_ms)
     width = max(1.0, round(right - left, 1))
     kind = span.lane if span.lane == "link" else ("stranger" if span.text.startswith("intruder") else "owner")
     return Bar(

@@ -19,6 +19,10 @@ import sys
 import threading
 import time
 
+TYPE_CHECKING = False  # typing costs a start 10 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PATIENCE_S = 0.4
 """After this an attempt has failed. The kernel sends a SYN again after 1 s: one attempt is one packet."""
 MAX_CALLERS = 200
@@ -90,11 +94,11 @@ def serve(log: Log, ports: "dict[str, int]") -> None:
     NEVER.wait()
 
 
-def accept(listener: socket.socket, answer: "object", log: Log) -> None:
+def accept(listener: socket.socket, answer: "Callable[[socket.socket, str, Log], None]", log: Log) -> None:
     """Give each connection a thread."""
     while True:
         connection, (peer, *_) = listener.accept()
-        threading.Thread(target=answer, args=(connection, peer, log), daemon=True).start()  # type: ignore[arg-type]
+        threading.Thread(target=answer, args=(connection, peer, log), daemon=True).start()
 
 
 def answer_datagrams(datagrams: socket.socket, log: Log) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from typing import Any
 
 PROGRAM = "chromium"
 LIMIT_S = 120.0
@@ -36,7 +37,7 @@ _PROBE = """<script>addEventListener('load', () => {
 class Seen:
     """What a browser saw."""
 
-    charts: list[dict[str, object]]
+    charts: list[dict[str, Any]]
     overflow: float
     """Pixels that the page is wider than the window."""
     asked: list[str]

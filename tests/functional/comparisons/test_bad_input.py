@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -26,10 +27,10 @@ def traces(name: str) -> list[str]:
     return found + ([str(state)] if state.exists() else [])
 
 
-def until(holds: object, what: str) -> None:
+def until(holds: Callable[[], bool], what: str) -> None:
     """Wait for something that has no event."""
     deadline_s = time.monotonic() + PATIENCE_S
-    while not holds():  # type: ignore[operator]
+    while not holds():
         assert time.monotonic() < deadline_s, what
         time.sleep(0.05)  # noqa: TID251  # another process's state has no event
 
@@ -40,9 +41,9 @@ def files(folder: pathlib.Path) -> list[str]:
     return sorted(str(path) for path in found if path.parts[0] != ".unfinished")
 
 
-def run(*words: str, **said: object) -> "subprocess.CompletedProcess[str]":
+def run(*words: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a comparison."""
-    return subprocess.run([*COMPARE, *words], check=False, capture_output=True, text=True, **said)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run([*COMPARE, *words], check=False, capture_output=True, text=True, env=env)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def test_the_console_stays_empty_and_every_chart_is_drawn(page: pathlib.Path) ->
     assert [] == seen.asked
     assert len(scenarios.load()) + 8 == len(seen.charts)
     for chart in seen.charts:
-        assert chart["width"] > 300, chart  # type: ignore[operator]
-        assert chart["height"] > 40, chart  # type: ignore[operator]
+        assert chart["width"] > 300, chart
+        assert chart["height"] > 40, chart
         assert chart["marks"], chart
         assert chart["told"], chart
 

@@ -1,13 +1,14 @@
 """Results as a comparison would have found them, for tests of what is made of results."""
 
 import pathlib
+from typing import Any
 
 from comparisons import results, scenarios, styles
 
 CONTENDERS = ("nothing", "agent", "ip-lax", "ip", "sidecar", "both")
 
 
-def run(number: int = 0, outcome: results.Outcome = "right", **said: object) -> results.Run:
+def run(number: int = 0, outcome: results.Outcome = "right", **said: Any) -> results.Run:
     """Make a run."""
     wrong = 7 if outcome == "lets_in" else 0
     given = {
@@ -15,7 +16,7 @@ def run(number: int = 0, outcome: results.Outcome = "right", **said: object) -> 
         "false_denies": 3 if outcome == "keeps_out" else 0, "window_ms": 100.0 * wrong + number, "closed": True,
         "lag_ms": 0.0, **said,
     }  # fmt: skip
-    return results.Run(number=number, outcome=outcome, **given)  # type: ignore[arg-type]
+    return results.Run(number=number, outcome=outcome, **given)
 
 
 def picture() -> results.Timeline:

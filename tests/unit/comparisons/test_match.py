@@ -1,5 +1,7 @@
 """Truth against what arrived. Leaves out how truth comes about (``scenarios``)."""
 
+from typing import Any
+
 import hypothesis
 from hypothesis import strategies
 
@@ -12,9 +14,9 @@ def lines(*told: tuple[float, str, str, str]) -> list[str]:
     return [f"{int(at_ms * MS)} {what} {name} {more}" for at_ms, what, name, more in told]
 
 
-def played(**said: object) -> match.Played:
-    given = {"accounts": {}, "rights": [], "since_ns": 0, "until_ns": 1000 * MS, **said}
-    return match.Played(**given)  # type: ignore[arg-type]
+def played(**said: Any) -> match.Played:
+    given: dict[str, Any] = {"accounts": {}, "rights": [], "since_ns": 0, "until_ns": 1000 * MS, **said}
+    return match.Played(**given)
 
 
 def test_an_attempt_has_passed_if_the_server_got_it_whatever_the_caller_says() -> None:

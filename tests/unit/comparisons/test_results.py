@@ -63,7 +63,7 @@ def test_one_run_in_which_somebody_was_let_in_makes_the_cell() -> None:
         (20, "sidecar", False, "contradicted: sidecar: 1 of 20"),
     ],
 )
-def test_a_claim_needs_enough_runs_and_no_other(runs: int, against: str | None, shown: bool, why: str) -> None:  # noqa: FBT001
+def test_a_claim_needs_enough_runs_and_no_other(runs: int, against: str | None, *, shown: bool, why: str) -> None:
     """Each of the three ways in which it may stand."""
     told = made.scenario(scenarios.load()["ip-reuse"].told, runs)
     if against:
