@@ -180,6 +180,7 @@ def test_a_row_as_json() -> None:
         "connect": {"count": 23, "sum_us": 6900},
         "partial": False,
         "tls": [],
+        "mismatches": [],
         "seen_by": ["destination", "source"],
     }
 
