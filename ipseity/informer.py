@@ -130,7 +130,8 @@ class Informer(typing.Generic[T]):
         the first list then yields Gone for what vanished meanwhile.
         """
         self._api = api
-        self._resource = resource
+        self.resource: typing.Final = resource
+        """What is followed."""
         self._trim = trim
         self._clock = clock
         self._shape = shape
@@ -157,11 +158,6 @@ class Informer(typing.Generic[T]):
         self.failed_requests = 0
         self.last_error = ""
         """Why the last request failed; empty while all is well."""
-
-    @property
-    def resource(self) -> kube.Resource:
-        """What is followed."""
-        return self._resource
 
     def __len__(self) -> int:
         """Objects known."""
@@ -218,7 +214,7 @@ class Informer(typing.Generic[T]):
         fresh: dict[str, T] = {}
         missed, query, pages = self.malformed, self._query(limit=str(self._pace.page)), 0
         while True:
-            body = await kube.get(self._api, self._resource.path, query, timeout_s=_LIST_S)
+            body = await kube.get(self._api, self.resource.path, query, timeout_s=_LIST_S)
             boot_ns = boot_ns or self._clock()  # every page is of the first one's moment
             page = self._read_page(body)
             del body
@@ -241,7 +237,7 @@ class Informer(typing.Generic[T]):
         """
         if query.get("continue") == token or pages >= _MAX_PAGES:
             raise kube.KubernetesError(
-                f"the list of {self._resource.name} does not end: {pages} pages, and again a continue token",
+                f"the list of {self.resource.name} does not end: {pages} pages, and again a continue token",
                 status=_ENDED_AT_ONCE,
             )
         query["continue"] = token
@@ -251,7 +247,7 @@ class Informer(typing.Generic[T]):
             return msgspec.json.decode(body, type=_Page)
         except msgspec.MsgspecError as error:
             self._count_malformed(f"list: {error}", body)
-            raise kube.KubernetesError(f"list of {self._resource.name} cannot be read: {error}") from error
+            raise kube.KubernetesError(f"list of {self.resource.name} cannot be read: {error}") from error
 
     def _take(self, item: msgspec.Raw, fresh: dict[str, T]) -> None:
         try:
@@ -280,7 +276,7 @@ class Informer(typing.Generic[T]):
             timeoutSeconds=str(max(1, int(lifetime_s))),
         )
         limits = aiohttp.ClientTimeout(total=None, sock_connect=kube.CONNECT_S, sock_read=lifetime_s + _SILENCE_S)
-        response = await kube.open_stream(self._api, self._resource.path, query, limits)
+        response = await kube.open_stream(self._api, self.resource.path, query, limits)
         try:
             kube.keep_alive(response)
             self._opened()
@@ -348,21 +344,21 @@ class Informer(typing.Generic[T]):
         A server restored from a backup, or restarted with empty memory, leaves a watch from a version of its future
         open in silence (tests/vectors/kubernetes has one), so the question must be asked. One object, once per outage.
         """
-        body = await kube.get(self._api, self._resource.path, self._query(limit="1"))
+        body = await kube.get(self._api, self.resource.path, self._query(limit="1"))
         current = self._read_page(body).metadata.resourceVersion
         if not (current.isdigit() and self._version.isdigit() and int(current) >= int(self._version)):
             self._version = ""
 
     def _query(self, **parameters: str) -> dict[str, str]:
-        if self._resource.field_selector:
-            parameters["fieldSelector"] = self._resource.field_selector
-        if self._resource.label_selector:
-            parameters["labelSelector"] = self._resource.label_selector
+        if self.resource.field_selector:
+            parameters["fieldSelector"] = self.resource.field_selector
+        if self.resource.label_selector:
+            parameters["labelSelector"] = self.resource.label_selector
         return parameters
 
     def _opened(self) -> None:
         if self.last_error:
-            log.info("kubernetes watch is back", resource=self._resource.name, failures=self._failures)
+            log.info("kubernetes watch is back", resource=self.resource.name, failures=self._failures)
         self.last_error = ""
         self._blind_since_ns, self._opened_ns = self._heard_ns, self._clock()
         self._heard_ns = self._opened_ns
@@ -382,7 +378,7 @@ class Informer(typing.Generic[T]):
             self._version = ""
         if not self.last_error:
             hint = "is its CustomResourceDefinition installed?" if absent else error.hint
-            log.warning("kubernetes watch lost", resource=self._resource.name, error=str(error), hint=hint)
+            log.warning("kubernetes watch lost", resource=self.resource.name, error=str(error), hint=hint)
         self.last_error = str(error)
         self._failures += 1
         self.failed_requests += 1
@@ -399,5 +395,5 @@ class Informer(typing.Generic[T]):
         self.malformed += 1
         if self.malformed == 1:  # said once: whoever sends one sends many
             log.warning(
-                "malformed watch event", resource=self._resource.name, reason=reason, starts_with=repr(data[:120])
+                "malformed watch event", resource=self.resource.name, reason=reason, starts_with=repr(data[:120])
             )
