@@ -21,9 +21,13 @@ from typing import Any, Final
 
 PASSED: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 _TIMEOUT_S: Final = 30.0
-"""Of the agent, and of whoever asks: a scrape takes less than a second."""
+"""Of the agent: a scrape takes less than a second."""
 _MOST: Final = 8
 """Requests at a time: Prometheus, a second one, and the kubelet's three probes."""
+_CONNECTIONS: Final = 64
+"""Open at a time, whoever holds them: each is a thread. The chart's networkPolicy.metricsFrom says who may come at all."""
+_ASKING_S: Final = 10.0
+"""Until whoever connected has asked, or taken more of the answer."""
 _PIECE_BYTES: Final = 65_536
 _HEADERS: Final = ("Accept", "User-Agent")
 
@@ -47,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One request."""
 
     server: "Relay"
-    timeout = _TIMEOUT_S
+    timeout = _ASKING_S
     server_version = "ipseity"
     sys_version = ""
 
@@ -98,12 +102,14 @@ class Relay(socketserver.ThreadingMixIn, http.server.HTTPServer):
     """Serves until it is told to end."""
 
     daemon_threads = True
+    request_queue_size = _CONNECTIONS
     address_family = socket.AF_INET6
 
     def __init__(self, agent: str, port: int) -> None:
         """``agent``: path of its socket."""
         self.agent = agent
         self.room = threading.BoundedSemaphore(_MOST)
+        self.seats = threading.BoundedSemaphore(_CONNECTIONS)
         if not socket.has_dualstack_ipv6():
             self.address_family = socket.AF_INET
         super().__init__(("", port), Handler)
@@ -114,8 +120,22 @@ class Relay(socketserver.ThreadingMixIn, http.server.HTTPServer):
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin a thread, or hang up."""
+        if self.seats.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.seats.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever asked went away, or took nothing for 30 s: nobody is left to be told."""
+        """Whoever asked went away, or took nothing for too long: nobody is left to be told."""
 
 
 def main(path: str, port: str) -> int:
