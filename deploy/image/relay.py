@@ -25,7 +25,7 @@ _TIMEOUT_S: Final = 30.0
 _MOST: Final = 8
 """Requests at a time: Prometheus, a second one, and the kubelet's three probes."""
 _CONNECTIONS: Final = 64
-"""Open at a time, whoever holds them: each is a thread. The chart's networkPolicy.metricsFrom says who may come at all."""
+"""Open at a time: each is a thread. The chart's networkPolicy.metricsFrom says who may come at all."""
 _ASKING_S: Final = 10.0
 """Until whoever connected has asked, or taken more of the answer."""
 _PIECE_BYTES: Final = 65_536
