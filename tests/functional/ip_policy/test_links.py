@@ -4,6 +4,7 @@ Leaves out policies: ``test_packets``.
 """
 
 import contextlib
+import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from comparisons.lab import netns, network
 from tests.functional.ip_policy import test_connections as cast
 from tests.scene import policed, wires
 
-ETH_P_IP = 0x0800
+ETH_P_IP, ETH_P_ARP = 0x0800, 0x0806
 WAIT_S = 2.0
 
 
@@ -42,12 +43,12 @@ def datagram(source: model.Address, destination: model.Address) -> bytes:
     return header[:10] + struct.pack("!H", checksum) + header[12:] + inner
 
 
-def send(place: wires.Place, packet: bytes, mac: str) -> None:
+def send(place: wires.Place, packet: bytes, mac: str, kind: int = ETH_P_IP) -> None:
     """Send a frame out of a pod, as whoever has CAP_NET_RAW can."""
 
     def raw() -> None:
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(packet, ("eth0", ETH_P_IP, 0, 1, bytes.fromhex(mac.replace(":", ""))))
+            sender.sendto(packet, ("eth0", kind, 0, 1, bytes.fromhex(mac.replace(":", ""))))
 
     netns.inside(place.namespace, raw)
 
@@ -67,6 +68,23 @@ def test_a_forged_source_is_dropped(street: policed.Policed) -> None:
         send(one, datagram(one.address(4), there.address(4)), bridge_mac(street, "node-a"))
         assert (b"hush", (str(one.address(4)), 7907)) == server.recvfrom(64)
         assert 1 == counted(street, "node-a", "spoofed") - before
+
+
+def test_forged_arp_is_dropped(street: policed.Policed) -> None:
+    """A pod that says that another's address is here: the node's neighbour table does not believe it."""
+    street.enforce(cast.cluster(street), compiler.Options(), anew=True)
+    one, other = street.net.places["pod-a0"], street.net.places["pod-a1"]
+    gateway = next(iter(ipaddress.ip_network(f"{one.address(4)}/24", strict=False).hosts()))
+    mine = bytes.fromhex(network.mac(str(one.address(4))).replace(":", ""))
+    before = counted(street, "node-a", "spoofed")
+    for claimed in (other, one):
+        said = (
+            struct.pack("!HHBBH", 1, ETH_P_IP, 6, 4, 2) + mine + claimed.address(4).packed + bytes(6) + gateway.packed
+        )
+        send(one, said, bridge_mac(street, "node-a"), ETH_P_ARP)
+    assert 1 == counted(street, "node-a", "spoofed") - before
+    probe = wires.Probe(source="node-a", destination="pod-a1", protocol=model.Protocol.TCP, port=80)
+    assert [True] == street.net.probe([probe])[0]
 
 
 def test_no_short_cut_between_links(street: policed.Policed) -> None:
