@@ -45,10 +45,17 @@ class Ledger:
     def __init__(self, owners: ownership.Ownership, lookup: iplookup.IpLookup) -> None:
         self.heard = False
         """Whether the API's lists have been read: before that a look-up cannot be blamed."""
-        self.silent_since_ns: int | None = None
-        """Since when the API is out of reach; None: it is not."""
+        self._silent_from_ns = self._silent_to_ns = 0
+        """When the API was out of reach last; up to ``FOREVER_NS`` while it is."""
         self._owners = owners
         self._lookup = lookup
+
+    def listen(self, silent_since_ns: int | None, now_ns: int) -> None:
+        """Take that the API is out of reach since then; None: it is not."""
+        if silent_since_ns is not None:
+            self._silent_from_ns, self._silent_to_ns = silent_since_ns, iplookup.FOREVER_NS
+        elif self._silent_to_ns == iplookup.FOREVER_NS:
+            self._silent_to_ns = now_ns
 
     def views(self, of: Subject, answers: Answers) -> model.Views | None:
         """Give every answer, and a verdict on each; None where there is none but the end's own."""
@@ -150,8 +157,8 @@ class Ledger:
         return Mismatch.STALE_CACHE if waits and self._is_silent(at_ns) else Mismatch.IP_REUSED, waits
 
     def _is_silent(self, at_ns: int) -> bool:
-        """Whether the API was out of reach at that moment, and still is."""
-        return self.silent_since_ns is not None and self.silent_since_ns <= at_ns
+        """Whether the API was out of reach at that moment."""
+        return self._silent_from_ns <= at_ns < self._silent_to_ns
 
 
 class _Case(NamedTuple):

@@ -121,7 +121,7 @@ class Pipeline:
         )
         self._forget(found)
         self._names.begin(inputs.boot_ns, heard=inputs.heard)
-        self._names.ledger.silent_since_ns = inputs.silent_since_boot_ns
+        self._names.ledger.listen(inputs.silent_since_boot_ns, inputs.boot_ns)
         flows, differing, held = self._edges(found.changes, inputs)
         older = [
             self._flow(change, self._name(change, inputs.boot_ns), self._read_ns, inputs, partial=True)

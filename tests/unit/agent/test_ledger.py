@@ -130,13 +130,16 @@ def test_how_the_former_owner_ended_is_waited_for(scene: Scene) -> None:
 
 def test_nothing_can_be_heard(scene: Scene) -> None:
     """While the API is out of reach, what would put the look-up right is not told: the cache is stale."""
-    scene.ledger.silent_since_ns = T + 9 * SECOND
+    scene.ledger.listen(T + 9 * SECOND, T + 10 * SECOND)
     scene.tell(pod(1, HERE), T)
     scene.tell(pod(2), T + 1)
     assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, kernel(pod(2)))
     assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, handshake(pod(2)))
     assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, kernel(pod(9))), "a pod that came meanwhile"
     assert differs(Mismatch.LATE_EVENT) == scene.why(FREE, kernel(pod(9)))
+    scene.ledger.listen(None, T + 11 * SECOND)
+    assert differs(Mismatch.STALE_CACHE) == scene.why(HERE, kernel(pod(2))), "the news are still on their way"
+    assert differs(Mismatch.IP_REUSED) == scene.why(HERE, kernel(pod(2)), at_boot_ns=T + 12 * SECOND)
     before = scene.why(HERE, kernel(pod(2)), at_boot_ns=T + 8 * SECOND)
     assert differs(Mismatch.IP_REUSED) == before
 
