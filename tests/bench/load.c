@@ -66,6 +66,8 @@ static void take(int s)
 	ssize_t got = read(s, request, sizeof request);
 	pthread_t thread;
 	if (got != 2) {
+		if (got > 0 && got <= (ssize_t)sizeof request - 1 && write(s, request, got) != got)
+			die("write");
 		if (pthread_create(&thread, NULL, answer, (void *)(intptr_t)s))
 			die("pthread_create");
 		pthread_detach(thread);
