@@ -81,3 +81,12 @@ def test_the_chart_carries_them_as_they_are() -> None:
     objects = chart.rendered({"monitoring": {"rules": True}})
     groups = chart.find(objects, "PrometheusRule", "ipseity")["spec"]["groups"]
     assert [group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]] == groups
+
+
+def test_the_chart_carries_the_dashboards_as_they_are() -> None:
+    """Grafana's braces and Helm's are not taken for each other either."""
+    objects = chart.rendered({"monitoring": {"dashboards": True}})
+    folder = clone.ROOT / "deploy/grafana"
+    assert {path.name: path.read_text() for path in folder.glob("*.json")} == chart.find(
+        objects, "ConfigMap", "ipseity-dashboards"
+    )["data"]
