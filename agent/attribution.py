@@ -6,7 +6,6 @@ every answer, and there is no silent way from one kind to the other. Leaves out 
 ``tags``) and counting (``edges``).
 """
 
-import dataclasses
 import ipaddress
 from typing import assert_never
 
@@ -38,8 +37,7 @@ def local_end(
                     cgroup=cgroup,
                     reason=model.Reason.POD_NOT_IN_API,
                 )
-            end = _pod_end(pod, model.Evidence.KERNEL, text)
-            return dataclasses.replace(end, container_id=place.container_id, cgroup=cgroup)
+            return _pod_end(pod, model.Evidence.KERNEL, text, container_id=place.container_id, cgroup=cgroup)
         case places.OnHost():
             return model.End(
                 kind=model.Kind.HOST, evidence=model.Evidence.KERNEL, address=text, name=place.unit, cgroup=cgroup
@@ -56,6 +54,7 @@ def remote_end(
     address: model.IpAddress | model.IpNetwork,
     start_boot_ns: int,
     end_boot_ns: int,
+    views: model.Views | None = None,
 ) -> model.End:
     """Name the other end by its address, as it was from start to end. A network is what the kernel collapsed to."""
     if isinstance(address, ipaddress.IPv4Network | ipaddress.IPv6Network):
@@ -65,7 +64,7 @@ def remote_end(
     text = str(address)
     match owner:
         case model.Pod():
-            return _pod_end(owner, model.Evidence.IP, text)
+            return _pod_end(owner, model.Evidence.IP, text, views=views)
         case model.Service():
             return model.End(
                 kind=model.Kind.SERVICE,
@@ -75,6 +74,7 @@ def remote_end(
                 name=owner.name,
                 workload=owner.name,
                 workload_kind="Service",
+                views=views,
             )
         case model.Node():
             return model.End(
@@ -83,9 +83,12 @@ def remote_end(
                 address=text,
                 name=owner.name,
                 reason=model.Reason.HOST_NETWORK,
+                views=views,
             )
         case model.Reason.NO_OWNER | model.Reason.AMBIGUOUS:
-            return model.End(kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, address=text, reason=owner)
+            return model.End(
+                kind=model.Kind.UNKNOWN, evidence=model.Evidence.NONE, address=text, reason=owner, views=views
+            )
         case _:
             assert_never(owner)
 
@@ -123,7 +126,15 @@ def _runs_as(pod: model.Pod, account: identity.ServiceAccount) -> bool:
     return (pod.namespace, pod.service_account) == (account.namespace, account.name)
 
 
-def _pod_end(pod: model.Pod, evidence: model.Evidence, address: str) -> model.End:
+def _pod_end(  # noqa: PLR0913  # what an End has besides its pod
+    pod: model.Pod,
+    evidence: model.Evidence,
+    address: str,
+    *,
+    container_id: str = "",
+    cgroup: int = 0,
+    views: model.Views | None = None,
+) -> model.End:
     return model.End(
         kind=model.Kind.POD,
         evidence=evidence,
@@ -136,4 +147,7 @@ def _pod_end(pod: model.Pod, evidence: model.Evidence, address: str) -> model.En
         service_account=pod.service_account,
         labels=pod.labels,
         mesh=pod.mesh,
+        container_id=container_id,
+        cgroup=cgroup,
+        views=views,
     )

@@ -46,7 +46,8 @@ class Named(NamedTuple):
     @property
     def differs(self) -> bool:
         """Whether any answer for one of the ends was found wrong."""
-        return any(end.views is not None and end.views.differs for end in self)
+        local, remote = self.local.views, self.remote.views
+        return (local is not None and local.differs) or (remote is not None and remote.differs)
 
 
 class _Known(NamedTuple):
@@ -116,16 +117,17 @@ class Names:
         meeting, start, last = _meeting(edge), when.start_boot_ns, max(when.last_boot_ns, when.start_boot_ns)
         joined = self._join.find(meeting, start_boot_ns=start, end_boot_ns=last) if meeting else None
         told = self._told(edge)
-        end = (
-            joined
-            or told
-            or attribution.remote_end(self._owners, address=edge.remote, start_boot_ns=start, end_boot_ns=last)
-        )
         answers = ledger.Answers(
             kernel=ledger.who(joined) if joined else None,
             handshake=ledger.who(told) if told and told.kind is model.Kind.POD else None,
         )
-        return self._judged(edge, when, end, answers, here)
+        views = self._views(edge, when, answers, here)
+        known = joined or told
+        if known is not None:
+            return self._with(known, views)
+        return attribution.remote_end(
+            self._owners, address=edge.remote, start_boot_ns=start, end_boot_ns=last, views=views
+        )
 
     def _told(self, edge: edges.Edge) -> model.End | None:
         """Name the remote end by its handshake, if that proves anything."""
@@ -140,14 +142,12 @@ class Names:
         if known.views is None:
             return known
         answers = ledger.Answers(kernel=known.views.kernel, handshake=known.views.handshake)
-        return self._judged(edge, when, known, answers, here)
+        return self._with(known, self._views(edge, when, answers, here))
 
-    def _judged(
-        self, edge: edges.Edge, when: Moments, end: model.End, answers: ledger.Answers, here: model.End
-    ) -> model.End:
-        """Give a remote end with all answers for it."""
+    def _views(self, edge: edges.Edge, when: Moments, answers: ledger.Answers, here: model.End) -> model.Views | None:
+        """Give all answers for a remote end."""
         if isinstance(edge.remote, ipaddress.IPv4Network | ipaddress.IPv6Network):
-            return end
+            return None
         subject = ledger.Subject(
             address=edge.remote,
             opener=edge.direction is model.Direction.INGRESS,
@@ -155,7 +155,7 @@ class Names:
             read_boot_ns=when.read_boot_ns,
             here=here,
         )
-        return self._with(end, self.ledger.views(subject, answers))
+        return self.ledger.views(subject, answers)
 
     @staticmethod
     def _with(end: model.End, views: model.Views | None) -> model.End:
