@@ -24,8 +24,10 @@ BODY = b"ipseity_edges 23\n" * 10_007
 class Answering(http.server.BaseHTTPRequestHandler):
     """The agent's API, as far as it is asked here."""
 
+    server: "Agent"
+
     def do_GET(self) -> None:
-        self.server.seen.append((self.path, self.headers["Accept"]))  # type: ignore[attr-defined]
+        self.server.seen.append((self.path, self.headers["Accept"]))
         status = 503 if self.path == "/readyz" else 200
         self.send_response(status)
         self.send_header("Content-Type", "application/openmetrics-text")
