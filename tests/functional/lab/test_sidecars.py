@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from comparisons.lab import lab
@@ -123,6 +124,28 @@ async def test_a_pod_on_its_way_out_still_serves(api: conftest.Api) -> None:
     deleting = asyncio.create_task(api.delete("drains"))
     await _serving(api, "drains", ready=True, terminating=True)
     await deleting
+
+
+async def test_a_hook_that_is_cut_off_holds_nobody_up(api: conftest.Api, state: lab.State) -> None:
+    """A pod that is deleted at once while its hook runs: the orphan is reaped, so all that the pod had is free."""
+    hook = {"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "echo hook > /shared/log; sleep 600"]}}}}
+    main = container("main", "sh", "-c", SIDE.format("main"), **hook)
+    made = await api.create(pod("cut", main, terminationGracePeriodSeconds=300))
+    await api.phase("cut", "Running")
+    await told(api, "cut", "main", "up")
+    directory = state.names.node("node-a").pods / made["metadata"]["uid"]
+    deleting = asyncio.create_task(api.delete("cut"))
+    await _until((directory / "volumes/shared/log").exists, "the hook runs")
+    await api.delete("cut", gracePeriodSeconds=0)
+    await deleting
+    await _until(lambda: not directory.exists(), "nothing is left of the pod")
+
+
+async def _until(holds: Callable[[], bool], what: str) -> None:
+    end_s = time.monotonic() + conftest.PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end_s, what
+        await asyncio.sleep(0.02)
 
 
 async def test_a_job_completes_although_its_sidecar_runs(api: conftest.Api) -> None:
