@@ -98,13 +98,12 @@ class IpLookup:
 
     def at(self, ip: model.IpAddress, at_ns: int) -> Claim | None:
         """Look an address up as of a moment; None: nobody had it, as far as was told by then."""
-        held = self._claims.get(ip)
-        if held is None:
-            return None
-        if len(held) == 1:
-            return held[0] if held[0].holds(at_ns) else None
-        found = [claim for claim in held if claim.holds(at_ns)]
-        return max(reversed(found), key=_rank) if found else None
+        return _at(self._claims.get(ip, ()), at_ns)
+
+    def at_both(self, ip: model.IpAddress, at_ns: int, later_ns: int) -> tuple[Claim | None, Claim | None]:
+        """Look an address up as of two moments."""
+        held = self._claims.get(ip, ())
+        return _at(held, at_ns), _at(held, later_ns)
 
     def changed_ns(self, ip: model.IpAddress, at_ns: int) -> int | None:
         """Say when another answer came than that of a moment; None: not yet, as far as was told."""
@@ -156,6 +155,14 @@ class IpLookup:
             self._claims[ip] = rest
         else:
             self._claims.pop(ip, None)
+
+
+def _at(held: Sequence[Claim], at_ns: int) -> Claim | None:
+    if len(held) == 1:  # asked for every end, and the usual address has had one owner
+        (claim,) = held
+        return claim if claim.from_ns <= at_ns < claim.until_ns else None
+    found = [claim for claim in held if claim.holds(at_ns)]
+    return max(reversed(found), key=_rank) if found else None
 
 
 def _rank(claim: Claim) -> tuple[bool, int]:

@@ -60,7 +60,7 @@ class Ledger:
     def views(self, of: Subject, answers: Answers) -> model.Views | None:
         """Give every answer, and a verdict on each; None where there is none but the end's own."""
         kernel, handshake = answers
-        claim, later = self._lookup.at(of.address, of.at_boot_ns), self._lookup.at(of.address, of.read_boot_ns)
+        claim, later = self._lookup.at_both(of.address, of.at_boot_ns, of.read_boot_ns)
         says = claim is not None or later is not None or self._speaks_of(of.address)
         if not says and handshake is None:
             return None

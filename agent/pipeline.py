@@ -149,10 +149,13 @@ class Pipeline:
         Also gives those of the flows for which some answer was wrong, and what is held back.
         """
         known = {change.edge.id: self._names.known(change.edge) for change in changes}
+        moments = {
+            change.edge.id: self._moments(change, inputs.boot_ns) for change in changes if known[change.edge.id] is None
+        }
         local = {
-            change.edge.id: self._names.local(change.edge, self._moments(change, inputs.boot_ns))
+            change.edge.id: self._names.local(change.edge, moments[change.edge.id])
             for change in changes
-            if known[change.edge.id] is None
+            if change.edge.id in moments
         }
         flows: list[model.Flow] = []
         differing: list[model.Flow] = []
@@ -160,7 +163,7 @@ class Pipeline:
         gone = frozenset(inputs.values["id"][: inputs.gone].tolist())
         for change in changes:
             start = self._start_ns(change.edge)
-            named = known[change.edge.id] or self._both(change, local[change.edge.id], inputs.boot_ns)
+            named = known[change.edge.id] or self._both(change, local[change.edge.id], moments[change.edge.id])
             if change.edge.id not in gone and self._waits(change.edge, named, start, inputs.boot_ns):
                 held.add(change.edge.id)
             else:
@@ -175,12 +178,12 @@ class Pipeline:
         return max(edge.first_boot_ns, self._read_ns if held_from is None else held_from)
 
     def _moments(self, change: edges.Change, now_boot_ns: int) -> naming.Moments:
-        start = self._start_ns(change.edge)
         held_from, since = self._waiting.get(change.edge.id, (None, 0))
+        start = max(change.edge.first_boot_ns, self._read_ns if held_from is None else held_from)
         return naming.Moments(start, change.last_boot_ns, now_boot_ns if held_from is None else since)
 
-    def _both(self, change: edges.Change, local: model.End, now_boot_ns: int) -> naming.Named:
-        edge, when = change.edge, self._moments(change, now_boot_ns)
+    def _both(self, change: edges.Change, local: model.End, when: naming.Moments) -> naming.Named:
+        edge = change.edge
         last = self._names.last(edge)
         if last is not None and last.settled and not change.counters.opened and edge.protocol is model.Protocol.TCP:
             # Only ends of connections that were opened before: who was called then is the answer, not who has the
