@@ -26,7 +26,7 @@ _RETRY_S: Final = 1.0
 _END_S: Final = 2.0
 """Of the five seconds that an agent has to stop."""
 _SWITCH_S: Final = 0.0005
-"""How long a tick may keep the interpreter from this thread, which asks for it several times per event. Default: 5 ms."""
+"""How long a tick may keep the interpreter from this thread, which asks for it several times per event. 5 ms else."""
 Known = Mapping[str, ownership.Object]
 AccountEvent = informer.WatchEvent[identity.ServiceAccount]
 

@@ -15,10 +15,10 @@ from agent import flowjson
 from tests.prove import _handshake, verdict
 from tests.scene import agent, lab, metrics
 
-EACH: Final = 401
+EACH: Final = 797
 PAUSE_S: Final = 0.05
 SETTLE_S: Final = 2.0
-CALLS_S: Final = 90.0
+CALLS_S: Final = 240.0
 STEPS: Final = ("announce", "switch", "drop")
 DROPPED: Final = "ipseity_agent_drops_total"
 DOUBTS: Final = ("handshake_forged", "handshake_unproven", "handshake_raw")
