@@ -364,7 +364,8 @@ def judge(found: Iterable[Judged], truth: Truth, took_s: float, said: str) -> ve
             f"every owner told by both nodes: {'yes' if complete else 'NO'}",
             f"handshake said nothing of {total - here - proven.right - proven.wrong} of the other node's",
             *(line(method, scores[method]) for method in METHODS),
-            *(f"  {row}" for row in said.splitlines()),
+            f"ipseity mismatches: {said.splitlines()[0]}",
+            *(f"  {row}" for row in said[said.rfind("how long") :].splitlines()),
         ),
     )
 

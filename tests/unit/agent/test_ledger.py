@@ -85,7 +85,7 @@ def test_who_is_found_agrees(scene: Scene) -> None:
     views = scene.views(HERE, kernel(pod(1)))
     same = verdicts.Verdict(Match.SAME)
     assert (same, same, verdicts.Verdict()) == views.judged
-    assert [views.kernel.uid] * 2 == [views.ip.uid, views.ip_read.uid]  # type: ignore[union-attr]
+    assert [views.kernel.uid] * 2 == [views.ip.uid, views.ip_read.uid]
 
 
 def test_a_deleted_pods_address_is_reused(scene: Scene) -> None:
@@ -160,7 +160,7 @@ def test_read_later_is_another_look_up(scene: Scene) -> None:
     scene.tell(pod(2, HERE), T + 12 * SECOND)
     views = scene.views(HERE, kernel(pod(1)), read_boot_ns=T + 13 * SECOND)
     assert (verdicts.Verdict(Match.SAME), differs(Mismatch.IP_REUSED)) == views.judged[:2]
-    assert ("pod-1", "pod-2") == (views.ip.name, views.ip_read.name)  # type: ignore[union-attr]
+    assert ("pod-1", "pod-2") == (views.ip.name, views.ip_read.name)
     late = scene.views(HERE, kernel(pod(1)), read_boot_ns=T + 11 * SECOND)
     assert differs(Mismatch.LATE_EVENT) == late.judged.ip_read
 
@@ -269,7 +269,7 @@ def test_nothing_is_blamed_before_the_lists_are_read(scene: Scene) -> None:
     scene.ledger.heard = False
     scene.tell(pod(1, HERE), T)
     views = scene.views(HERE, kernel(pod(2)))
-    assert ("pod-1", verdicts.UNCHECKED) == (views.ip.name, views.judged)  # type: ignore[union-attr]
+    assert ("pod-1", verdicts.UNCHECKED) == (views.ip.name, views.judged)
 
 
 def test_the_handshake_is_held_against_the_kernel(scene: Scene) -> None:
