@@ -118,6 +118,7 @@ STEPS = strategies.lists(
 )
 
 
+@hypothesis.settings(deadline=None)  # the machine may be busy
 @hypothesis.given(STEPS)
 def test_the_kernel_s_table_is_always_the_picture(steps: list[tuple[str, int, int]]) -> None:
     """Applying the changes one by one gives what the whole picture says, whatever happens in whatever order."""
