@@ -10,7 +10,7 @@ from typing import Any
 
 import prometheus_client
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import exposition as their_exposition
 from prometheus_client import metrics_core, parser
@@ -302,6 +302,7 @@ def text(held: metrics.FlowMetrics, *others: metrics_core.Metric, openmetrics: b
 names = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(namespace=names, name=names, port=st.integers(0, 65535), bytes_=st.integers(0, 2**53))
 def test_own_text_says_what_prometheus_client_says(namespace: str, name: str, port: int, bytes_: int) -> None:
     """The quick writer and the library's agree, whatever names hold, up to the last integer of a float."""
