@@ -16,6 +16,8 @@ ROUNDS, LONG_ROUNDS = 9, 7
 CONNECTIONS = 15_000
 COUNTED = 1_009
 RATE, LONG_S = 30_000, 2.0
+NOISE = 0.05
+"""Less is not to be told apart on a machine with neighbours, whatever few rounds say."""
 WATCHERS = (contenders.nobody, contenders.ipseity, contenders.handshake, contenders.hooks)
 LONG_WATCHERS = (contenders.nobody, contenders.ipseity, contenders.handshake)
 
@@ -67,7 +69,7 @@ def long_connection(where: stage.Stage) -> Iterator[figure.Figure]:
             name=f"long connection, {name}, of without handshake",
             value=of["handshake"] / of["ipseity"],
             unit="x",
-            limit=1 + noise,
+            limit=1 + max(noise, NOISE),
             detail=f"{rate:.0f} requests/s; {of['nobody']:.1f} us alone, {of['ipseity']:.1f} without, "
             f"{of['handshake']:.1f} with; median of {LONG_ROUNDS} rounds",
         )

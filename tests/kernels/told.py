@@ -47,7 +47,8 @@ def measure() -> Told:
     known, ends, wrong = both_ends()
     forgeries = list(_forgeries.measure(OF_EACH_KIND))
     compat = list(_compat.measure(OF_EACH_KIND))
-    wrong += [kind.line() for kind in (*forgeries, *compat) if not kind.holds]
+    wrong += [kind.line() for kind in forgeries if not kind.holds]
+    wrong += [kind.line() for kind in compat if not kind.unharmed]
     return Told(
         ends_known=known,
         ends=ends,
