@@ -84,7 +84,7 @@ class Kind:
 
     @property
     def unharmed(self) -> bool:
-        """None failed or was sent more often than it may; says nothing of time, which under emulation is the emulator's."""
+        """None failed or was sent more often than it may. Without time: under emulation it is the emulator's."""
         return not self.failed and self.retransmits <= self.most_retransmits
 
     def line(self) -> str:
