@@ -129,7 +129,7 @@ class Scene:
         course = self.course
         for probe, packet, source in zip(probes, arrived, sources, strict=True):
             to = str(self.net.everywhere[probe.destination].address(version))
-            right = naive_policy.allowed(objects, str(source), to, probe.protocol.value, probe.port)  # type: ignore[union-attr]
+            right = naive_policy.allowed(objects, str(source), to, probe.protocol.value, probe.port)
             if packet is not right:
                 (course.false_allows if packet else course.false_denies).append(f"step {step}: {probe}")
         course.asked += len(probes)
