@@ -142,7 +142,7 @@ def _body(place: Place, known: keys.Keys, now_wall_s: float) -> Any:
             name=place.name,
             namespace=place.namespace,
             labels=dict(_LABELS),
-            annotations={STEP_AT: f"{now_wall_s:.0f}"},
+            annotations={STEP_AT: str(int(now_wall_s))},  # rounded up it would be in the future
         ),
         data=keys.to_secret(known),
     )
