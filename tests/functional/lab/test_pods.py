@@ -167,7 +167,10 @@ async def test_probe_that_hangs(api: conftest.Api) -> None:
 
 async def test_security_context(api: conftest.Api) -> None:
     """User, groups, capabilities, read-only root; the root of the host never changes."""
-    script = "exec 2>&1; id -u; id -G; grep CapEff /proc/self/status | cut -f2; touch /x && echo wrote; touch /data/x && echo ok"
+    script = (
+        "exec 2>&1; id -u; id -G; grep CapEff /proc/self/status | cut -f2; "
+        "touch /x && echo wrote; touch /data/x && echo ok"
+    )
     container = {
         "securityContext": {"runAsUser": 1234, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
