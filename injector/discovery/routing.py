@@ -119,14 +119,7 @@ def _call(match: model.Match) -> dict[str, Any]:
         return {"prefix": "/"}
     if service is not None and not service.regex and (call is None or not call.regex):
         return {"prefix": f"/{service.value}/"} if call is None else {"path": f"/{service.value}/{call.value}"}
-    pattern = f"/{_pattern(service)}/{_pattern(call)}"
-    return {"safe_regex": regex_pb2.RegexMatcher(regex=pattern)}
-
-
-def _pattern(text: model.Text | None) -> str:
-    if text is None:
-        return "[^/]+"
-    return f"(?:{text.value})" if text.regex else text.value.replace(".", r"\.")
+    return {"safe_regex": regex_pb2.RegexMatcher(regex=paths.call(service, call))}
 
 
 def _header(named: model.Named) -> Any:

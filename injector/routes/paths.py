@@ -10,6 +10,7 @@ from typing import Final
 import re2
 
 from injector.policy import document
+from injector.routes import model
 
 _PATH: Final = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*")
 _FORBIDDEN: Final = ("//", "/./", "/../", "%2f", "%2F")
@@ -46,3 +47,14 @@ def replaced(prefix: str, new: str) -> tuple[str, str]:
 def escaped(text: str) -> str:
     r"""Give a substitution that means itself: ``\1`` would be what was matched."""
     return text.replace("\\", r"\\")
+
+
+def call(service: model.Text | None, method: model.Text | None) -> str:
+    """Give the regular expression of a gRPC call's path, ``/package.Service/Method``; None: any."""
+    return f"/{_part(service)}/{_part(method)}"
+
+
+def _part(text: model.Text | None) -> str:
+    if text is None:
+        return "[^/]+"
+    return f"(?:{text.value})" if text.regex else text.value.replace(".", r"\.")

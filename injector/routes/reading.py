@@ -181,6 +181,7 @@ def _grpc_match(node: document.Node) -> model.Match:
         call = model.Text(read(said["method"]), regex) if "method" in said else None
         if service is None and call is None:
             found["method"].refuse("a service, a method or both")
+        spelling.compiles(found["method"], paths.call(service, call))  # good parts may be no good whole
     return model.Match(headers=_named(found.get("headers"), headers.matched), service=service, call=call)
 
 

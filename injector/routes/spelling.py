@@ -19,7 +19,7 @@ _DURATION: Final = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
 _PART: Final = re.compile(r"([0-9]+)(h|ms|m|s)")
 _SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
-_GRPC: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+_GRPC: Final = re.compile(r"[A-Za-z_][\w.]{0,1023}", re.ASCII)
 _QUIET: Final = re2.Options()
 _QUIET.log_errors = False
 
@@ -60,9 +60,14 @@ def regex(node: document.Node) -> str:
     text = plain(node)
     if len(text) > MAX_REGEX:
         node.refuse(f"a regular expression of at most {MAX_REGEX} characters")
+    compiles(node, text)
+    return text
+
+
+def compiles(node: document.Node, pattern: str) -> None:
+    """Refuse a value whose regular expression, as Envoy gets it, is none of RE2's."""
     try:
-        re2.compile(text, _QUIET)
+        re2.compile(pattern, _QUIET)
     except re2.error as error:
         said = error.args[0]
         node.refuse(f"a regular expression of RE2 ({said.decode() if isinstance(said, bytes) else said})")
-    return text

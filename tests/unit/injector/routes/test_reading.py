@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from injector import errors
-from injector.routes import model, reading
+from injector.discovery import consistency, resource, routing
+from injector.routes import attach, model, paths, reading
 from tests.scene import routed
 
 Json = dict[str, Any]
@@ -177,12 +178,40 @@ def test_what_cannot_be_acted_on_is_refused_with_its_place(rule: Json, place: st
         {"filters": [routed.changed("URLRewrite", "urlRewrite", hostname="a")]},
         {"matches": [{"method": {}}]},
         {"matches": [{"method": {"service": "a/b"}}]},
+        {"matches": [{"method": {"method": "a" * 1025}}]},
         {"matches": [{"path": {"value": "/"}}]},
     ],
 )
 def test_what_only_http_has_is_refused_in_a_grpc_route(rule: Json) -> None:
     """And a method must be the name of one."""
     assert refused(rule, model.Kind.GRPC).startswith("spec.rules[0].")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"service": r"\Qabc", "method": "d"},
+        {"service": r"\pL{250}", "method": r"\pL{250}"},
+        {"service": r"a|\Qb"},
+        {"method": r"\Qabc"},
+    ],
+)
+def test_a_grpc_regex_must_be_one_as_a_whole(said: Json) -> None:
+    """Envoy gets service and method in one; of what it refuses there it takes nothing that it was told with it."""
+    found = refused({"matches": [{"method": {"type": "RegularExpression", **said}}]}, model.Kind.GRPC)
+    assert found.startswith("spec.rules[0].matches[0].method: ")
+    assert "a regular expression of RE2" in found
+
+
+def test_good_grpc_regexes_are_told_as_they_were_tried() -> None:
+    """What was compiled here is what Envoy gets, to the letter."""
+    regex = {"type": "RegularExpression", "service": "a|b", "method": r"\Qc.d\E"}
+    route = read({"matches": [{"method": regex}]}, kind=model.Kind.GRPC)
+    (match,) = route.rules[0].matches
+    bound = attach.Bound(kind=model.Kind.GRPC, rule=route.rules[0], targets=(), mirrors=())
+    made = routing.route("r", (attach.Entry(match, bound),), port=80)
+    (told,) = consistency.decode(resource.ROUTE, made).virtual_hosts[0].routes
+    assert r"/(?:a|b)/(?:\Qc.d\E)" == paths.call(match.service, match.call) == told.match.safe_regex.regex
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("0s", 0), ("10s", 10), ("1h1m1s1ms", 3661.001), ("99999ms", 99.999)])
