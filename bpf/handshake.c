@@ -179,6 +179,17 @@ static __always_inline void reserve_synack(struct bpf_sock_ops *ctx, struct mome
 		m->speaker = *who;
 }
 
+/*
+ * A socket of which we follow nothing: accepted while there was no slot, or while no program of ours ran. It has the flag from its
+ * listener, unless whoever set it parses options, too.
+ */
+static __always_inline void leave(struct bpf_sock_ops *ctx)
+{
+	u32 flags = ctx->bpf_sock_ops_cb_flags;
+	if (!(flags & PARSES))
+		bpf_sock_ops_cb_flags_set(ctx, flags & ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
 /* HDR_OPT_LEN: before a segment is made (or its size estimated): how much room is wanted. */
 static __always_inline void reserve(struct bpf_sock_ops *ctx)
 {
@@ -191,6 +202,8 @@ static __always_inline void reserve(struct bpf_sock_ops *ctx)
 		return;
 	}
 	struct connection *c = connection(bpf_get_socket_cookie(ctx));
+	if (!c)
+		leave(ctx);
 	if (!c || !c->handshake)
 		return;
 	if (flags & SYN && !(flags & ACK)) {
@@ -273,6 +286,8 @@ static __always_inline u32 answered_call(struct bpf_sock_ops *ctx, struct connec
 	if (exact && done & GAVE_UP)
 		heard_us(c->key.remote, 0);
 	if (!(done & WROTE)) {
+		if (done & TELLS)
+			silence(ctx, c);
 		c->handshake = 0;
 		return ESTABLISHED;
 	}

@@ -181,6 +181,8 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, u32 from, u3
 		c->fin_wait2_received = ctx->bytes_received;
 		return;
 	}
+	if (c->handshake)
+		silence(ctx, c); /* a socket may connect again */
 	ended(ctx, c, from);
 	end_connection(c, cookie);
 }

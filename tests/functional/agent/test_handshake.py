@@ -71,8 +71,12 @@ for _ in range(3):
         assert b"hello" == client.recv(5, socket.MSG_WAITALL)
 """
 LONG = """
-import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as connection:
+import errno, socket, sys
+address, *refused, port = sys.argv[1:]
+with socket.socket() as connection:
+    for each in refused:
+        assert connection.connect_ex((address, int(each))) == errno.ECONNREFUSED
+    connection.connect((address, int(port)))
     def exchange(times):
         for _ in range(times):
             connection.sendall(b"hello")
@@ -214,6 +218,17 @@ def test_nothing_is_called_once_the_handshake_is_over(street: handshake.Street) 
                 assert established == seen.counts()
                 go_on(client, answers=False)
         street.ends(4)
+
+
+def test_a_socket_that_was_refused_calls_again(street: handshake.Street) -> None:
+    """What its first attempt wanted to be called for ends with it: the second is as any."""
+    with onlooker.looking(street.caller.cgroup.parent) as seen:
+        with speaking(street.caller, LONG, "10.203.0.2", "7999", str(PORT)) as client:
+            established = seen.counts()
+            go_on(client)
+            assert established == seen.counts()
+            go_on(client, answers=False)
+        street.ends(3)
 
 
 @pytest.mark.parametrize(
