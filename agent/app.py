@@ -37,10 +37,12 @@ from agent import (
     health,
     inbox,
     kernel,
+    lives,
     metrics,
     model,
     ownership,
     pipeline,
+    places,
     reader,
     watching,
     wire,
@@ -107,7 +109,15 @@ class Agent:
             **owners.alive(model.Service),
             **owners.alive(model.Node),
         }
-        self.watch = watching.Watch(settings, self.drops, self.kernel, self.reader, known=known, heard_boot_ns=heard_ns)
+        self.watch = watching.Watch(
+            settings,
+            self.drops,
+            self.kernel,
+            self.reader,
+            known=known,
+            uids=_uids(owners.lives),
+            heard_boot_ns=heard_ns,
+        )
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status."""
@@ -208,8 +218,8 @@ class Agent:
             gone = event.change is informer.Change.GONE
             (self.pipeline.tags.lose if gone else self.pipeline.tags.learn)(event.value)
         missed = self.reader.cgroups_missed(told, alive, boot_ns)
-        self.inbox.fresh.cgroup_events.extend(missed)
-        self.watch.scanned(missed)
+        self.inbox.fresh.cgroup_events.extend(missed or ())
+        self.watch.tick(missed)
 
     def _crowd(self, crowded: frozenset[int]) -> None:
         if crowded == self._crowded:
@@ -318,6 +328,12 @@ class Agent:
         usual_s = statistics.median(self._spent_s) if len(self._spent_s) > 2 else 0.0
         wanted = min(max(usual_s / _SHARE, self.config.min_interval_s), self.config.max_interval_s)
         return wanted * random.uniform(1 - _JITTER, 1)  # noqa: S311  # spreads load, hides nothing
+
+
+def _uids(known: lives.Lives) -> dict[int, str]:
+    """Give the uid in the path of each cgroup in a pod that is there, as far as is known."""
+    there = {cgroup: known.by_id[cgroup][-1].place for cgroup in sorted(known.alive())}
+    return {cgroup: place.uid for cgroup, place in there.items() if isinstance(place, places.InPod)}
 
 
 def _open_kernel(settings: config.Config, root: pathlib.Path) -> kernel.Kernel:

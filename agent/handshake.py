@@ -8,7 +8,7 @@ restarts. Leaves out which cgroup is whom (``identities``), what keys look like 
 import os
 import pathlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
@@ -37,6 +37,7 @@ class Handshake:
         self._seen: tuple[int, int, int] | None = None
         self._look_due_ns = 0
         self._strangers_left = True
+        self._scanned = False
         self._keys: keys.Keys | None = None
         self.follows_secret: Final = bool(settings.handshake_secret) and self._file is None
         self.wanted: Final = self.follows_secret or self._file is not None
@@ -51,10 +52,11 @@ class Handshake:
         """Name the keys in use; empty: identities are neither told nor believed."""
         return self._keys.named() if self._keys else {}
 
-    def begin(self, pods: Iterable[model.Pod]) -> None:
-        """Go on with the pods that a former agent knew."""
+    def begin(self, pods: Iterable[model.Pod], uids: Mapping[int, str]) -> None:
+        """Go on with what a former agent knew: pods, and by cgroup in a pod the uid in its path."""
         for pod in pods:
             self.object(model.ObjectEvent(change=model.Change.SEEN, object=pod, boot_ns=0))
+        self._write(self._identities.begin(uids))
 
     def cgroups(self, events: Iterable[model.CgroupEvent]) -> None:
         """Take directories that came and went."""
@@ -64,12 +66,13 @@ class Handshake:
         """Take what the API told of a pod."""
         self._write(self._identities.pod(event))
 
-    def scanned(self, *, pods_known: bool) -> None:
-        """Take that every directory was told of: what a former agent wrote for others is taken back.
+    def tick(self, *, scanned: bool, pods_known: bool) -> None:
+        """Take back what a former agent wrote for others, once every directory was told of: the tree was ``scanned``.
 
         Not before the pods are known too, as long as the API can be asked: they are still who they were.
         """
-        if self._strangers_left and pods_known:
+        self._scanned |= scanned
+        if self._strangers_left and self._scanned and pods_known:
             self._strangers_left = False
             self._write(self._identities.strangers(self._kernel.identified()))
 

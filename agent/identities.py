@@ -33,6 +33,13 @@ class Identities:
         self._gone: set[str] = set()
         """Pods that the API has no more, while they have cgroups."""
 
+    def begin(self, uids: Mapping[int, str]) -> Changes:
+        """Go on with the cgroups in pods that a former agent knew: no scan tells of them again."""
+        changes: Changes = {}
+        for cgroup, uid in uids.items():
+            self._enter(cgroup, uid, changes)
+        return changes
+
     def cgroups(self, events: Iterable[model.CgroupEvent]) -> Changes:
         """Take the coming and going of directories."""
         changes: Changes = {}
@@ -77,21 +84,23 @@ class Identities:
 
     def _come(self, event: model.CgroupEvent, changes: Changes) -> None:
         place = places.parse(event.path)
-        uid = place.uid if isinstance(place, places.InPod) else ""
-        before = self._uid_of.get(event.cgroup, "")
+        self._enter(event.cgroup, place.uid if isinstance(place, places.InPod) else "", changes)
+
+    def _enter(self, cgroup: int, uid: str, changes: Changes) -> None:
+        before = self._uid_of.get(cgroup, "")
         if before == uid:
             return
         if before:
-            self._drop(event.cgroup, changes)
+            self._drop(cgroup, changes)
         if not uid:
             return
         if len(self._uid_of) >= _LIMIT:
             self.refused += 1
             return
-        self._uid_of[event.cgroup] = uid
-        self._cgroups_of.setdefault(uid, set()).add(event.cgroup)
+        self._uid_of[cgroup] = uid
+        self._cgroups_of.setdefault(uid, set()).add(cgroup)
         if uid in self._tags:
-            changes[event.cgroup] = self._tags[uid]
+            changes[cgroup] = self._tags[uid]
 
     def _leave(self, event: model.CgroupEvent, changes: Changes) -> None:
         """Take a directory that is gone. An empty path ends whatever it was; another pod's was an earlier life's."""

@@ -47,8 +47,8 @@ class Reader:
 
     def cgroups_missed(
         self, told: Collection[model.CgroupEvent], alive: Collection[model.CgroupId], boot_ns: int
-    ) -> list[model.CgroupEvent]:
-        """Scan the tree where what the tracepoints told since the last time may not be all."""
+    ) -> list[model.CgroupEvent] | None:
+        """Scan the tree where what the tracepoints told since the last time may not be all; None: it need not be."""
         lost = self._kernel.losses()["cgroup_ring_full"]
         if lost != self._cgroups_lost:
             self._cgroups_lost = lost
@@ -57,7 +57,7 @@ class Reader:
             self._rescan_due_ns = boot_ns + _RESCAN_NS
             known = {event.cgroup for event in told}
             return [event for event in self.tree.changes(alive, boot_ns) if event.cgroup not in known]
-        return []
+        return None
 
     def cgroup_news(self) -> list[model.CgroupEvent]:
         """Take what the tracepoints told since they were asked last."""

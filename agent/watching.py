@@ -11,7 +11,7 @@ import collections
 import sys
 import threading
 import typing
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
 import structlog
@@ -44,9 +44,10 @@ class Watch:
         reading: reader.Reader,
         *,
         known: Known,
+        uids: Mapping[int, str],
         heard_boot_ns: int,
     ) -> None:
-        """Prepare. ``known`` is what a former agent knew, by uid, and ``heard_boot_ns`` when it last heard."""
+        """Prepare. What a former agent knew: objects by uid, ``uids`` by cgroup in a pod; and when it last heard."""
         self._config = settings
         self._drops = lost
         self._kernel = held
@@ -54,7 +55,7 @@ class Watch:
         self._known = known
         self._heard_ns = heard_boot_ns
         self._handshake = handshake.Handshake(held, settings, lost)
-        self._handshake.begin(each for each in known.values() if isinstance(each, model.Pod))
+        self._handshake.begin((each for each in known.values() if isinstance(each, model.Pod)), uids)
         self._cgroups: collections.deque[model.CgroupEvent] = collections.deque()
         self._objects: collections.deque[model.ObjectEvent] = collections.deque()
         self._accounts: collections.deque[AccountEvent] = collections.deque()
@@ -91,10 +92,10 @@ class Watch:
         """Take what the API told of service accounts."""
         return _taken(self._accounts)
 
-    def scanned(self, found: Iterable[model.CgroupEvent]) -> None:
-        """Tell what a scan of the tree has found besides."""
+    def tick(self, found: list[model.CgroupEvent] | None) -> None:
+        """Tell what a scan of the tree has found besides; None: there was none since the last time."""
         if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._take_scan, list(found))
+            self._loop.call_soon_threadsafe(self._take_tick, found)
 
     @property
     def synced(self) -> bool:
@@ -185,9 +186,9 @@ class Watch:
         self._cgroups.extend(events)
         self._handshake.cgroups(events)
 
-    def _take_scan(self, found: list[model.CgroupEvent]) -> None:
-        self._handshake.cgroups(found)
-        self._handshake.scanned(pods_known=self.synced)
+    def _take_tick(self, found: list[model.CgroupEvent] | None) -> None:
+        self._handshake.cgroups(found or ())
+        self._handshake.tick(scanned=found is not None, pods_known=self.synced)
 
     def _take_object(self, event: model.ObjectEvent) -> None:
         self._objects.append(event)

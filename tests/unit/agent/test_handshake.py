@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent import config, drops, handshake, keys
-from tests.unit.agent import test_identities
+from agent import app, config, drops, handshake, keys, model, ownership, remembered
+from tests.unit.agent import test_identities, test_lives, test_tags
 
 OLD, NEW = b"o" * 16, b"n" * 16
 LATER_NS = 10 * 10**9
@@ -59,12 +59,33 @@ def test_a_former_agent_s_identities_hold_until_the_pods_are_known() -> None:
     """Then those that are nobody's any more are taken back, once."""
     held = FakeKernel({11: test_identities.tags_of(7), 13: test_identities.tags_of(8)})
     told, _ = made(held)
-    told.begin([test_identities.here(7).object])  # type: ignore[list-item]  # a pod
-    told.cgroups([test_identities.directory(11, 7)])
-    told.scanned(pods_known=False)
+    told.begin([test_tags.pod(7, node=test_identities.NODE)], {})
+    told.tick(scanned=False, pods_known=True)
     assert {11, 13} == set(held.identities)
-    told.scanned(pods_known=True)
+    told.cgroups([test_identities.directory(11, 7)])
+    told.tick(scanned=True, pods_known=False)
+    assert {11, 13} == set(held.identities)
+    told.tick(scanned=False, pods_known=True)
     assert {11: test_identities.tags_of(7)} == held.identities
+
+
+def test_pods_that_run_on_over_a_restart_are_still_who_they_were() -> None:
+    """A scan tells only of what differs from the checkpoint: that their directories are there is known from it."""
+    former = ownership.Ownership(history_s=60)
+    former.apply_object(test_identities.here(7))
+    for event in (test_identities.directory(11, 7), test_identities.directory(13, 8)):
+        former.apply_cgroup(event)
+    former.apply_cgroup(test_lives.event("/system.slice/sshd.service", 1, cgroup=17))
+    resumed = ownership.Ownership(history_s=60)
+    remembered.load(remembered.dump(former), resumed)
+    held = FakeKernel({11: test_identities.tags_of(7), 13: test_identities.tags_of(8), 17: (1, 2)})
+    told, _ = made(held)
+    told.begin(resumed.alive(model.Pod).values(), app._uids(resumed.lives))
+    told.cgroups([])
+    told.tick(scanned=True, pods_known=True)
+    assert {11: test_identities.tags_of(7)} == held.identities
+    told.cgroups([test_lives.event("", 200, gone=True, cgroup=11)])
+    assert {} == held.identities
 
 
 def test_what_finds_no_room_is_counted() -> None:

@@ -9,7 +9,7 @@ import os
 import pathlib
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -23,8 +23,8 @@ PATIENCE_S = 10.0
 class FakeRing(test_handshake.FakeKernel):
     """Tables that tell when they were written, and a descriptor that is readable when a cgroup has come."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, former: Mapping[int, tuple[int, int]] | None) -> None:
+        super().__init__(former)
         self.cgroup_events, self._write = os.pipe()
         self.waiting: list[model.CgroupEvent] = []
         self.written = threading.Event()
@@ -49,11 +49,21 @@ class FakeRing(test_handshake.FakeKernel):
 
 
 @contextlib.contextmanager
-def listening(tmp_path: pathlib.Path, *known: model.Pod) -> Iterator[types.SimpleNamespace]:
+def listening(
+    tmp_path: pathlib.Path, *known: model.Pod, former: Mapping[int, tuple[int, int]] | None = None
+) -> Iterator[types.SimpleNamespace]:
     """Have a thread that listens, and end it."""
-    ring, lost = FakeRing(), drops.Drops()
+    ring, lost = FakeRing(former), drops.Drops()
     settings = config.Config(node_name=test_identities.NODE, kubeconfig=str(tmp_path / "none"))
-    watch = watching.Watch(settings, lost, ring, ring, known={pod.uid: pod for pod in known}, heard_boot_ns=0)  # type: ignore[arg-type]  # what it needs of them
+    watch = watching.Watch(
+        settings,
+        lost,
+        ring,  # type: ignore[arg-type]  # what it needs of it
+        ring,  # type: ignore[arg-type]  # what it needs of it
+        known={pod.uid: pod for pod in known},
+        uids=dict.fromkeys(former or (), known[0].uid if known else ""),
+        heard_boot_ns=0,
+    )
     watch.start()
     try:
         yield types.SimpleNamespace(watch=watch, ring=ring, drops=lost)
@@ -81,7 +91,7 @@ def test_a_cgroup_speaks_before_any_tick(parts: types.SimpleNamespace) -> None:
 
 def test_what_a_scan_finds_speaks_too(parts: types.SimpleNamespace) -> None:
     """Though the kernel has told nothing of it; it is not told back."""
-    parts.watch.scanned([test_identities.directory(11, 7)])
+    parts.watch.tick([test_identities.directory(11, 7)])
     assert parts.ring.written.wait(PATIENCE_S)
     assert {11: test_identities.tags_of(7)} == parts.ring.identities
     parts.watch.close()
@@ -101,7 +111,7 @@ def test_what_was_heard_can_be_taken_after_the_end(parts: types.SimpleNamespace)
     assert parts.ring.written.wait(PATIENCE_S)
     parts.watch.close()
     parts.watch.close()
-    parts.watch.scanned([test_identities.directory(17, 7)])
+    parts.watch.tick([test_identities.directory(17, 7)])
     assert (2, {11, 13}) == (len(parts.watch.cgroups()), set(parts.ring.identities))
     assert ([], []) == (parts.watch.objects(), parts.watch.accounts())
 
@@ -120,3 +130,16 @@ def test_a_part_that_fails_begins_anew(parts: types.SimpleNamespace, monkeypatch
     assert parts.drops.by_stage["watch_died"] > 0
     parts.ring.put(test_identities.directory(11, 7))
     assert parts.ring.written.wait(PATIENCE_S)
+
+
+def test_after_a_restart_the_pods_that_run_on_keep_their_identity(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first scan finds nothing new, as all was in the checkpoint; nobody's identity goes for it."""
+    monkeypatch.setattr(watching.Watch, "synced", True)
+    former = {11: test_identities.tags_of(7)}
+    with listening(tmp_path, test_tags.pod(7, node=test_identities.NODE), former=former) as parts:
+        parts.ring.identities[13] = (1, 2)
+        parts.watch.tick([])
+        parts.watch.close()
+        assert former == parts.ring.identities
