@@ -19,6 +19,8 @@ from typing import Final
 from injector.cluster import model as cluster
 from injector.routes import model, precedence
 
+MAX_ENTRIES: Final = 1000
+"""Matches for one port of a Service, for the same clients: every proxy is told of all, and tries them one by one."""
 _ROUTED: Final = frozenset({cluster.Protocol.HTTP, cluster.Protocol.HTTP2, cluster.Protocol.DETECT})
 
 
@@ -134,7 +136,7 @@ def attach(
         (route.kind, route.namespace, route.name): tuple(
             Verdict(
                 parent=parent,
-                accepted=_conflict(route, parent, ports, grpc) if condition.holds else condition,
+                accepted=_got(route, parent, ports, wanted[route.kind], grpc) if condition.holds else condition,
                 resolved=maker.resolved(route, parent),
             )
             for parent, ports, condition in parents
@@ -186,20 +188,30 @@ def _place(route: model.Route, parent: model.Parent, port: int) -> tuple[str, st
     return "" if route.namespace == parent.namespace else route.namespace, parent.key, port
 
 
-def _conflict(
-    route: model.Route, parent: model.Parent, ports: Sequence[cluster.ServicePort], grpc: "_Wanted"
+def _got(
+    route: model.Route,
+    parent: model.Parent,
+    ports: Sequence[cluster.ServicePort],
+    wanted: "_Wanted",
+    grpc: "_Wanted",
 ) -> Condition:
     """Say whether a route that has found its ports has got them."""
-    lost = (
-        {each.port for each in ports if _place(route, parent, each.port) in grpc}
-        if route.kind is model.Kind.HTTP
-        else set()
-    )
-    got = [each.port for each in ports if each.port not in lost]
+    places = {each.port: _place(route, parent, each.port) for each in ports}
+    lost = [port for port, place in places.items() if route.kind is model.Kind.HTTP and place in grpc]
+    full = [port for port, place in places.items() if port not in lost and wanted.full(route, place)]
+    why = []
+    if lost:
+        why.append(f"a GRPCRoute has port {_listed(sorted(lost))}")
+    if full:
+        why.append(f"older routes leave too few of the {MAX_ENTRIES} matches of port {_listed(sorted(full))}")
+    got = [port for port in places if port not in {*lost, *full}]
     if not got:
-        return _no("Conflicted", f"a GRPCRoute has port {', '.join(map(str, sorted(lost)))}")
-    kept = f"; a GRPCRoute has port {', '.join(map(str, sorted(lost)))}" if lost else ""
-    return _yes("Accepted", f"applies to port {', '.join(map(str, got))}{kept}")
+        return _no("TooManyMatches" if full else "Conflicted", "; ".join(why))
+    return _yes("Accepted", "; ".join([f"applies to port {_listed(got)}", *why]))
+
+
+def _listed(ports: Iterable[int]) -> str:
+    return ", ".join(map(str, ports))
 
 
 class _Wanted:
@@ -207,15 +219,27 @@ class _Wanted:
 
     def __init__(self) -> None:
         self._by_place: dict[tuple[str, str, int], list[tuple[model.Route, model.Parent]]] = {}
+        self._matches: dict[tuple[str, str, int], int] = {}
+        self._full: set[tuple[str, str, tuple[str, str, int]]] = set()
 
     def __contains__(self, place: tuple[str, str, int]) -> bool:
         return place in self._by_place
 
     def take(self, route: model.Route, parent: model.Parent, port: int) -> None:
-        """Note that a route wants a port."""
-        there = self._by_place.setdefault(_place(route, parent, port), [])
-        if all(each is not route for each, _ in there):
-            there.append((route, parent))
+        """Note that a route wants a port. The oldest comes first: one for which there is no room left is left out."""
+        place = _place(route, parent, port)
+        if any(each is route for each, _ in self._by_place.get(place, ())):
+            return
+        matches = self._matches.get(place, 0) + sum(len(rule.matches) for rule in route.rules)
+        if matches > MAX_ENTRIES:
+            self._full.add((route.namespace, route.name, place))
+            return
+        self._matches[place] = matches
+        self._by_place.setdefault(place, []).append((route, parent))
+
+    def full(self, route: model.Route, place: tuple[str, str, int]) -> bool:
+        """Say whether there was no room for a route."""
+        return (route.namespace, route.name, place) in self._full
 
     def without(self, others: "_Wanted") -> "_Wanted":
         """Leave out the ports that others want."""

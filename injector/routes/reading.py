@@ -9,8 +9,9 @@ there (``attach``).
 
 import dataclasses
 import enum
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from injector.policy import document
@@ -25,6 +26,10 @@ MAX_PARENTS: Final = 32
 MAX_NAMED: Final = 16
 MAX_CODES: Final = 64
 """As upstream's schema has them, but for the rules, of which it allows 16 in one route."""
+MAX_TOLD: Final = 128
+"""Matches of one route in all, also as upstream's schema has it."""
+MAX_BYTES: Final = 256 * 1024
+"""Of one route as every proxy is told of it, for each port: each match has all of its rule with it."""
 MAX_WEIGHT: Final = 1_000_000
 MAX_ATTEMPTS: Final = 100
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
@@ -67,14 +72,31 @@ def route(item: Mapping[str, Any], kind: model.Kind) -> model.Route:
     namespace, name = (str(metadata[key]) for key in _METADATA)
     spec = document.Node("spec", item.get("spec")).fields("parentRefs", "hostnames", "rules")
     rules = spec["rules"].items(at_most=MAX_RULES) if "rules" in spec else []
+    read = tuple(_rule(each, kind, namespace) for each in rules) or (model.Rule(),)
+    _bound(spec, rules, read)
     return model.Route(
         kind=kind,
         namespace=namespace,
         name=name,
         created=str(metadata.get("creationTimestamp") or ""),
         parents=parents(item),
-        rules=tuple(_rule(each, kind, namespace) for each in rules) or (model.Rule(),),
+        rules=read,
     )
+
+
+def _bound(spec: Mapping[str, document.Node], rules: Sequence[document.Node], read: Sequence[model.Rule]) -> None:
+    """Refuse a short text that would be a long list for every proxy."""
+    if sum(len(each.matches) for each in read) > MAX_TOLD:
+        spec["rules"].refuse(f"at most {MAX_TOLD} matches in all")
+    size = sum(_size(node) * len(rule.matches) for node, rule in zip(rules, read, strict=False))
+    if size > MAX_BYTES:
+        allowed = f"at most {MAX_BYTES // 1024} KiB, where each match counts all of its rule but the matches"
+        spec["rules"].refuse(f"{allowed}: here {size // 1024} KiB")
+
+
+def _size(node: document.Node) -> int:
+    body = {key: each for key, each in node.value.items() if key != "matches"}
+    return len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
 
 
 def parents(item: Mapping[str, Any]) -> tuple[model.Parent, ...]:

@@ -174,6 +174,22 @@ def test_a_route_with_two_parents_stands_with_each_by_itself() -> None:
     assert {("shop/web", 80)} == set(found.produced)
 
 
+def test_a_port_has_room_for_so_many_matches_and_the_oldest_have_it() -> None:
+    """A namespace that writes routes without end does not fill the proxies of all; its newest routes say so."""
+    rules = [{"matches": [routed.path(f"/{each}") for each in range(64)], **to("next")}] * 2
+    items = [routed.http(*rules, name=f"r{number}") for number in range(8)]
+    small = routed.http(to(), name="small")
+    small["spec"]["parentRefs"].append({"group": "", "kind": "Service", "name": "next"})
+    found = attached(*items, small, consumer(to("next", namespace="shop")))
+    assert 7 * 128 + 1 == len(found.produced["shop/web", 80])
+    (last,) = found.verdicts[model.Kind.HTTP, "shop", "r7"]
+    assert (False, "TooManyMatches") == (last.accepted.holds, last.accepted.reason)
+    assert "1000 matches of port 80" in last.accepted.message
+    for name in ("r0", "r6", "small"):
+        assert all(each.accepted.holds for each in found.verdicts[model.Kind.HTTP, "shop", name])
+    assert 1 == len(found.consumed["billing"]["shop/web", 80])
+
+
 def test_nothing_is_made_anew_when_only_endpoints_change() -> None:
     """A roll-out of a thousand pods costs nothing here."""
     attacher = attach.Attacher()

@@ -220,6 +220,26 @@ def test_durations_are_those_of_gep_2257(text: str, seconds: float) -> None:
     assert seconds == pytest.approx(read({"timeouts": {"request": text}}).rules[0].request_s)
 
 
+def many(matches: int, value: str = "", rules: int = 1) -> list[Json]:
+    """Write rules that change a header, each with so many matches."""
+    filters = [routed.changed("RequestHeaderModifier", "requestHeaderModifier", set=[{"name": "a", "value": value}])]
+    return [{"matches": [routed.path(f"/{each}") for each in range(matches)], "filters": filters}] * rules
+
+
+def test_a_route_has_so_many_matches_in_all() -> None:
+    """Each is an entry for every proxy."""
+    assert 128 == sum(len(each.matches) for each in read(*many(64, "b", rules=2)).rules)
+    with pytest.raises(errors.InvalidPolicy, match=r"^spec.rules: .*at most 128 matches in all"):
+        read(*many(43, "b", rules=3))
+
+
+def test_a_rule_counts_once_for_each_match() -> None:
+    """Proxies are told all of it with each: a short text must not be a long list."""
+    assert 64 == len(read(*many(64, "b" * 3900)).rules[0].matches)
+    with pytest.raises(errors.InvalidPolicy, match=r"^spec.rules: .*at most 256 KiB.*: here 257 KiB"):
+        read(*many(64, "b" * 4000))
+
+
 def test_a_grant_says_who_may_send_where() -> None:
     """By kind and namespace of the route, to all Services or to one."""
     to = model.Reference(group="", kind="Service", namespace="pay", name="bank", port=80)
