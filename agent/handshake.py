@@ -38,11 +38,15 @@ class Handshake:
         self._look_due_ns = 0
         self._strangers_left = True
         self._scanned = False
+        self._refused = 0
         self._keys: keys.Keys | None = None
         self.follows_secret: Final = bool(settings.handshake_secret) and self._file is None
         self.wanted: Final = self.follows_secret or self._file is not None
         self._is_off = False
-        lost.count("identities_full", 0)
+        self._left: identities.Changes = {}
+        """What the kernel did not take: said again at each tick."""
+        for stage in ("identities_full", "identities_failed", "identities_refused"):
+            lost.count(stage, 0)
         lost.count("handshake_keys_unusable", 0)
         if not self.wanted:
             self._off()
@@ -56,11 +60,11 @@ class Handshake:
         """Go on with what a former agent knew: pods, and by cgroup in a pod the uid in its path."""
         for pod in pods:
             self.object(model.ObjectEvent(change=model.Change.SEEN, object=pod, boot_ns=0))
-        self._write(self._identities.begin(uids))
+        self._enter(self._identities.begin(uids))
 
     def cgroups(self, events: Iterable[model.CgroupEvent]) -> None:
         """Take directories that came and went."""
-        self._write(self._identities.cgroups(events))
+        self._enter(self._identities.cgroups(events))
 
     def object(self, event: model.ObjectEvent) -> None:
         """Take what the API told of a pod."""
@@ -72,9 +76,14 @@ class Handshake:
         Not before the pods are known too, as long as the API can be asked: they are still who they were.
         """
         self._scanned |= scanned
+        changes = dict(self._left)
         if self._strangers_left and self._scanned and pods_known:
-            self._strangers_left = False
-            self._write(self._identities.strangers(self._kernel.identified()))
+            try:
+                changes |= self._identities.strangers(self._kernel.identified())
+                self._strangers_left = False
+            except OSError as error:
+                self._failed(error)
+        self._write(changes)
 
     def take(self, found: keys.Keys | keys.Unusable | None) -> None:
         """Take new keys, or that there are none any more. Unusable ones change nothing."""
@@ -112,9 +121,36 @@ class Handshake:
         self._keys, self._is_off = None, True
         self._kernel.handshake((), on=False)
 
+    def _enter(self, changes: identities.Changes) -> None:
+        """Write what became of directories, and count those that the picture had no room for."""
+        refused = self._identities.refused
+        self._drops.count("identities_refused", refused - self._refused)
+        self._refused = refused
+        self._write(changes)
+
     def _write(self, changes: identities.Changes) -> None:
-        if changes:
-            self._drops.count("identities_full", self._kernel.identify(changes))
+        """Tell the kernel. What it does not take is kept for the next tick: who delivers events goes on."""
+        if not changes:
+            return
+        before = set(self._left)
+        try:
+            refused = self._kernel.identify(changes)
+        except OSError as error:
+            self._failed(error)
+            self._left |= changes
+            return
+        self._drops.over("identities")
+        self._drops.count("identities_full", len(refused - before))
+        for cgroup, told in changes.items():
+            if cgroup in refused:
+                self._left[cgroup] = told
+            else:
+                self._left.pop(cgroup, None)
+
+    def _failed(self, error: OSError) -> None:
+        self._drops.count("identities_failed")
+        hint = "cgroups may say nothing in handshakes, or who they were; it is tried again"
+        self._drops.say("identities", "cannot write identities into the kernel", error=str(error), hint=hint)
 
 
 def read_file(path: pathlib.Path) -> keys.Keys:

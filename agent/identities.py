@@ -16,6 +16,9 @@ Changes = dict[int, tuple[int, int] | None]
 """By cgroup: (identity's tag, pod's tag), or None."""
 _LIMIT: Final = 65_536
 """Cgroups below pods; as many as ``ownership`` remembers."""
+_POD_LIMIT: Final = 64
+"""Of one pod. The kernel's table has room for 4,096, so that a node's 110 pods have 37 each; a pod has one and one for
+each container, or more where it makes cgroups itself, and must not use up the room of the others."""
 
 
 class Identities:
@@ -94,7 +97,7 @@ class Identities:
             self._drop(cgroup, changes)
         if not uid:
             return
-        if len(self._uid_of) >= _LIMIT:
+        if len(self._uid_of) >= _LIMIT or len(self._cgroups_of.get(uid, ())) >= _POD_LIMIT:
             self.refused += 1
             return
         self._uid_of[cgroup] = uid

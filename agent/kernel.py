@@ -198,13 +198,14 @@ class Kernel:
         """List the cgroups that have an identity, also from a former agent."""
         return {int.from_bytes(key, sys.byteorder) for key in bpfcall.keys(self._fds["identities"], 8)}
 
-    def identify(self, identities: Mapping[int, tuple[int, int] | None]) -> int:
+    def identify(self, identities: Mapping[int, tuple[int, int] | None]) -> set[int]:
         """Say who cgroups are in the handshakes that they make from now on: tag and pod of each; None: nobody any more.
 
-        Returns how many found no room in the table: they say nothing.
+        Those that are nobody's go first. Returns the cgroups that found no room in the table: they say what they said
+        before, or nothing. Raises OSError, with some of it written; to say all of it again is harmless.
         """
-        refused = 0
-        for cgroup, told in identities.items():
+        refused = set()
+        for cgroup, told in sorted(identities.items(), key=lambda item: item[1] is not None):
             key = cgroup.to_bytes(8, sys.byteorder)
             if told is None:
                 with contextlib.suppress(FileNotFoundError):
@@ -215,7 +216,7 @@ class Kernel:
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                refused += 1
+                refused.add(cgroup)
         return refused
 
     def handshake(self, keys: Sequence[bytes], *, on: bool) -> None:

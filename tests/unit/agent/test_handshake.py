@@ -17,16 +17,24 @@ class FakeKernel:
     def __init__(self, former: Mapping[int, tuple[int, int]] | None = None) -> None:
         self.identities = dict(former or {})
         self.keys: list[tuple[tuple[bytes, ...], bool]] = []
-        self.refuses = 0
+        self.room = 4096
+        self.error: OSError | None = None
 
     def identified(self) -> set[int]:
         return set(self.identities)
 
-    def identify(self, identities: Mapping[int, tuple[int, int] | None]) -> int:
-        self.identities |= {cgroup: told for cgroup, told in identities.items() if told is not None}
+    def identify(self, identities: Mapping[int, tuple[int, int] | None]) -> set[int]:
+        if self.error is not None:
+            raise self.error
         for cgroup in [cgroup for cgroup, told in identities.items() if told is None]:
             self.identities.pop(cgroup, None)
-        return self.refuses
+        refused = set()
+        for cgroup, told in identities.items():
+            if told is not None and (cgroup in self.identities or len(self.identities) < self.room):
+                self.identities[cgroup] = told
+            elif told is not None:
+                refused.add(cgroup)
+        return refused
 
     def handshake(self, keys: Sequence[bytes], *, on: bool) -> None:
         self.keys.append((tuple(keys), on))
@@ -88,14 +96,47 @@ def test_pods_that_run_on_over_a_restart_are_still_who_they_were() -> None:
     assert {} == held.identities
 
 
-def test_what_finds_no_room_is_counted() -> None:
-    """It says nothing in handshakes."""
+def test_what_finds_no_room_is_counted_once_and_written_when_there_is_some() -> None:
+    """At the next tick; until then it says nothing in handshakes. One that is gone by then is not written."""
     held = FakeKernel()
     told, lost = made(held)
-    held.refuses = 1
+    held.room = 1
+    told.object(test_identities.here(7))
+    told.cgroups([test_identities.directory(cgroup, 7) for cgroup in (11, 13, 17)])
+    told.tick(scanned=False, pods_known=False)
+    assert (2, {11}) == (lost.by_stage["identities_full"], set(held.identities))
+    told.cgroups([test_identities.directory(cgroup, 7, gone=True) for cgroup in (11, 13)])
+    told.tick(scanned=False, pods_known=False)
+    assert {17: test_identities.tags_of(7)} == held.identities
+    assert (2, {}) == (lost.by_stage["identities_full"], told._left)
+
+
+def test_one_pod_does_not_use_up_the_room_of_others() -> None:
+    """What it has beyond its share is counted."""
+    held = FakeKernel()
+    told, lost = made(held)
+    for number in (7, 8):
+        told.object(test_identities.here(number))
+    told.cgroups([test_identities.directory(cgroup, 7) for cgroup in range(1000, 6000)])
+    told.cgroups([test_identities.directory(11, 8)])
+    assert (65, test_identities.tags_of(8)) == (len(held.identities), held.identities[11])
+    assert (5000 - 64, 0) == (lost.by_stage["identities_refused"], lost.by_stage["identities_full"])
+
+
+def test_a_kernel_that_refuses_a_write_ends_nothing() -> None:
+    """Counted; what was to be written, or taken back, is with the next tick."""
+    held = FakeKernel()
+    told, lost = made(held)
     told.object(test_identities.here(7))
     told.cgroups([test_identities.directory(11, 7)])
-    assert 1 == lost.by_stage["identities_full"]
+    held.error = OSError(1, "odd")
+    told.cgroups([test_identities.directory(11, 7, gone=True)])
+    told.cgroups([test_identities.directory(13, 7)])
+    told.tick(scanned=False, pods_known=False)
+    assert ({11}, 3) == (set(held.identities), lost.by_stage["identities_failed"])
+    held.error = None
+    told.tick(scanned=False, pods_known=False)
+    assert {13: test_identities.tags_of(7)} == held.identities
 
 
 def test_keys_are_written_when_they_change() -> None:

@@ -38,7 +38,7 @@ class FakeRing(test_handshake.FakeKernel):
         taken, self.waiting = self.waiting, []
         return taken
 
-    def identify(self, identities: Any) -> int:
+    def identify(self, identities: Any) -> set[int]:
         refused = super().identify(identities)
         self.written.set()
         return refused
