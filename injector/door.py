@@ -1,8 +1,9 @@
-"""A listening socket for HTTP with bounds: so many connections, and so long for a TLS handshake.
+"""A listening socket for HTTP with bounds: so many connections, so many TLS handshakes, and so long for each of these.
 
 Here because a connection costs memory (with TLS some 300 kB) whoever opens it, and before it has said anything.
-Whoever is too many makes room: the oldest connection is ended, after the request that it may be in. Callers of ours
-open another. Leaves out requests, and the bounds of gRPC, which has its own.
+Whoever is too many makes room: of the handshakes the oldest, first of the same address; of the connections the one
+that was idle longest. A handshake never ends a connection: it proves nothing. Callers of ours open another.
+Leaves out requests, and the bounds of gRPC, which has its own.
 """
 
 import asyncio
@@ -16,6 +17,10 @@ import structlog
 from aiohttp import web
 
 _HANDSHAKE_S: Final = 5.0
+_GREETINGS: Final = 128
+"""Handshakes at a time. One takes some ms, so whoever means it is done long before as many others have come."""
+_GREETINGS_OF_ONE: Final = 64
+"""Of one address: an API server that creates a hundred pods opens as many connections, each with its handshake."""
 _FAREWELL_S: Final = 1.0
 """How long the other end may take to answer that we hang up."""
 _AGAIN_S: Final = 1.0
@@ -28,12 +33,15 @@ class Door:
     """Lets connections in until ``close``."""
 
     def __init__(self, most: int, *, context: ssl.SSLContext | None = None) -> None:
-        """``most``: connections that may stay; twice as many are there at most, those in work and in handshakes."""
+        """``most``: connections that may stay; twice as many are there at most, with those in work. Not handshakes."""
         self._most = most
         self._context = context
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._greeting: dict[asyncio.Task[None], str] = {}
+        """Handshakes and the addresses they come from, oldest first."""
         self._working: set[Any] = set()
         """Handlers of connections that are in a request."""
+        self._inside: dict[Any, asyncio.Transport] = {}
+        """Handlers of connections, longest idle first."""
         self._leaving: set[Any] = set()
         """Handlers that were told to end and have not yet."""
         self._socket: socket.socket | None = None
@@ -47,6 +55,9 @@ class Door:
             return await handler(request)
         finally:
             self._working.discard(request.protocol)
+            transport = self._inside.pop(request.protocol, None)
+            if transport is not None:
+                self._inside[request.protocol] = transport
 
     def open(self, runner: web.AppRunner, host: str, port: int, *, backlog: int) -> int:
         """Listen, and give the port; the runner is set up. Raises OSError."""
@@ -72,7 +83,7 @@ class Door:
         trouble = ""
         while True:
             try:
-                connection, _ = await loop.sock_accept(listening)
+                connection, peer = await loop.sock_accept(listening)
                 trouble = ""
             except OSError as error:
                 if str(error) != trouble:
@@ -80,31 +91,49 @@ class Door:
                 trouble = str(error)
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            if self._room(server):
-                task = loop.create_task(self._greet(connection, server))
-                self._greeting.add(task)
-                task.add_done_callback(self._greeting.discard)
-            else:
-                connection.close()
+            self._drop(peer[0])
+            task = loop.create_task(self._greet(connection, server))
+            self._greeting[task] = peer[0]
+            task.add_done_callback(lambda done: self._greeting.pop(done, None))
+            await asyncio.sleep(0)  # to accept does not wait while there are more, and handshakes must go on
 
-    def _room(self, server: web.Server) -> bool:
-        """Make room for one more; False where all are in work or in a handshake."""
-        inside = server.connections
-        if len(inside) + len(self._greeting) >= 2 * self._most:
-            return False
-        self._leaving.intersection_update(inside)
-        staying = [each for each in inside if each not in self._leaving]
-        for each in staying[: max(0, len(staying) + len(self._greeting) + 1 - self._most)]:
+    def _drop(self, address: str) -> None:
+        """Make room for one more handshake: the oldest ends."""
+        same = [task for task, its in self._greeting.items() if its == address]
+        if len(same) >= _GREETINGS_OF_ONE:
+            oldest = same[0]
+        elif len(self._greeting) >= _GREETINGS:
+            oldest = next(iter(self._greeting))
+        else:
+            return
+        del self._greeting[oldest]
+        oldest.cancel()
+
+    async def _greet(self, connection: socket.socket, server: web.Server) -> None:
+        limits_s = {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _FAREWELL_S}
+        with contextlib.suppress(OSError):  # whoever it was is gone, or speaks no TLS that is served here
+            transport, handler = await asyncio.get_running_loop().connect_accepted_socket(
+                server, connection, ssl=self._context, **(limits_s if self._context else {})
+            )
+            self._admit(handler, transport, server)
+
+    def _admit(self, handler: Any, transport: asyncio.Transport, server: web.Server) -> None:
+        """Take in a connection whose handshake is done; those that were idle longest make room for it."""
+        there = set(server.connections)
+        self._inside = {each: its for each, its in self._inside.items() if each in there}
+        self._leaving &= there
+        if len(self._inside) >= 2 * self._most:
+            idle = next((each for each in self._inside if each in self._leaving - self._working), None)
+            if idle is None:  # all are in work
+                transport.abort()
+                return
+            self._inside.pop(idle).abort()  # it has not answered our farewell
+        self._inside[handler] = transport
+        staying = [each for each in self._inside if each not in self._leaving]
+        staying.sort(key=lambda each: each in self._working)  # in work is not idle
+        for each in staying[: max(0, len(staying) - self._most)]:
             self._leaving.add(each)
             if each in self._working:
                 each.close()  # after its answer
             else:
                 each.force_close()
-        return True
-
-    async def _greet(self, connection: socket.socket, serve: Callable[[], Any]) -> None:
-        limits_s = {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _FAREWELL_S}
-        with contextlib.suppress(OSError):  # whoever it was is gone, or speaks no TLS that is served here
-            await asyncio.get_running_loop().connect_accepted_socket(
-                serve, connection, ssl=self._context, **(limits_s if self._context else {})
-            )

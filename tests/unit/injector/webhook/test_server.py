@@ -293,6 +293,68 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for(scene: Scene, mo
         writer.close()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"])
+async def test_silent_connections_take_no_place_of_those_that_speak(address: str, scene: Scene) -> None:
+    """An API server's connection goes on being answered on the same socket, and another gets in."""
+    assert scene.credentials.pair
+    trust = ssl.create_default_context(cadata=scene.credentials.pair.authority_pem.decode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.server.port, ssl=trust)
+
+    async def asked() -> bytes:
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        await reader.readexactly(int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        return answer[9:12]
+
+    assert b"200" == await asked()
+    silent = []
+    for _ in range(300):
+        silent.append(await asyncio.open_connection("127.0.0.1", scene.server.port, local_addr=(address, 0)))
+        if len(silent) % 60 == 0:
+            assert b"200" == await asked()
+            assert 200 == (await scene.post(admission.body(POD)))[0]
+    ended = [asyncio.create_task(each.read()) for each, _ in silent]
+    await asyncio.sleep(0.2)
+    assert 63 <= sum(not each.done() for each in ended) <= 64
+    assert not any(each.done() for each in ended[-60:])
+    for _, each in silent:
+        each.transport.abort()
+    writer.transport.abort()
+    await asyncio.gather(*ended, return_exceptions=True)
+
+
+async def test_handshakes_from_many_addresses_are_bounded_together(scene: Scene) -> None:
+    """The oldest ends."""
+    silent = [
+        await asyncio.open_connection("127.0.0.1", scene.server.port, local_addr=(f"127.0.1.{1 + at % 10}", 0))
+        for at in range(200)
+    ]
+    ended = [asyncio.create_task(each.read()) for each, _ in silent]
+    assert 200 == (await scene.post(admission.body(POD)))[0]
+    await asyncio.sleep(0.1)
+    assert 127 == sum(not each.done() for each in ended)
+    assert all(each.done() for each in ended[:73])
+    for _, each in silent:
+        each.transport.abort()
+    await asyncio.gather(*ended, return_exceptions=True)
+
+
+async def test_who_was_idle_longest_makes_room_not_who_came_first(scene: Scene) -> None:
+    """A connection that is used stays."""
+    assert scene.credentials.pair
+    trust = ssl.create_default_context(cadata=scene.credentials.pair.authority_pem.decode())
+    first, *others = [await asyncio.open_connection("127.0.0.1", scene.server.port, ssl=trust) for _ in range(64)]
+    for _ in range(2):
+        first[1].write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"HTTP/1.1 200 OK\r\n" == await asyncio.wait_for(first[0].readline(), 5)
+        await asyncio.sleep(0.05)
+        await first[0].read(4096)
+        others.append(await asyncio.open_connection("127.0.0.1", scene.server.port, ssl=trust))
+    assert b"" == await asyncio.wait_for(others[0][0].read(), 5)
+    for _, each in (first, *others):
+        each.transport.abort()
+
+
 async def test_a_body_that_never_ends_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sends a byte a minute holds nobody."""
     monkeypatch.setattr(server, "_READ_S", 0.05)
