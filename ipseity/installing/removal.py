@@ -1,7 +1,8 @@
 """Taking Ipseity out of a cluster: in which order, so that no pod waits for what is gone, and nothing stays behind.
 
 The control plane puts its webhook configuration back when it is missing, and a webhook that nobody answers holds back
-every pod that asked for a sidecar. So first it loses the right to, then the configuration goes, then the control plane.
+every pod that asked for a sidecar. So first it loses the right to, then the configuration goes, then the control plane;
+and once its pods have ended the configuration goes once more, since one that still ran may have been let write it.
 Programs in the kernel outlive the agent: a DaemonSet that runs ``ipseity agent cleanup`` once on each node ends them.
 Proxies in running pods go on until their certificates end; their workloads are to be restarted. Leaves out requests
 (``cluster``).
@@ -42,6 +43,7 @@ class Removal:
         await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
         for each in reversed(manifests.of("mesh")):
             await self._gone(manifests.shown(each), manifests.path(each))
+        await self._control_plane_ends()
         await self._agent()
         for each in reversed(manifests.of("agent")):
             await self._gone(manifests.shown(each), manifests.path(each))
@@ -58,6 +60,17 @@ class Removal:
         said = await self.where.delete(path)
         if said != "was not there":
             self.tell(f"{shown} {said}")
+
+    async def _control_plane_ends(self) -> None:
+        """Wait for its pods, and take away what one of them has put back: nobody would answer there."""
+        if self.where.dry_run:
+            return
+        try:
+            await self.where.until(
+                self._none("app=ipseity-control"), self.limit_s, "the control plane ends", _HINT_NODES
+            )
+        finally:  # also if it hangs: no pod is to wait for it
+            await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
 
     async def _agent(self) -> None:
         """End the agents, then what they have left in the kernels of their nodes."""

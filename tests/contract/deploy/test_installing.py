@@ -118,6 +118,55 @@ def test_a_life_of_an_installation(ipseity: Run, system: pathlib.Path) -> None:
     assert (0, "") == (nothing.returncode, nothing.stdout + nothing.stderr)
 
 
+@pytest.mark.parametrize("it_ends", [True, False])
+async def test_a_control_plane_that_still_ran_leaves_no_webhook(
+    *, it_ends: bool, system: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes its configuration again while it ends; pods would wait for nobody. Also where it ends too late."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "control", "namespace": manifests.NAMESPACE, "labels": {"app": "ipseity-control"}},
+        "spec": {"containers": [{"name": "control", "image": "example.com/a:1"}]},
+    }
+    path = f"{removal.PODS}/control"
+    said: list[str] = []
+    async with await cluster.Cluster.connect(str(system), None, dry_run=False) as where:
+        for each in (manifests.namespace(), *manifests.of("mesh")):
+            await where.apply(each, force=True)
+        await where._send("POST", removal.PODS, pod, "application/json", {})
+        deleted = asyncio.Event()
+        delete = cluster.Cluster.delete
+
+        async def delete_and_note(self: cluster.Cluster, what: str) -> str:
+            done = await delete(self, what)
+            if what.endswith("/deployments/ipseity-control"):
+                deleted.set()
+            return done
+
+        async def linger() -> None:
+            await deleted.wait()
+            await where.apply(configuration.render(configuration.Endpoint()), force=True)
+            await asyncio.sleep(0.7)
+            if it_ends:
+                await where._send("DELETE", path, {"gracePeriodSeconds": 0}, "application/json", {})
+
+        monkeypatch.setattr(cluster.Cluster, "delete", delete_and_note)
+        lingering = asyncio.create_task(linger())
+        removing = removal.Removal(where=where, tell=said.append, limit_s=20 if it_ends else 1.5)
+        if it_ends:
+            await removing.everything(purge=True)
+        else:
+            with pytest.raises(kube.KubernetesError, match="the control plane ends"):
+                await removing.everything(purge=True)
+        await lingering
+        assert "mutatingwebhookconfiguration/ipseity removed" in said
+        assert await where.get(removal.WEBHOOK) is None
+        if not it_ends:
+            await where._send("DELETE", path, {"gracePeriodSeconds": 0}, "application/json", {})
+            await removal.Removal(where=where, tell=said.append, limit_s=20).everything(purge=True)
+
+
 def test_what_helm_keeps_is_left_to_helm(ipseity: Run, system: pathlib.Path) -> None:
     """Two that write the same objects would undo each other's work."""
     (workload,) = (each for each in manifests.of("agent") if each["kind"] == "DaemonSet")
