@@ -150,6 +150,7 @@ class Hub:
         self._world_s = self._since_s
         self._count += 1
         self._counted.build.observe(self._clock() - began_s)
+        self._counted.failing.set(len(self._world.failing))
         for each in self.proxies:
             each.wake.set()
 

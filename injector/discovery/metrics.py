@@ -40,6 +40,11 @@ class Metrics:
             "Snapshots that were not served, because they refer to what is not there",
             registry=registry,
         )
+        self.failing = prometheus_client.Gauge(
+            "ipseity_discovery_failing_services",
+            "Services of which the latest could not be made, by a defect of ours; what was made before is told still",
+            registry=registry,
+        )
         self.push = prometheus_client.Histogram(
             "ipseity_discovery_push_seconds",
             "From a change of the cluster or a policy to its last response on the wire to one proxy",

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+import structlog
+
 from injector.cluster import model
 from injector.discovery import clusters, endpoints, naming, outbound, resource, routing, settings
 from injector.routes import attach
 from ipseity import identity
 
 T = TypeVar("T")
+_log = structlog.get_logger("discovery")
 _Table = Mapping[str, resource.Resource]
 _EMPTY: Final[_Table] = MappingProxyType({})
 
@@ -61,6 +64,8 @@ class World:
     """By namespace of the client: routes that win over the shared ones."""
     shadowed: tuple[str, ...] = ()
     """Listeners left out because another Service has their address and port."""
+    failing: frozenset[str] = frozenset()
+    """Services of which something could not be made, by a defect of ours: what was made before is told still."""
 
 
 class Builder:
@@ -80,14 +85,20 @@ class Builder:
         self._consumed: Mapping[str, _Table] = {}
         self._routed = attach.NOTHING
         self._last: World | None = None
+        self._unmade: set[str] = set()
+        self._unrouted: set[str] = set()
+        self._failing: frozenset[str] = frozenset()
 
     def build(self, state: model.ClusterState, routed: attach.Attached = attach.NOTHING) -> World:
         """Make the world of a state and what routes come to in it; the last one where both are the last ones."""
         if self._last is not None and self._last.state is state and self._routed is routed:
             return self._last
+        self._unmade = set()
         self._parts = {key: self._part(state.services[key], routed) for key in sorted(state.services)}
         if routed is not self._routed:
-            self._routed, self._consumed = routed, _consumed(routed)
+            self._unrouted = set()
+            self._routed, self._consumed = routed, self._for_consumers(routed)
+        self._failing = frozenset(self._unmade | self._unrouted)
         table = self._reached(state)
         if table != self._table or self._made is None:
             self._table, self._made = table, outbound.table(table)
@@ -105,6 +116,7 @@ class Builder:
             layers=layers,
             consumed=self._consumed,
             shadowed=shadowed,
+            failing=self._failing,
         )
         return self._last
 
@@ -113,7 +125,37 @@ class Builder:
         known = self._parts.get(item.key)
         if known is not None and (known.source is item or known.source == item) and known.ruled == ruled:
             return known
-        return _made(item, ruled, self._config, known)
+        try:
+            return _made(item, ruled, self._config, known)
+        except Exception:  # noqa: BLE001  # a defect of ours in one Service must not end the telling of all others
+            self._say(item.key)
+            self._unmade.add(item.key)
+        return known or Part(source=item, clusters=(), listeners=(), routes=(), endpoints=(), secured=())
+
+    def _for_consumers(self, routed: attach.Attached) -> Mapping[str, _Table]:
+        """Make the routes that differ for the clients of a namespace."""
+        made: dict[str, _Table] = {}
+        for client, table in routed.consumed.items():
+            there = {}
+            for (key, port), rules in table.items():
+                name = naming.service(port, key)
+                try:
+                    found = routing.route(name, rules, port=port)
+                except Exception:  # noqa: BLE001  # as for a Service
+                    self._say(key)
+                    self._unrouted.add(key)
+                    before = self._consumed.get(client, _EMPTY).get(name)
+                    if before is None:
+                        continue
+                    found = before
+                there[name] = found
+            made[client] = there
+        return made
+
+    def _say(self, key: str) -> None:
+        """Log a defect once for as long as it lasts."""
+        if key not in self._failing | self._unmade | self._unrouted:
+            _log.exception("service not made: what was made of it before stays", service=key)
 
     def _reached(self, state: model.ClusterState) -> Mapping[outbound.Group, tuple[str, ...]]:
         """Sort the meshed pods' addresses by how they are reached."""
@@ -169,15 +211,6 @@ class Builder:
 
 
 _KINDS: Final = tuple(Kind(strict=strict, ipv6=ipv6) for strict in (False, True) for ipv6 in (False, True))
-
-
-def _consumed(routed: attach.Attached) -> Mapping[str, _Table]:
-    """Make the routes that differ for the clients of a namespace."""
-    made: dict[str, _Table] = {}
-    for client, table in routed.consumed.items():
-        named = ((naming.service(port, key), rules, port) for (key, port), rules in table.items())
-        made[client] = {name: routing.route(name, rules, port=port) for name, rules, port in named}
-    return made
 
 
 def _made(

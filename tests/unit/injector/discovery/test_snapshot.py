@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from structlog import testing
 
 from injector import annotations
 from injector.cluster import model
-from injector.discovery import consistency, naming, resource, settings, snapshot
+from injector.discovery import consistency, naming, resource, settings, snapshot, world
 from injector.policy import model as policy
+from injector.routes import attach
 from ipseity import identity
 from tests.fakes import clusters as given
 
@@ -290,3 +292,47 @@ def test_a_service_that_did_not_change_costs_nothing() -> None:
     assert [] == kinds
     for kind, layer in first.layers.items():
         assert all(layer[each] is second.layers[kind][each] for each in resource.TYPES)
+
+
+def test_a_service_that_cannot_be_made_stays_as_it_was_and_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of ours in one of them is said once, and is over when it is over."""
+    maker = snapshot.Maker(CONFIG)
+    web, other = given.service("web", [WEB]), given.service("other", [OTHER])
+    first = maker.update(given.state([WEB, OTHER], [web]), ())
+    real = world.clusters.service
+
+    def broken(item: model.Service, *more: Any) -> resource.Resource:
+        if item.name in {"web", "fresh"}:
+            raise RuntimeError(item.name)
+        return real(item, *more)
+
+    monkeypatch.setattr(world.clusters, "service", broken)
+    changed = given.service("web", [WEB], port=81)
+    services = [changed, other, given.service("fresh", [WEB], address="10.96.0.9")]
+    with testing.capture_logs() as said:
+        for revision in (2, 3):
+            now = maker.update(given.state([WEB, OTHER], services, revision=revision), ())
+    assert {"shop/web", "shop/fresh"} == now.failing
+    assert ["shop/fresh", "shop/web"] == [each["service"] for each in said]
+    assert now.parts["shop/web"] is first.parts["shop/web"]
+    assert now.parts["shop/other"].clusters
+    assert () == consistency.faults(maker.snapshot(now, WEB))
+    monkeypatch.undo()
+    healed = maker.update(given.state([WEB, OTHER], services, revision=4), ())
+    assert frozenset() == healed.failing
+    assert all(healed.parts[each.key].clusters and healed.parts[each.key].source is each for each in services)
+
+
+def test_a_consumers_route_that_cannot_be_made_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the clients of its namespace; one that never was is left out."""
+    maker, state = snapshot.Maker(CONFIG), given.state([WEB], [given.service("web", [WEB])])
+    key = ("shop/web", 80)
+    first = maker.update(state, (), attach.Attached(consumed={"billing": {key: ()}}))
+
+    def broken(*_: Any, **__: Any) -> resource.Resource:
+        raise RuntimeError
+
+    monkeypatch.setattr(world.routing, "route", broken)
+    now = maker.update(state, (), attach.Attached(consumed={"billing": {key: ()}, "till": {key: ()}}))
+    assert {"billing": first.consumed["billing"], "till": {}} == now.consumed
+    assert {"shop/web"} == now.failing
