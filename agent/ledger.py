@@ -43,8 +43,8 @@ class Ledger:
     """Judges ends, one by one."""
 
     def __init__(self, owners: ownership.Ownership, lookup: iplookup.IpLookup) -> None:
-        self.heard = False
-        """Whether the API's lists have been read: before that a look-up cannot be blamed."""
+        self.heard_from_ns: int | None = None
+        """When the API's lists had been read; None: not yet. A look-up of a moment before it cannot be blamed."""
         self._silent_from_ns = self._silent_to_ns = 0
         """When the API was out of reach last; up to ``FOREVER_NS`` while it is."""
         self._owners = owners
@@ -67,7 +67,7 @@ class Ledger:
         said = _of_claim(claim) if says else None
         said_later = said if later is claim or not says else _of_claim(later)
         truth = kernel or handshake
-        if truth is None or not self.heard:
+        if truth is None or self.heard_from_ns is None:
             return model.Views(kernel, handshake, said, said_later)
         proof = _UNCHECKED
         if kernel is not None and handshake is not None:
@@ -77,7 +77,7 @@ class Ledger:
             return model.Views(kernel, handshake, judged=verdicts.Verdicts(handshake=proof))
         case = _Case(of, truth, by_kernel=kernel is not None)
         first, waits = self._verdict(case, claim, of.at_boot_ns)
-        agrees = later is claim and first.match is not verdicts.Match.DIFFERENT
+        agrees = later is claim and first.match is verdicts.Match.SAME
         second, waits_too = (first, False) if agrees else self._verdict(case, later, of.read_boot_ns)
         judged = verdicts.Verdicts(first, second, proof)
         return model.Views(kernel, handshake, said, said_later, judged, waits or waits_too)
@@ -89,6 +89,8 @@ class Ledger:
 
     def _verdict(self, case: "_Case", claim: iplookup.Claim | None, at_ns: int) -> tuple[verdicts.Verdict, bool]:
         """Hold one look-up against who it was; True if more evidence may come."""
+        if self.heard_from_ns is None or at_ns < self.heard_from_ns:
+            return _UNCHECKED, False  # nobody listened then
         if claim is None and not (case.truth.kind is model.Kind.POD and (self._lookup.whole or case.by_kernel)):
             return _UNCHECKED, False  # it names nobody, and was not told of such
         if claim is not None and _names(claim.owner, case.truth):

@@ -82,10 +82,11 @@ class Names:
     def begin(self, now_boot_ns: int, *, heard: bool) -> None:
         """Start a reading: what was worked out before the last event from outside is worked out again.
 
-        ``heard``: the API's lists have been read.
+        ``heard``: the API's lists had been read by then.
         """
-        news = heard and not self.ledger.heard
-        self.ledger.heard |= heard
+        news = heard and self.ledger.heard_from_ns is None
+        if news:
+            self.ledger.heard_from_ns = now_boot_ns
         version = self._owners.version + self._tags.version
         if version != self._version or news:
             self._version, self._version_ns = version, now_boot_ns

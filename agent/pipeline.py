@@ -40,7 +40,10 @@ class Inputs:
     older: Sequence[edges.Change] = ()
     connections: Sequence[records.Connection] = ()
     heard: bool = False
-    """Whether the API's lists have been read: before that no look-up by address can be blamed."""
+    """Whether the API's lists had been read when reading began; all that they told has been handed over.
+
+    No look-up by address can be blamed for what was before the first step that has heard.
+    """
     silent_since_boot_ns: int | None = None
     """Since when the API is out of reach; None: it is not."""
 

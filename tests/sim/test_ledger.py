@@ -129,7 +129,7 @@ def judged(world: World, owner: Life, at: int, read: int, *, until: int | None =
     owners = ownership.Ownership(history_s=600)
     lookup = iplookup.IpLookup(history_s=600)
     book = ledger.Ledger(owners, lookup)
-    book.heard = True
+    book.heard_from_ns = 0
     range_ = ipaddress.ip_network("10.7.0.0/24")
     node = model.Node(uid="n", name="a", ips=(NODE_A,), pod_cidrs=(range_,))
     for heard, event in [(0, model.ObjectEvent(change=model.Change.SEEN, object=node, boot_ns=T)), *world.events()]:
@@ -219,7 +219,7 @@ def test_the_way_explains_the_difference(way: Way) -> None:
     owners = ownership.Ownership(history_s=600)
     lookup = iplookup.IpLookup(history_s=600)
     book = ledger.Ledger(owners, lookup)
-    book.heard = True
+    book.heard_from_ns = 0
     other = ipaddress.ip_address("10.7.1.4")
     life = Life(1, 0, 1, 1, completed=False, end_told=2, cleared=2)
     pod = dataclasses.replace(

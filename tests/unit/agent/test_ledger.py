@@ -38,7 +38,7 @@ class Scene:
         self.owners = ownership.Ownership(history_s=600)
         self.lookup = iplookup.IpLookup(history_s=600, whole=whole)
         self.ledger = ledger.Ledger(self.owners, self.lookup)
-        self.ledger.heard = True
+        self.ledger.heard_from_ns = 0
         self.tell(model.Node(uid="n", name="node-a", ips=(NODE,), pod_cidrs=(CIDR,)), T)
         self.tell(model.Service(uid="s", namespace="shop", name="web", ips=(SERVICE,)), T)
 
@@ -266,10 +266,37 @@ def test_of_some_addresses_nobody_tells(scene: Scene, text: str) -> None:
 
 def test_nothing_is_blamed_before_the_lists_are_read(scene: Scene) -> None:
     """The answers are there, and no verdict."""
-    scene.ledger.heard = False
+    scene.ledger.heard_from_ns = None
     scene.tell(pod(1, HERE), T)
     views = scene.views(HERE, kernel(pod(2)))
     assert ("pod-1", verdicts.UNCHECKED) == (views.ip.name, views.judged)
+
+
+@pytest.mark.parametrize(
+    ("began_s", "read_s", "ip", "ip_read"),
+    [
+        (8, 9, verdicts.Verdict(), verdicts.Verdict()),
+        (8, 10, verdicts.Verdict(), differs(Mismatch.IP_REUSED)),
+        (10, 11, differs(Mismatch.IP_REUSED), differs(Mismatch.IP_REUSED)),
+    ],
+)
+def test_a_look_up_is_blamed_from_the_moment_of_the_lists_on(
+    scene: Scene, began_s: int, read_s: int, ip: verdicts.Verdict, ip_read: verdicts.Verdict
+) -> None:
+    """Each of the two by its own moment: the one before nobody listened, whoever the lists name by now."""
+    scene.ledger.heard_from_ns = T + 10 * SECOND
+    scene.tell(pod(1, HERE), T)
+    scene.tell(pod(2), T + 1)
+    views = scene.views(HERE, kernel(pod(2)), at_boot_ns=T + began_s * SECOND, read_boot_ns=T + read_s * SECOND)
+    assert (ip, ip_read) == (views.judged.ip, views.judged.ip_read)
+
+
+def test_what_is_right_by_now_does_not_vouch_for_before_the_lists(scene: Scene) -> None:
+    """Nor is it left unchecked because the flow began before."""
+    scene.ledger.heard_from_ns = T + 10 * SECOND
+    scene.tell(pod(1, HERE), T)
+    views = scene.views(HERE, kernel(pod(1)), at_boot_ns=T + 8 * SECOND)
+    assert (verdicts.Verdict(), verdicts.Verdict(Match.SAME)) == (views.judged.ip, views.judged.ip_read)
 
 
 def test_the_handshake_is_held_against_the_kernel(scene: Scene) -> None:

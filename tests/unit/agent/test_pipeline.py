@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent import edges, model, ownership, pipeline, records
+from agent import edges, model, ownership, pipeline, records, verdicts
 from tests.fakes import kernel
 
 T = 10**15
@@ -224,3 +224,19 @@ def test_taking_over_answers_with_what_a_former_agent_knew() -> None:
     line.pipeline.take_over(owners)
     line.kernel.establish(KEY, T + 10)
     assert [("client", "server")] == [(flow.local.name, flow.remote.name) for flow in line.step(T + 20).edges]
+
+
+def test_after_a_restart_the_time_before_the_lists_is_blamed_on_nobody() -> None:
+    """The pod came while no agent was there; what it did then is no look-up's fault, what it does next may be."""
+    line = Line()
+    line.kernel.establish(KEY, T + 10)
+    line.step(T + 20, cgroup_events=[PLACE])
+    line.kernel.establish(KEY, T + 3000 * MS)
+    news = [seen(pod(), T + 4000 * MS), seen(SERVER, T + 4000 * MS)]
+    [before] = line.step(T + 5000 * MS, object_events=news, heard=True).edges
+    line.kernel.establish(KEY, T + 6000 * MS)
+    [after] = line.step(T + 7000 * MS).edges
+    found = [flow.local.views.judged for flow in (before, after) if flow.local.views is not None]
+    same = verdicts.Verdict(verdicts.Match.SAME)
+    unchecked = verdicts.Verdict()
+    assert [(unchecked, unchecked), (same, same)] == [(each.ip, each.ip_read) for each in found]
