@@ -130,7 +130,12 @@ class Agent:
         except BaseException:
             self.kernel.close()
             raise
-        self.watch.start()
+        try:
+            self.watch.start()
+        except BaseException:
+            await server.close()
+            self.kernel.close()
+            raise
         log.info("started", node=self.config.node(), adopted=self.kernel.adopted, missing=self.kernel.missing)
         try:
             while not self._stop.is_set():
@@ -139,14 +144,15 @@ class Agent:
                     async with asyncio.timeout(self._pause_s(spent_s)):
                         await self._stop.wait()
         finally:
-            await asyncio.to_thread(self.watch.close)
+            ended = await asyncio.to_thread(self.watch.close)
             await self._guarded_tick()
             self.continuity.save(self.metrics, self.pipeline, clock.boot_ns())
             await server.close()
             if self.flowlog:
                 self.flowlog.close(2.0)
-            self.kernel.close()
-            log.info("stopped")
+            if ended:  # else the descriptors end with the process: a number must not be another file's for that thread
+                self.kernel.close()
+            log.info("stopped", watch_ended=ended)
         return 0
 
     async def _guarded_tick(self) -> float:
@@ -167,6 +173,8 @@ class Agent:
 
     async def _tick(self) -> None:
         began_s = clock.cpu_s()
+        # Before what the API told is taken: then all of the lists is in it, and they were read before this moment.
+        heard, silent_since_ns = self.watch.synced, self.watch.silent_since_ns
         now = clock.now()
         lives = self.pipeline.owners.lives
         self._hear(lives.alive(), now.boot_ns)
@@ -188,8 +196,8 @@ class Agent:
                 still_open=still_open,
                 older=older,
                 connections=taken.connections,
-                heard=self.watch.synced,
-                silent_since_boot_ns=self.watch.silent_since_ns,
+                heard=heard,
+                silent_since_boot_ns=silent_since_ns,
             )
         )
         self.inbox.done()

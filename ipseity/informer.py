@@ -150,7 +150,7 @@ class Informer(typing.Generic[T]):
         self._started_ns = clock()
         self._pulse = pulse.Pulse(self._started_ns)
         self.synced = False
-        """Whether a list has been read to its end."""
+        """Whether a list has been read to its end, and whoever reads ``events()`` has had all of it."""
         self.malformed = 0
         """Lines and objects that could not be read, and were skipped."""
         self.lists = 0
@@ -200,6 +200,7 @@ class Informer(typing.Generic[T]):
         if not self._version or self._incomplete:
             for event in await self._list():
                 yield event
+        self.synced = True
         self._lost_contact = False
         before = self._version
         async for event in self._watch():
@@ -226,7 +227,7 @@ class Informer(typing.Generic[T]):
             self._turn(query, page.metadata.continue_, pages)
         self._incomplete = self.malformed > missed
         self._version = page.metadata.resourceVersion
-        self.lists, self.synced = self.lists + 1, True
+        self.lists += 1
         self._heard_ns = self._clock()
         return self._replace(fresh, boot_ns=boot_ns, since_ns=since_ns)
 

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from agent import app, config, drops, inbox
+from agent import app, config, drops, inbox, model, ownership, pipeline
 from tests.unit.agent import test_inbox
 
 
@@ -71,3 +71,47 @@ async def test_a_drain_that_fails_is_counted_and_its_inputs_come_again() -> None
         await app.Agent._guarded_tick(agent)  # type: ignore[arg-type]  # what it needs of it
         assert {"tick_inputs_lost": dropped, "tick_failed": failures} == lost.by_stage
         assert (waiting, failures) == (len(box.all()), len(scans))
+
+
+class LateWatch:
+    """An API whose lists come while a drain goes on: after it has taken what there was."""
+
+    def __init__(self) -> None:
+        self.synced = False
+        self.silent_since_ns: int | None = 5
+        self.told: list[model.ObjectEvent] = []
+
+    def objects(self) -> list[model.ObjectEvent]:
+        taken, self.told = self.told, [test_inbox.EVENT]
+        self.synced, self.silent_since_ns = True, None
+        return taken
+
+
+async def test_the_lists_are_heard_with_the_drain_that_has_all_of_them() -> None:
+    """Not with the one during which they came; and they were read before the moment that a drain is of."""
+    steps: list[pipeline.Inputs] = []
+    watch, box = LateWatch(), inbox.Inbox(drops.Drops())
+
+    def step(inputs: pipeline.Inputs) -> None:
+        steps.append(inputs)
+        raise InterruptedError  # what comes after is not asked
+
+    async def open_connections(*_: object) -> tuple[None, list[None]]:
+        return None, []
+
+    agent = types.SimpleNamespace(
+        watch=watch,
+        inbox=box,
+        _hear=lambda *_: box.fresh.object_events.extend(watch.objects()),
+        _crowd=lambda _: None,
+        config=config.Config(),
+        kernel=types.SimpleNamespace(edges=lambda: ((), ()), gone=0),
+        reader=types.SimpleNamespace(make_edges=lambda _: None, ended=list, open_connections=open_connections),
+        pipeline=types.SimpleNamespace(owners=ownership.Ownership(history_s=600), table=None, step=step),
+    )
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            await app.Agent._tick(agent)  # type: ignore[arg-type]  # what it needs of it
+    assert [(False, 5, 0), (True, None, 1)] == [
+        (each.heard, each.silent_since_boot_ns, len(each.object_events)) for each in steps
+    ]

@@ -89,6 +89,25 @@ async def test_lists_every_page_then_watches_from_there(api_server: kube_api.Fak
     assert ("107", "true") == (api_server.watches[0]["resourceVersion"], api_server.watches[0]["allowWatchBookmarks"])
 
 
+@pytest.mark.parametrize("count", [3, 0])
+async def test_it_is_synced_when_the_last_of_the_list_was_taken(api_server: kube_api.FakeKube, count: int) -> None:
+    """Not when the list was read: whoever sees it synced has all of it. A list of nothing is one too."""
+    for number in range(count):
+        api_server.put(pod(f"p{number}"))
+    when_taken: list[bool] = []
+    async with following(api_server) as follower:
+
+        class Taken(asyncio.Queue[Seen]):
+            def put_nowait(self, item: Seen) -> None:
+                when_taken.append(follower.informer.synced)
+                super().put_nowait(item)
+
+        follower._queue = Taken()
+        await follower.next(count)
+        await api_server.until(lambda: follower.informer.synced)
+    assert [False] * count == when_taken
+
+
 async def test_resumes_where_a_watch_ended_and_lists_no_second_time(api_server: kube_api.FakeKube) -> None:
     """A bookmark moves the point to resume from, though it is about no object."""
     async with following(api_server) as follower:
