@@ -1,7 +1,8 @@
 """Headers in routes: which names may be matched and changed, and the change itself.
 
-Here because some headers are not a route's to change: a host is rewritten by URLRewrite, and what Envoy or the mesh say
-of a connection would be a lie if a route could say it. Leaves out how Envoy does it.
+Here because some headers are not a route's to change: a host is rewritten by URLRewrite, what Envoy or the mesh say
+of a connection would be a lie if a route could say it, and where a message ends is the proxies' to say. Leaves out
+how Envoy does it.
 """
 
 import re
@@ -13,8 +14,24 @@ from injector.routes import model, spelling
 MAX: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 _HOST: Final = "host"
+_FRAMING: Final = frozenset(
+    {
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "keep-alive",
+        "proxy-connection",
+    }
+)
+"""Where a message ends, and what one connection carries: changed, they would make two requests of one."""
 _OURS: Final = ("x-envoy-", "x-ipseity-")
-_LEFT: Final = "the name of a header other than Host (URLRewrite changes that), X-Envoy-* and X-Ipseity-*"
+_LEFT: Final = (
+    "the name of a header other than Host (URLRewrite changes that), X-Envoy-*, X-Ipseity-* and those of the "
+    f"connection ({', '.join(sorted(_FRAMING))})"
+)
 
 
 def matched(node: document.Node) -> str:
@@ -44,6 +61,6 @@ def _pairs(node: document.Node) -> tuple[tuple[str, str], ...]:
 
 def _changed(node: document.Node) -> str:
     name = node.spelled(_NAME, "the name of a header")
-    if name.lower() == _HOST or name.lower().startswith(_OURS):
+    if name.lower() in {_HOST, *_FRAMING} or name.lower().startswith(_OURS):
         node.refuse(_LEFT)
     return name

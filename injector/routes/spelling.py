@@ -14,6 +14,7 @@ from injector.policy import document
 HOSTNAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MAX_TEXT: Final = 4096
 MAX_REGEX: Final = 1024
+MAX_NAME: Final = 256
 """As upstream's schema has them."""
 _DURATION: Final = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
 _PART: Final = re.compile(r"([0-9]+)(h|ms|m|s)")
@@ -46,8 +47,11 @@ def plain(node: document.Node) -> str:
 
 
 def query(node: document.Node) -> str:
-    """Read the name of a query parameter."""
-    return plain(node)
+    """Read the name of a query parameter: as long as that of a header. Envoy refuses more than 1024 bytes."""
+    text = plain(node)
+    if len(text) > MAX_NAME:
+        node.refuse(f"the name of a query parameter, of at most {MAX_NAME} characters")
+    return text
 
 
 def grpc(node: document.Node) -> str:

@@ -220,6 +220,40 @@ def test_durations_are_those_of_gep_2257(text: str, seconds: float) -> None:
     assert seconds == pytest.approx(read({"timeouts": {"request": text}}).rules[0].request_s)
 
 
+@pytest.mark.parametrize("name", ["q" * 257, "é" * 512])
+def test_a_query_parameter_has_a_short_name(name: str) -> None:
+    """Envoy refuses a longer one, and with it everything that it was told together with it."""
+    place = "spec.rules[0].matches[0].queryParams[0].name"
+    assert refused({"matches": [{"queryParams": [{"name": name, "value": "1"}]}]}).startswith(place)
+    assert read({"matches": [{"queryParams": [{"name": name[:256], "value": "1"}]}]}).rules[0].matches[0].query
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Content-Length",
+        "Transfer-Encoding",
+        "Connection",
+        "Upgrade",
+        "TE",
+        "Trailer",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "X-Envoy-Retry-On",
+        "X-Ipseity-Any",
+        "Host",
+    ],
+)
+@pytest.mark.parametrize("how", ["set", "add", "remove"])
+def test_headers_of_the_connection_are_not_a_routes_to_change(name: str, how: str) -> None:
+    """In whatever way, in requests, in answers, and for one backend."""
+    body = {how: [name if how == "remove" else {"name": name, "value": "1"}]}
+    for kind, member in (("Request", "request"), ("Response", "response")):
+        filters = [routed.changed(f"{kind}HeaderModifier", f"{member}HeaderModifier", **body)]
+        assert f"filters[0].{member}HeaderModifier.{how}[0]" in refused({"filters": filters})
+        assert f"{member}HeaderModifier.{how}[0]" in refused({"backendRefs": [routed.to("web", filters=filters)]})
+
+
 def many(matches: int, value: str = "", rules: int = 1) -> list[Json]:
     """Write rules that change a header, each with so many matches."""
     filters = [routed.changed("RequestHeaderModifier", "requestHeaderModifier", set=[{"name": "a", "value": value}])]
