@@ -30,11 +30,12 @@ OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_allowed_incoming_connections", 1_200),  # as many as are answered and wait; an idle one has some 50 kB
-    ("grpc.max_connection_idle_ms", 60_000),
-    ("grpc.max_connection_age_ms", 600_000),
+    ("grpc.max_connection_idle_ms", 5_000),
+    ("grpc.max_connection_age_ms", 30_000),
     ("grpc.max_connection_age_grace_ms", 30_000),
 )
-"""For ``grpc.aio.server``: callers come once in hours, so connections need not stay."""
+"""For ``grpc.aio.server``: callers come once in hours, and each connection is used once. Whoever says nothing more, or
+says it slowly, holds a place that another pod needs."""
 _log = structlog.get_logger("identity")
 
 

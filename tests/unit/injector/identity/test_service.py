@@ -5,6 +5,7 @@ Leaves out which requests and tokens are good (test_csr, test_tokens), and TLS (
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,30 @@ async def test_connections_beyond_the_bound_are_closed_at_once() -> None:
         for _, writer in opened:
             writer.transport.abort()
         await asyncio.gather(*ended, return_exceptions=True)
+        await server.stop(None)
+
+
+@pytest.mark.parametrize(("bound", "most_s"), [("grpc.max_connection_idle_ms", 5), ("grpc.max_connection_age_ms", 30)])
+async def test_a_connection_that_asks_nothing_is_ended(bound: str, most_s: int) -> None:
+    """Also one that has finished its handshake and speaks HTTP/2; with a time that fits a test."""
+    own = dict(service.OPTIONS)
+    assert 0 < int(own[bound]) <= most_s * 1_000
+    others = {"grpc.max_connection_idle_ms": 60_000, "grpc.max_connection_age_ms": 60_000}
+    grace = {"grpc.max_connection_age_grace_ms": 200}
+    server = grpc.aio.server(options=tuple({**own, **others, **grace, bound: 500}.items()))
+    pair = fake_authority.make().identity("spiffe://cluster.local/ns/a/sa/b")
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    await server.start()
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    trust.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+    try:
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        said = await asyncio.wait_for(reader.read(), 4)  # to the end; less than a handshake may take
+        assert said
+    finally:
+        writer.transport.abort()
         await server.stop(None)
 
 
