@@ -8,6 +8,7 @@ its start. Attribution goes on without the API, with what is known. Leaves out w
 
 import asyncio
 import collections
+import contextlib
 import sys
 import threading
 import typing
@@ -64,21 +65,26 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._begun = threading.Event()
+        self._refusal: Exception | None = None
         self._thread = threading.Thread(target=self._live, name="watch", daemon=True)
 
     # From the tick's thread
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Begin to listen. Raises what keeps the thread from it."""
         sys.setswitchinterval(_SWITCH_S)
         self._thread.start()
         self._begun.wait()
+        if self._refusal is not None:
+            raise self._refusal
 
-    def close(self) -> None:
-        """Listen no more; what was heard can still be taken."""
+    def close(self) -> bool:
+        """Listen no more; what was heard can still be taken. False: the thread still uses the kernel's descriptors."""
         if self._thread.is_alive() and self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with contextlib.suppress(RuntimeError):  # the loop may end by itself meanwhile
+                self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(_END_S)
+        return not self._thread.is_alive()
 
     def cgroups(self) -> list[model.CgroupEvent]:
         """Take what the kernel told of cgroups."""
@@ -118,7 +124,14 @@ class Watch:
     # In the thread
 
     def _live(self) -> None:
-        asyncio.run(self._run())
+        try:
+            asyncio.run(self._run())
+        except Exception as error:
+            if self._begun.is_set():
+                raise
+            self._refusal = error
+        finally:
+            self._begun.set()
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

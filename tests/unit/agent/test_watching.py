@@ -4,6 +4,7 @@ A real pipe stands for the kernel's ring, and no API server answers. Left out: t
 and what is written when (``test_handshake``).
 """
 
+import asyncio
 import contextlib
 import os
 import pathlib
@@ -64,8 +65,8 @@ def listening(
         uids=dict.fromkeys(former or (), known[0].uid if known else ""),
         heard_boot_ns=0,
     )
-    watch.start()
     try:
+        watch.start()
         yield types.SimpleNamespace(watch=watch, ring=ring, drops=lost)
     finally:
         watch.close()
@@ -143,3 +144,31 @@ def test_after_a_restart_the_pods_that_run_on_keep_their_identity(
         parts.watch.tick([])
         parts.watch.close()
         assert former == parts.ring.identities
+
+
+def test_a_thread_that_cannot_begin_says_why(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whoever starts it, rather than to let it wait for ever."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no descriptor")
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", refuse)
+    with pytest.raises(OSError, match="no descriptor"), listening(tmp_path):
+        pass
+
+
+def test_a_thread_that_does_not_end_is_told_of(parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it uses must not be closed under it."""
+    monkeypatch.setattr(watching, "_END_S", 0.01)
+    busy, go = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        busy.set()
+        go.wait(PATIENCE_S)
+
+    parts.watch._loop.call_soon_threadsafe(stay)
+    assert busy.wait(PATIENCE_S)
+    assert not parts.watch.close()
+    go.set()
+    parts.watch._thread.join(PATIENCE_S)
+    assert parts.watch.close()
