@@ -11,8 +11,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import attach, bpfcall, errors, kernel, pins, wire
+from agent import (
+    app,
+    attach,
+    bpfcall,
+    clock,
+    config,
+    drops,
+    edges,
+    errors,
+    handshake,
+    kernel,
+    model,
+    ownership,
+    pins,
+    reader,
+    remembered,
+    wire,
+)
 from tests.scene import room
+from tests.unit.agent import test_identities, test_lives
 
 BPFFS = pathlib.Path("/sys/fs/bpf")
 
@@ -203,3 +221,53 @@ def _connect_inside(cgroup: pathlib.Path) -> None:
 def _own_cgroup() -> str:
     lines = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
     return next(line[3:] for line in lines if line.startswith("0::")).lstrip("/")
+
+
+def test_a_full_table_of_identities_says_what_it_refused(options: attach.Options) -> None:
+    """What is there can be said anew; what goes makes room within the same call."""
+    held = kernel.Kernel(options)
+    try:
+        refused = held.identify(dict.fromkeys(range(1, 5000), (2, 3)))
+        there = held.identified()
+        assert (4096, set(range(1, 5000))) == (len(there), there | refused)
+        assert not there & refused
+        kept, other = min(there), min(refused)
+        assert {other} == held.identify({kept: (4, 5), other: (2, 3)})
+        assert set() == held.identify({other: (2, 3), kept: None})
+        assert (there | {other}) - {kept} == held.identified()
+    finally:
+        held.close()
+
+
+def test_a_pod_that_runs_on_over_a_restart_keeps_its_identity(options: attach.Options) -> None:
+    """The first scan after it finds the tree as the checkpoint has it; what is gone meanwhile is taken back."""
+    folder = options.cgroup_root / test_lives.pod_path(7).rsplit("/", 1)[-1]
+    folder.mkdir()
+    cgroup = folder.stat().st_ino
+    former = ownership.Ownership(history_s=60)
+    former.apply_object(test_identities.here(7))
+    held = kernel.Kernel(options)
+    try:
+        for event in _reader(held, options).tree.scan(clock.boot_ns()):
+            path = test_lives.pod_path(7) if event.cgroup == cgroup else event.path
+            former.apply_cgroup(dataclasses.replace(event, path=path))
+        former.apply_cgroup(test_identities.directory(1 << 40, 7))
+        held.identify({cgroup: test_identities.tags_of(7), 1 << 40: test_identities.tags_of(7), 1 << 41: (1, 2)})
+        held.close()
+        held = kernel.Kernel(options)
+        resumed = ownership.Ownership(history_s=60)
+        remembered.load(remembered.dump(former), resumed)
+        told = handshake.Handshake(held, config.Config(node_name=test_identities.NODE), drops.Drops())
+        told.begin(resumed.alive(model.Pod).values(), app._uids(resumed.lives))
+        missed = _reader(held, options).cgroups_missed((), resumed.lives.alive(), clock.boot_ns())
+        assert missed is not None
+        told.cgroups(missed)
+        told.tick(scanned=True, pods_known=True)
+        assert {cgroup} == held.identified()
+    finally:
+        held.close()
+        folder.rmdir()
+
+
+def _reader(held: kernel.Kernel, options: attach.Options) -> reader.Reader:
+    return reader.Reader(held, options.cgroup_root, edges.Prefixes((), ()), drops.Drops(), sweep_s=(1.0, 1.0))
