@@ -37,12 +37,10 @@ from agent import (
     health,
     inbox,
     kernel,
-    lives,
     metrics,
     model,
     ownership,
     pipeline,
-    places,
     reader,
     watching,
     wire,
@@ -115,7 +113,7 @@ class Agent:
             self.kernel,
             self.reader,
             known=known,
-            uids=_uids(owners.lives),
+            uids=owners.lives.in_pods(),
             heard_boot_ns=heard_ns,
         )
 
@@ -336,12 +334,6 @@ class Agent:
         usual_s = statistics.median(self._spent_s) if len(self._spent_s) > 2 else 0.0
         wanted = min(max(usual_s / _SHARE, self.config.min_interval_s), self.config.max_interval_s)
         return wanted * random.uniform(1 - _JITTER, 1)  # noqa: S311  # spreads load, hides nothing
-
-
-def _uids(known: lives.Lives) -> dict[int, str]:
-    """Give the uid in the path of each cgroup in a pod that is there, as far as is known."""
-    there = {cgroup: known.by_id[cgroup][-1].place for cgroup in sorted(known.alive())}
-    return {cgroup: place.uid for cgroup, place in there.items() if isinstance(place, places.InPod)}
 
 
 def _open_kernel(settings: config.Config, root: pathlib.Path) -> kernel.Kernel:

@@ -47,6 +47,11 @@ class Lives:
         """Ids whose directories exist, as far as is known: what a scan is compared with."""
         return {cgroup for cgroup, lives in self.by_id.items() if lives[-1].gone_ns is None}
 
+    def in_pods(self) -> dict[int, str]:
+        """Those of them that are a pod's, with the uid in their path."""
+        there = {cgroup: self.by_id[cgroup][-1].place for cgroup in self.alive()}
+        return {cgroup: place.uid for cgroup, place in there.items() if isinstance(place, places.InPod)}
+
     def place(self, cgroup: model.CgroupId, at_boot_ns: int) -> places.Place | None:
         """Say what the id meant at that moment; after its end too, as long as nobody else has it."""
         lives = self.by_id.get(cgroup)

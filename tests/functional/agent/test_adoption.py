@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import pytest
 
 from agent import (
-    app,
     attach,
     bpfcall,
     clock,
@@ -258,7 +257,7 @@ def test_a_pod_that_runs_on_over_a_restart_keeps_its_identity(options: attach.Op
         resumed = ownership.Ownership(history_s=60)
         remembered.load(remembered.dump(former), resumed)
         told = handshake.Handshake(held, config.Config(node_name=test_identities.NODE), drops.Drops())
-        told.begin(resumed.alive(model.Pod).values(), app._uids(resumed.lives))
+        told.begin(resumed.alive(model.Pod).values(), resumed.lives.in_pods())
         missed = _reader(held, options).cgroups_missed((), resumed.lives.alive(), clock.boot_ns())
         assert missed is not None
         told.cgroups(missed)

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent import app, config, drops, handshake, keys, model, ownership, remembered
+from agent import config, drops, handshake, keys, model, ownership, remembered
 from tests.unit.agent import test_identities, test_lives, test_tags
 
 OLD, NEW = b"o" * 16, b"n" * 16
@@ -88,7 +88,7 @@ def test_pods_that_run_on_over_a_restart_are_still_who_they_were() -> None:
     remembered.load(remembered.dump(former), resumed)
     held = FakeKernel({11: test_identities.tags_of(7), 13: test_identities.tags_of(8), 17: (1, 2)})
     told, _ = made(held)
-    told.begin(resumed.alive(model.Pod).values(), app._uids(resumed.lives))
+    told.begin(resumed.alive(model.Pod).values(), resumed.lives.in_pods())
     told.cgroups([])
     told.tick(scanned=True, pods_known=True)
     assert {11: test_identities.tags_of(7)} == held.identities

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -38,8 +38,7 @@ async def api_server() -> AsyncIterator[kube_api.FakeKube]:
 
 @contextlib.asynccontextmanager
 async def following(server: kube_api.FakeKube, **options: Any) -> AsyncIterator["Following"]:
-    settings = client.Configuration()
-    settings.host = f"http://127.0.0.1:{server.port}"
+    settings = client.Configuration(host=f"http://127.0.0.1:{server.port}")
     async with client.ApiClient(settings) as api:
         options = {"trim": name_and_phase, "clock": time.monotonic_ns, "pace": QUICK, **options}
         follower = Following(informer.Informer(api, kube.PODS, **options))
@@ -399,17 +398,3 @@ async def test_the_recorded_life_of_eleven_pods_is_followed_to_its_end(api_serve
             seen += await follower.next()
         assert (0, 3) == (follower.informer.malformed, len([change for change, _ in seen if change == "gone"]))
         assert "594" == follower.informer._version
-
-
-def test_delays_double_up_to_their_cap_and_are_jittered_down_to_half() -> None:
-    """Unreachable is retried within a second, a refusal within half a minute or as the server asks."""
-    follower: Callable[[], informer.Informer[Any]] = lambda: informer.Informer(  # noqa: E731  # three of them
-        None, kube.PODS, trim=name_and_phase, clock=lambda: 0
-    )
-    unreachable, refused, asked = follower(), follower(), follower()
-    away = [unreachable._failed(kube.KubernetesError("away")) for _ in range(12)]
-    assert 0.05 <= away[0] <= 0.1
-    assert 0.5 <= away[-1] <= 1.0
-    no = [refused._failed(kube.KubernetesError("no", status=500)) for _ in range(12)]
-    assert 15.0 <= no[-1] <= 30.0
-    assert 7.0 == asked._failed(kube.KubernetesError("slow down", status=429, retry_after_s=7.0))

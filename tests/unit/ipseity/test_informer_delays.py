@@ -1,0 +1,17 @@
+"""How soon an informer asks again. Left out: what it does then (test_informer.py)."""
+
+from ipseity import informer, kube
+
+
+def test_delays_double_up_to_their_cap_and_are_jittered_down_to_half() -> None:
+    """Unreachable is retried within a second, a refusal within half a minute or as the server asks."""
+    unreachable, refused, asked = (
+        informer.Informer(None, kube.PODS, trim=dict, clock=lambda: 0)  # type: ignore[arg-type]  # nothing is asked
+        for _ in range(3)
+    )
+    away = [unreachable._failed(kube.KubernetesError("away")) for _ in range(12)]
+    assert 0.05 <= away[0] <= 0.1
+    assert 0.5 <= away[-1] <= 1.0
+    no = [refused._failed(kube.KubernetesError("no", status=500)) for _ in range(12)]
+    assert 15.0 <= no[-1] <= 30.0
+    assert 7.0 == asked._failed(kube.KubernetesError("slow down", status=429, retry_after_s=7.0))
