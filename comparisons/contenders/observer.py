@@ -7,10 +7,10 @@ import json
 import pathlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 
-from comparisons import match, stage
-from comparisons.contenders import model
+from comparisons import stage
+from comparisons.contenders import model, nothing
 from comparisons.lab import cgroups
 
 STARTED_S = 30.0
@@ -18,8 +18,8 @@ STOPPED_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Observer:
-    """See the module."""
+class Observer(nothing.Nothing):
+    """See the module. It only looks, so all but what runs is as without it."""
 
     name: str = "agent"
     title: str = "Node agent only"
@@ -32,26 +32,6 @@ class Observer:
             for node in where.nodes:
                 await stack.enter_async_context(_agent(where, node))
             yield
-
-    def annotations(self) -> Mapping[str, str]:
-        """Pods need nothing."""
-        return {}
-
-    def objects(self, intent: model.Intent) -> Sequence[model.Json]:
-        """Keep no intent: it only looks."""
-        del intent
-        return ()
-
-    @contextlib.asynccontextmanager
-    async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
-        """Nothing that enforces could be cut."""
-        del where, node
-        yield
-
-    def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
-        """Go by no addresses."""
-        del where, node
-        return ()
 
 
 @contextlib.asynccontextmanager
