@@ -46,6 +46,10 @@ prove: packages-bench $(READY) ## list what this project claims; WHAT=name measu
 bench: packages-bench $(READY) ## what agent and mesh cost, A B A B (root, a quiet machine)
 	@$(BIN)/python -m tests.bench
 
+.PHONY: scale
+scale: packages-bench $(READY) ## a cluster larger than this machine, simulated: memory, time, processor (a quiet machine)
+	@$(BIN)/python -m tests.scale
+
 .PHONY: kernels
 kernels: packages-kernels $(READY) ## the same programs on Debian's 5.10, 6.1 and 6.12, in emulation (root)
 	@$(BIN)/python -m tests.kernels
