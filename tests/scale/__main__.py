@@ -1,6 +1,8 @@
 """``make scale``: measure every half, print, and say by the exit status whether every aim is met.
 
-    python -m tests.scale [HALF...]      # control
+    python -m tests.scale [HALF...]
+
+Without a name, all halves, one after the other.
 """
 
 import itertools
