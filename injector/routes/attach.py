@@ -21,6 +21,10 @@ from injector.routes import model, precedence
 
 MAX_ENTRIES: Final = 1000
 """Matches for one port of a Service, for the same clients: every proxy is told of all, and tries them one by one."""
+MAX_BYTES: Final = 1024 * 1024
+"""The sizes of all routes of a port, for the same clients (``model.Route.size``): every proxy holds them."""
+_TOO_MANY, _TOO_LARGE = "TooManyMatches", "TooLarge"
+_ROOM: Final = {_TOO_MANY: f"{MAX_ENTRIES} matches", _TOO_LARGE: f"{MAX_BYTES // 1024} KiB"}
 _ROUTED: Final = frozenset({cluster.Protocol.HTTP, cluster.Protocol.HTTP2, cluster.Protocol.DETECT})
 
 
@@ -72,6 +76,8 @@ class Verdict:
     parent: model.Parent
     accepted: Condition
     resolved: Condition
+    partial: Condition | None = None
+    """Whether only some of its rules can be acted on; None: all of them can."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +127,7 @@ def attach(
     """Attach routes to Services."""
     ordered = sorted(routes, key=precedence.age)
     wanted = {each.kind: _Wanted() for each in ordered}
-    found = [
-        (route, [(parent, *_ports(parent, services.get(parent.key))) for parent in route.parents]) for route in ordered
-    ]
+    found = [(route, [(each, *_ports(each, services.get(each.key))) for each in route.parents]) for route in ordered]
     for route, parents in found:
         for parent, ports, _ in parents:
             for each in ports:
@@ -138,6 +142,7 @@ def attach(
                 parent=parent,
                 accepted=_got(route, parent, ports, wanted[route.kind], grpc) if condition.holds else condition,
                 resolved=maker.resolved(route, parent),
+                partial=_partial(route),
             )
             for parent, ports, condition in parents
         )
@@ -153,6 +158,8 @@ def attach(
 
 def _ports(parent: model.Parent, there: cluster.Service | None) -> tuple[tuple[cluster.ServicePort, ...], Condition]:
     """Find the ports that a route gets by one parent."""
+    if parent.error:
+        return (), _no("UnsupportedValue", parent.error)
     if there is None:
         return (), _unmatched(f"there is no Service {parent.key}")
     if there.headless or there.external_name or not there.addresses:
@@ -174,6 +181,14 @@ def _ports(parent: model.Parent, there: cluster.Service | None) -> tuple[tuple[c
 
 def _unmatched(message: str) -> Condition:
     return _no("NoMatchingParent", message)
+
+
+def _partial(route: model.Route) -> Condition | None:
+    """Say which rules are out of force. The first words of the message are the specification's."""
+    if not route.broken:
+        return None
+    more = f" (and {len(route.broken) - 1} more)" if len(route.broken) > 1 else ""
+    return _yes("UnsupportedValue", f"Dropped Rule: what it means fails: {route.broken[0]}{more}")
 
 
 def _yes(reason: str, message: str) -> Condition:
@@ -198,15 +213,16 @@ def _got(
     """Say whether a route that has found its ports has got them."""
     places = {each.port: _place(route, parent, each.port) for each in ports}
     lost = [port for port, place in places.items() if route.kind is model.Kind.HTTP and place in grpc]
-    full = [port for port, place in places.items() if port not in lost and wanted.full(route, place)]
+    full = {port: over for port, place in places.items() if port not in lost and (over := wanted.over(route, place))}
     why = []
     if lost:
         why.append(f"a GRPCRoute has port {_listed(sorted(lost))}")
-    if full:
-        why.append(f"older routes leave too few of the {MAX_ENTRIES} matches of port {_listed(sorted(full))}")
+    for reason, room in _ROOM.items():
+        if there := sorted(port for port, over in full.items() if over == reason):
+            why.append(f"older routes leave too few of the {room} of port {_listed(there)}")
     got = [port for port in places if port not in {*lost, *full}]
     if not got:
-        return _no("TooManyMatches" if full else "Conflicted", "; ".join(why))
+        return _no(next(iter(full.values()), "Conflicted"), "; ".join(why))
     return _yes("Accepted", "; ".join([f"applies to port {_listed(got)}", *why]))
 
 
@@ -219,8 +235,8 @@ class _Wanted:
 
     def __init__(self) -> None:
         self._by_place: dict[tuple[str, str, int], list[tuple[model.Route, model.Parent]]] = {}
-        self._matches: dict[tuple[str, str, int], int] = {}
-        self._full: set[tuple[str, str, tuple[str, str, int]]] = set()
+        self._taken: dict[tuple[str, str, int], tuple[int, int]] = {}
+        self._over: dict[tuple[str, str, tuple[str, str, int]], str] = {}
 
     def __contains__(self, place: tuple[str, str, int]) -> bool:
         return place in self._by_place
@@ -230,16 +246,18 @@ class _Wanted:
         place = _place(route, parent, port)
         if any(each is route for each, _ in self._by_place.get(place, ())):
             return
-        matches = self._matches.get(place, 0) + sum(len(rule.matches) for rule in route.rules)
-        if matches > MAX_ENTRIES:
-            self._full.add((route.namespace, route.name, place))
+        matches, size = self._taken.get(place, (0, 0))
+        matches, size = matches + sum(len(rule.matches) for rule in route.rules), size + route.size
+        if matches > MAX_ENTRIES or size > MAX_BYTES:
+            reason = _TOO_MANY if matches > MAX_ENTRIES else _TOO_LARGE
+            self._over[route.namespace, route.name, place] = reason
             return
-        self._matches[place] = matches
+        self._taken[place] = matches, size
         self._by_place.setdefault(place, []).append((route, parent))
 
-    def full(self, route: model.Route, place: tuple[str, str, int]) -> bool:
-        """Say whether there was no room for a route."""
-        return (route.namespace, route.name, place) in self._full
+    def over(self, route: model.Route, place: tuple[str, str, int]) -> str:
+        """Say of what there was no room for a route; empty: there was room."""
+        return self._over.get((route.namespace, route.name, place), "")
 
     def without(self, others: "_Wanted") -> "_Wanted":
         """Leave out the ports that others want."""

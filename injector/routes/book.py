@@ -52,7 +52,7 @@ class Book:
 
     @property
     def entries(self) -> Mapping[Key, Entry]:
-        """Every route."""
+        """Every route, those that were seen last at the end."""
         return self._entries
 
     @property
@@ -72,7 +72,7 @@ class Book:
     def apply(self, item: Json, kind: model.Kind) -> Entry:
         """Take a route that is new or has changed."""
         entry = _read(item, kind)
-        before = self._entries.get(entry.key)
+        before = self._entries.pop(entry.key, None)
         if before is None or before.route != entry.route:
             self._routes = None
         self._entries[entry.key] = entry

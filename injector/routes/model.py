@@ -189,6 +189,8 @@ class Parent:
     """None: every port."""
     section: str
     """The name of a port; empty: every port."""
+    error: str = ""
+    """Why the reference cannot be read; empty: it was. Then the other fields are what could be, and empty."""
     written: Mapping[str, Any] = dataclasses.field(compare=False)
     """As it is in the spec: the status repeats it."""
 
@@ -209,6 +211,11 @@ class Route:
     """RFC 3339, of Kubernetes: text that sorts by time."""
     parents: tuple[Parent, ...]
     rules: tuple[Rule, ...]
+    broken: tuple[str, ...] = ()
+    """Of each rule that cannot be acted on: why. It is among the rules all the same, with its matches and nothing else:
+    what it means fails."""
+    size: int = 0
+    """Bytes: what every proxy has to hold for each port, about. Each match counts itself and all of its rule."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from injector import errors
 from injector.policy import document
 from injector.routes import headers, model, paths, spelling
 
@@ -30,6 +31,7 @@ MAX_TOLD: Final = 128
 """Matches of one route in all, also as upstream's schema has it."""
 MAX_BYTES: Final = 256 * 1024
 """Of one route as every proxy is told of it, for each port: each match has all of its rule with it."""
+_MATCHES: Final = "matches"
 MAX_WEIGHT: Final = 1_000_000
 MAX_ATTEMPTS: Final = 100
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
@@ -72,8 +74,7 @@ def route(item: Mapping[str, Any], kind: model.Kind) -> model.Route:
     namespace, name = (str(metadata[key]) for key in _METADATA)
     spec = document.Node("spec", item.get("spec")).fields("parentRefs", "hostnames", "rules")
     rules = spec["rules"].items(at_most=MAX_RULES) if "rules" in spec else []
-    read = tuple(_rule(each, kind, namespace) for each in rules) or (model.Rule(),)
-    _bound(spec, rules, read)
+    read, broken = _rules(rules, kind, namespace)
     return model.Route(
         kind=kind,
         namespace=namespace,
@@ -81,26 +82,56 @@ def route(item: Mapping[str, Any], kind: model.Kind) -> model.Route:
         created=str(metadata.get("creationTimestamp") or ""),
         parents=parents(item),
         rules=read,
+        broken=broken,
+        size=_bounded(spec, rules, read),
     )
 
 
-def _bound(spec: Mapping[str, document.Node], rules: Sequence[document.Node], read: Sequence[model.Rule]) -> None:
-    """Refuse a short text that would be a long list for every proxy."""
+def _rules(
+    rules: Sequence[document.Node], kind: model.Kind, own: str
+) -> tuple[tuple[model.Rule, ...], tuple[str, ...]]:
+    """Read the rules, and say what is wrong with some of them. Raises InvalidPolicy where no rule is left.
+
+    Nor may a rule be broken whose matches cannot be read: nobody knows which requests would have to fail.
+    """
+    read, refusals = [], []
+    for each in rules:
+        try:
+            read.append(_rule(each, kind, own))
+        except errors.InvalidPolicy as refused:
+            read.append(model.Rule(matches=_matches(each.value.get(_MATCHES), each, kind)))
+            refusals.append(refused)
+    if refusals and len(refusals) == len(rules):
+        raise refusals[0]
+    return tuple(read) or (model.Rule(),), tuple(map(str, refusals))
+
+
+def _bounded(spec: Mapping[str, document.Node], rules: Sequence[document.Node], read: Sequence[model.Rule]) -> int:
+    """Refuse a short text that would be a long list for every proxy. Gives its size."""
     if sum(len(each.matches) for each in read) > MAX_TOLD:
         spec["rules"].refuse(f"at most {MAX_TOLD} matches in all")
-    size = sum(_size(node) * len(rule.matches) for node, rule in zip(rules, read, strict=False))
+    size = sum(_size(node.value, len(rule.matches)) for node, rule in zip(rules, read, strict=False))
     if size > MAX_BYTES:
-        allowed = f"at most {MAX_BYTES // 1024} KiB, where each match counts all of its rule but the matches"
+        allowed = f"at most {MAX_BYTES // 1024} KiB, where each match counts itself and all of its rule"
         spec["rules"].refuse(f"{allowed}: here {size // 1024} KiB")
+    return size
 
 
-def _size(node: document.Node) -> int:
-    body = {key: each for key, each in node.value.items() if key != "matches"}
-    return len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
+def _size(rule: Mapping[str, Any], matches: int) -> int:
+    body = {key: each for key, each in rule.items() if key != _MATCHES}
+    return _bytes(body) * matches + _bytes(rule.get(_MATCHES))
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def parents(item: Mapping[str, Any]) -> tuple[model.Parent, ...]:
-    """Read to which Services a route wants to apply; other parents are others' business. Raises InvalidPolicy."""
+    """Read to which Services a route wants to apply; other parents are others' business.
+
+    One that cannot be read has its ``error``, so that it can be answered, and leaves the others alone. Raises
+    InvalidPolicy where there is no list of them.
+    """
     spec = item.get("spec")
     refs = document.Node("spec.parentRefs", spec.get("parentRefs") or [] if isinstance(spec, dict) else [])
     read = (_parent(each, str(item["metadata"]["namespace"])) for each in refs.items(at_most=MAX_PARENTS))
@@ -135,28 +166,29 @@ def _parent(node: document.Node, own: str) -> model.Parent | None:
     said = node.value if isinstance(node.value, dict) else {}
     if (said.get("group", model.GROUP), said.get("kind", "Gateway")) != ("", model.SERVICE):
         return None
-    found = node.fields("group", "kind", "namespace", "name", "sectionName", "port", required=("name",))
-    return model.Parent(
-        namespace=found["namespace"].text() if "namespace" in found else own,
-        name=found["name"].text(),
-        port=found["port"].port() if "port" in found else None,
-        section=found["sectionName"].text() if "sectionName" in found else "",
-        written=node.value,
-    )
+    try:
+        found = node.fields("group", "kind", "namespace", "name", "sectionName", "port", required=("name",))
+        return model.Parent(
+            namespace=found["namespace"].text() if "namespace" in found else own,
+            name=found["name"].text(),
+            port=found["port"].port() if "port" in found else None,
+            section=found["sectionName"].text() if "sectionName" in found else "",
+            written=said,
+        )
+    except errors.InvalidPolicy as refused:
+        return model.Parent(namespace=own, name="", port=None, section="", error=str(refused), written=said)
 
 
 def _rule(node: document.Node, kind: model.Kind, own: str) -> model.Rule:
-    known = ("name", "matches", "filters", "backendRefs")
+    known = ("name", _MATCHES, "filters", "backendRefs")
     more = ("timeouts", "retry") if kind is model.Kind.HTTP else ()
     found = node.fields(*known, *more)
-    read = _http_match if kind is model.Kind.HTTP else _grpc_match
-    listed = found["matches"].items(at_most=MAX_MATCHES) if "matches" in found else []
     filters = _filters(found.get("filters"), _OF_GRPC if kind is model.Kind.GRPC else frozenset(_Filter), own)
     backends = found["backendRefs"].items(at_most=MAX_BACKENDS) if "backendRefs" in found else []
     request_s, backend_s = _timeouts(found["timeouts"]) if "timeouts" in found else (None, None)
     rule = dataclasses.replace(
         filters,
-        matches=tuple(read(each) for each in listed) or (model.Match(),),
+        matches=_matches(node.value.get(_MATCHES), node, kind),
         backends=tuple(_backend(each, own) for each in backends),
         request_s=request_s,
         backend_s=backend_s,
@@ -164,6 +196,14 @@ def _rule(node: document.Node, kind: model.Kind, own: str) -> model.Rule:
     )
     _check(node, found, rule)
     return rule
+
+
+def _matches(value: Any, rule: document.Node, kind: model.Kind) -> tuple[model.Match, ...]:
+    if value is None:
+        return (model.Match(),)
+    read = _http_match if kind is model.Kind.HTTP else _grpc_match
+    listed = document.Node(f"{rule.path}.{_MATCHES}", value).items(at_most=MAX_MATCHES)
+    return tuple(read(each) for each in listed) or (model.Match(),)
 
 
 def _check(node: document.Node, found: Mapping[str, document.Node], rule: model.Rule) -> None:

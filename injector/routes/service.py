@@ -26,7 +26,7 @@ _METADATA: Final = ("namespace", "name", "uid", "generation", "resourceVersion",
 _RETRY_S: Final = 5.0
 """After a write that failed: arbitrary, but short against a person's patience with ``kubectl get -w``."""
 _MOST_AT_ONCE: Final = 64
-"""Writes of one round: the others wait for the next, a second later."""
+"""Writes of one round: the others wait for the next, a second later, and come first then."""
 _RIVAL: Final = frozenset({http.HTTPStatus.CONFLICT, http.HTTPStatus.UNPROCESSABLE_ENTITY})
 """Somebody else wrote first: what the API server says when a ``test`` of a patch does not hold."""
 Events = informer.Informer[dict[str, Any]]
@@ -65,6 +65,9 @@ class Statuses:
 
     def __init__(self, api: "client.ApiClient") -> None:
         self._api = api
+        self._round = 0
+        self._tried: dict[book.Key, int] = {}
+        """In which round a write that is still due was tried last."""
         self.failed = 0
 
     async def write(
@@ -75,7 +78,13 @@ class Statuses:
         Never raises for what the API server says: a status that could not be written is tried again.
         """
         writes = status.plan(entries, attached, now_text=now_text)
-        sent = [await self._send(write) for write in writes[:_MOST_AT_ONCE]]
+        due = {each.key for each in writes}
+        self._round += 1
+        self._tried = {key: tried for key, tried in self._tried.items() if key in due}
+        # Who waits longest is first; sorted is stable, so among those never tried whose change is oldest.
+        turn = sorted(writes, key=lambda write: self._tried.get(write.key, 0))[:_MOST_AT_ONCE]
+        self._tried |= dict.fromkeys((each.key for each in turn), self._round)
+        sent = [await self._send(write) for write in turn]
         if len(writes) > _MOST_AT_ONCE:
             return now_s + 1
         return None if all(sent) else now_s + _RETRY_S

@@ -16,6 +16,7 @@ CONTROLLER: Final = f"{names.GROUP}/mesh"
 """``controllerName`` of what we say."""
 _ACCEPTED: Final = "Accepted"
 _RESOLVED: Final = "ResolvedRefs"
+_PARTIAL: Final = "PartiallyInvalid"
 _UNSUPPORTED: Final = "UnsupportedValue"
 _MAX_MESSAGE: Final = 1024
 """Kubernetes allows 32768; a person reads less."""
@@ -62,10 +63,12 @@ def _parent(
 ) -> Json:
     known = next((each for each in before if each.get("parentRef") == parent.written), {})
     if verdict is None:
-        refused = attach.Condition(holds=False, reason=_UNSUPPORTED, message=entry.error)
+        refused = attach.Condition(holds=False, reason=_UNSUPPORTED, message=parent.error or entry.error)
         conditions = {_ACCEPTED: refused}
     else:
         conditions = {_ACCEPTED: verdict.accepted, _RESOLVED: verdict.resolved}
+        if verdict.partial is not None:
+            conditions[_PARTIAL] = verdict.partial
     return {
         "parentRef": parent.written,
         "controllerName": CONTROLLER,

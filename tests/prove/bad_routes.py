@@ -13,6 +13,7 @@ CASES = {
     "others' conditions stay": f"{_API}::test_what_another_controller_says_stays",
     "bad durations, kinds of matches": f"{_API}::test_the_definitions_refuse_what_nobody_can_mean",
     "a broken rule is 500": f"{_TRAFFIC}::test_a_rule_without_a_backend_that_may_be_sent_to_is_500",
+    "a rule that cannot be acted on": f"{_TRAFFIC}::test_a_rule_that_cannot_be_acted_on_is_500_and_the_others_hold",
     "only its share": f"{_TRAFFIC}::test_a_backend_that_is_not_there_fails_its_share_only",
     "other namespaces with a grant": f"{_TRAFFIC}::test_a_grant_lets_a_route_send_to_another_namespace",
     "no endpoints is 503": f"{_TRAFFIC}::test_a_backend_without_endpoints_is_503",

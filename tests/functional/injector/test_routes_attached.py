@@ -74,6 +74,13 @@ async def test_a_rule_without_a_backend_that_may_be_sent_to_is_500(
     assert 500 == (await block.get("/"))["status"]
 
 
+async def test_a_rule_that_cannot_be_acted_on_is_500_and_the_others_hold(block: routed.Block) -> None:
+    """What it means must not fall to another rule."""
+    wrong = {"matches": [routed.path("/pay")], "retry": {"codes": [1]}, "backendRefs": [routed.to("web")]}
+    await block.route(routed.http({"backendRefs": [routed.to("web")]}, wrong))
+    assert [500, 200] == [(await block.get(path))["status"] for path in ("/pay/now", "/")]
+
+
 async def test_a_grant_lets_a_route_send_to_another_namespace(block: routed.Block) -> None:
     """And taking it back takes that back."""
     item = routed.http({"backendRefs": [routed.to("bank", namespace="pay")]})

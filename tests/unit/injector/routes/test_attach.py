@@ -190,6 +190,30 @@ def test_a_port_has_room_for_so_many_matches_and_the_oldest_have_it() -> None:
     assert 1 == len(found.consumed["billing"]["shop/web", 80])
 
 
+def test_a_port_has_room_for_so_many_bytes_and_the_oldest_have_it() -> None:
+    """Few matches may be long ones. Other ports and Services do not notice."""
+    filters = [
+        routed.changed("RequestHeaderModifier", "requestHeaderModifier", set=[{"name": "a", "value": "b" * 3900}])
+    ]
+    rules = [{"matches": [routed.path(f"/{each}") for each in range(60)], "filters": filters, **to("next")}]
+    items = [routed.http(*rules, name=f"r{number}") for number in range(5)]
+    found = attached(*items, routed.http(*rules, name="elsewhere", service="next"))
+    assert (4 * 60, 60) == (len(found.produced["shop/web", 80]), len(found.produced["shop/next", 80]))
+    (last,) = found.verdicts[model.Kind.HTTP, "shop", "r4"]
+    assert (False, "TooLarge") == (last.accepted.holds, last.accepted.reason)
+    assert "1024 KiB of port 80" in last.accepted.message
+
+
+def test_a_route_of_which_some_rules_hold_says_which_do_not() -> None:
+    """In the specification's words; it is accepted all the same."""
+    (verdict,) = attached(routed.http(to(), {"retry": {"codes": [1]}})).verdicts[model.Kind.HTTP, "shop", "r"]
+    assert verdict.accepted.holds
+    assert verdict.partial is not None
+    assert (True, "UnsupportedValue") == (verdict.partial.holds, verdict.partial.reason)
+    assert verdict.partial.message.startswith("Dropped Rule")
+    assert "spec.rules[1].retry.codes[0]" in verdict.partial.message
+
+
 def test_nothing_is_made_anew_when_only_endpoints_change() -> None:
     """A roll-out of a thousand pods costs nothing here."""
     attacher = attach.Attacher()

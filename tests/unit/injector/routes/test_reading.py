@@ -101,6 +101,35 @@ def test_only_services_are_parents() -> None:
     assert {"group": "", "kind": "Service", "name": "web", "port": 8080, "sectionName": "http"} == parent.written
 
 
+def test_a_parent_that_cannot_be_read_leaves_the_others_alone() -> None:
+    """It keeps its place, and what is wrong with it."""
+    item = routed.http({"backendRefs": [BACKEND]})
+    item["spec"]["parentRefs"].append({"group": "", "kind": "Service", "name": "next", "port": 0})
+    good, bad = reading.route(item, model.Kind.HTTP).parents
+    assert ("shop/web", "") == (good.key, good.error)
+    assert bad.error.startswith("spec.parentRefs[1].port: 0 is not allowed")
+    assert {"group": "", "kind": "Service", "name": "next", "port": 0} == bad.written
+
+
+@pytest.mark.parametrize(
+    "more", [{"sessionPersistence": {}}, {"timeouts": {"request": "5"}}, {"retry": {"codes": [1]}}]
+)
+def test_a_rule_that_cannot_be_acted_on_fails_and_the_others_hold(more: Json) -> None:
+    """What it means is known; it has no backends, so that it is answered with 500."""
+    wrong = {"matches": [routed.path("/a")], "backendRefs": [BACKEND], **more}
+    found = read({"backendRefs": [BACKEND]}, wrong)
+    good, bad = found.rules
+    assert (1, ()) == (len(good.backends), bad.backends)
+    assert model.Rule(matches=(model.Match(path=(model.PathKind.PREFIX, "/a")),)) == bad
+    assert found.broken[0].startswith(f"spec.rules[1].{next(iter(more))}")
+
+
+def test_a_rule_whose_matches_cannot_be_read_takes_the_route_with_it() -> None:
+    """Nobody knows which requests would have to fail."""
+    with pytest.raises(errors.InvalidPolicy, match=r"^spec.rules\[1\].matches\[0\].path.type"):
+        read({"backendRefs": [BACKEND]}, {"matches": [{"path": {"type": "Glob", "value": "/*"}}]})
+
+
 def test_a_route_without_rules_has_one_for_everything() -> None:
     """As the API server would have written; nobody is behind it."""
     assert (model.Rule(),) == read().rules
@@ -270,7 +299,7 @@ def test_a_route_has_so_many_matches_in_all() -> None:
 def test_a_rule_counts_once_for_each_match() -> None:
     """Proxies are told all of it with each: a short text must not be a long list."""
     assert 64 == len(read(*many(64, "b" * 3900)).rules[0].matches)
-    with pytest.raises(errors.InvalidPolicy, match=r"^spec.rules: .*at most 256 KiB.*: here 257 KiB"):
+    with pytest.raises(errors.InvalidPolicy, match=r"^spec.rules: .*at most 256 KiB.*: here 260 KiB"):
         read(*many(64, "b" * 4000))
 
 

@@ -74,6 +74,29 @@ def test_a_route_that_cannot_be_acted_on_says_what_and_where() -> None:
     assert condition["message"].startswith("spec.rules[0].sessionPersistence: no such field")
 
 
+def test_a_parent_that_cannot_be_read_is_answered() -> None:
+    """Also where the rest cannot be read either; the other parents stand for themselves."""
+    bad = {"group": "", "kind": "Service", "name": "web", "port": 0}
+    one = item()
+    one["spec"]["parentRefs"].append(bad)
+    good, refused = written(*plan(one))
+    assert ["True", "False"] == [each["conditions"][0]["status"] for each in (good, refused)]
+    assert bad == refused["parentRef"]
+    assert refused["conditions"][0]["message"].startswith("spec.parentRefs[1].port")
+    one["spec"]["rules"] = "none"
+    assert ["spec.rules", "spec.parentRefs[1].port"] == [
+        each["conditions"][0]["message"].partition(":")[0] for each in written(*plan(one))
+    ]
+
+
+def test_rules_that_do_not_hold_are_a_condition_of_their_own() -> None:
+    """Which goes when they do."""
+    one = item({"backendRefs": [routed.to("web", port=80)]}, {"retry": {"codes": [1]}})
+    (parent,) = written(*plan(one))
+    assert ["Accepted", "ResolvedRefs", "PartiallyInvalid"] == [each["type"] for each in parent["conditions"]]
+    assert [2] == [len(each["conditions"]) for each in written(*plan(item(said=[parent])))]
+
+
 def test_what_we_said_goes_when_its_parent_goes() -> None:
     """From the spec; a Service that is gone is still a parent."""
     ours = written(*plan(item()))
