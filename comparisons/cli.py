@@ -34,10 +34,11 @@ def lab() -> None:
     "--pod-cidr", default="", help="IPv4 range of all pods, at least a /29 per node.  [default: a free 10.x.0.0/16]"
 )
 @click.option("--kubeconfig", default="", help="Join the cluster of this file instead of serving an API.")
-def up(name: str, nodes: int | None, pod_cidr: str, kubeconfig: str) -> None:
+@click.option("--rbac", is_flag=True, help="Roles bind: programs in pods may do what their roles say, and no more.")
+def up(name: str, nodes: int | None, pod_cidr: str, kubeconfig: str, rbac: bool) -> None:  # noqa: FBT001  # a flag is a flag
     """Bring a lab up, or bring back what died of it."""
     names = layout.Lab(name=name)
-    _show(labs.up(names, labs.Wishes(nodes=nodes, pod_cidr=pod_cidr, kubeconfig=kubeconfig)))
+    _show(labs.up(names, labs.Wishes(nodes=nodes, pod_cidr=pod_cidr, kubeconfig=kubeconfig, rbac=rbac)))
     click.echo(f"next: export KUBECONFIG={names.kubeconfig}; kubectl get pods -A -o wide")
 
 

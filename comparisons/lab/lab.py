@@ -43,6 +43,7 @@ class Wishes:
     nodes: int | None = None
     pod_cidr: str = ""
     kubeconfig: str = ""
+    rbac: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +114,14 @@ def _create(names: layout.Lab, wishes: Wishes) -> plan.LabPlan:
         raise errors.LabError(
             f"kubeconfig {wishes.kubeconfig!r}: no such file", hint="leave it out for an API of the lab's own"
         )
+    if wishes.kubeconfig and wishes.rbac:
+        raise errors.LabError("RBAC is that cluster's own affair", hint="leave out --rbac, or --kubeconfig")
     made = plan.make(
         names.name,
         nodes=DEFAULT_NODES if wishes.nodes is None else wishes.nodes,
         pod_cidr=wishes.pod_cidr,
         kubeconfig=str(pathlib.Path(wishes.kubeconfig).resolve()) if wishes.kubeconfig else "",
+        rbac=wishes.rbac,
         others=all_labs(names.root),
     )
     sweep.lab(names, made.nodes)  # what a crash between two lines of this function may have left
@@ -136,6 +140,8 @@ def _compare(found: plan.LabPlan, wishes: Wishes) -> None:
         differences.append(f"pods in {found.pod_cidr}, not {wishes.pod_cidr}")
     if wishes.kubeconfig and str(pathlib.Path(wishes.kubeconfig).resolve()) != found.kubeconfig:
         differences.append(f"the API of {found.kubeconfig or 'its own'}, not of {wishes.kubeconfig}")
+    if wishes.rbac and not found.rbac:
+        differences.append("without RBAC")
     if differences:
         raise errors.LabError(
             f"lab {found.name!r} is up already, with {'; '.join(differences)}",
@@ -153,6 +159,8 @@ def _start_api(names: layout.Lab, found: plan.LabPlan) -> None:
     arguments = ["comparisons.lab.api", "--state", str(names.api), "--listen", f"127.0.0.1:{port[1] if port else 0}"]
     router = addresses.gateway(ipaddress.ip_network(found.fabric_cidrs[0]))
     arguments += ["--inside", f"{names.fabric}={router}:{API_PORT}"]
+    if found.rbac:
+        arguments.append("--rbac")
     it = _spawn(names, API, arguments)
     cgroups.adopt(f"{names.cgroup}/api.service", it.pid)
     _until(names, API, it, kubeconfig.exists, "serve")

@@ -40,6 +40,8 @@ class LabPlan:
     nodes: tuple[NodePlan, ...]
     kubeconfig: str = ""
     """Of a real API server; empty where the lab serves its own."""
+    rbac: bool = False
+    """Whether roles bind at its own API server."""
 
 
 def to_json(plan: LabPlan) -> dict[str, Any]:
@@ -64,7 +66,9 @@ def check_name(name: str) -> None:
         )
 
 
-def make(name: str, *, nodes: int, pod_cidr: str, kubeconfig: str, others: Iterable[LabPlan]) -> LabPlan:
+def make(  # noqa: PLR0913  # what a lab is asked for
+    name: str, *, nodes: int, pod_cidr: str, kubeconfig: str, others: Iterable[LabPlan], rbac: bool = False
+) -> LabPlan:
     """Decide a new lab, given those that exist. An empty ``pod_cidr``: choose one that no other lab has."""
     check_name(name)
     if not 1 <= nodes <= MAX_NODES:
@@ -81,6 +85,7 @@ def make(name: str, *, nodes: int, pod_cidr: str, kubeconfig: str, others: Itera
         fabric_cidrs=fabric,
         nodes=tuple(_node(index, number, network, fabric) for number, network in enumerate(ranges)),
         kubeconfig=kubeconfig,
+        rbac=rbac,
     )
 
 

@@ -28,6 +28,9 @@ def _options() -> app.Options:
     parser.add_argument(
         "--no-controllers", action="store_true", help="only the API: no scheduler, no workload controllers"
     )
+    parser.add_argument(
+        "--rbac", action="store_true", help="roles bind: without, whoever has a token may do everything"
+    )
     said = parser.parse_args()
     namespace, _, inside = said.inside.rpartition("=")
     return app.Options(
@@ -36,6 +39,7 @@ def _options() -> app.Options:
         inside=_place(parser, "--inside", inside, pathlib.Path(namespace)) if inside else None,
         history=said.history,
         controllers=not said.no_controllers,
+        rbac=said.rbac,
     )
 
 

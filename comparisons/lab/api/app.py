@@ -22,6 +22,7 @@ from comparisons.lab.api import (
     addresses,
     admission,
     assembly,
+    authorizing,
     calling,
     change,
     establishing,
@@ -55,6 +56,8 @@ class Options:
     history: int
     """How many events of each kind are remembered for watches and pages."""
     controllers: bool
+    rbac: bool = False
+    """Whether roles bind; without, whoever is known may do everything."""
 
 
 async def run(options: Options, stopped: asyncio.Event) -> None:
@@ -80,11 +83,11 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
         rules = registry.Registry(objects, addresses.Ranges(), admission.Admission(objects, caller))
         sockets = [stack.enter_context(listening.at(place)) for place in places]
         own, *others = [listening.endpoint(each) for each in sockets]
-        await _found(rules, *(others or [own]))
+        await _found(rules, *(others or [own]), rbac=options.rbac)
         definitions = establishing.Establishing(rules)
         definitions.settle()
         async with (
-            _answering(rules, keys, sockets, pods_from),
+            _answering(rules, keys, sockets, pods_from, rbac=options.rbac),
             _meanwhile(retention.keep_short(objects)),
             _meanwhile(definitions.run()),
         ):
@@ -98,7 +101,12 @@ async def serving(options: Options) -> AsyncIterator[pathlib.Path]:
 
 @contextlib.asynccontextmanager
 async def _answering(
-    rules: registry.Registry, keys: trust.Trust, sockets: Sequence[socket.socket], pods_from: pathlib.Path | None
+    rules: registry.Registry,
+    keys: trust.Trust,
+    sockets: Sequence[socket.socket],
+    pods_from: pathlib.Path | None,
+    *,
+    rbac: bool,
 ) -> AsyncIterator[None]:
     """Take requests meanwhile."""
     url = listening.endpoint(sockets[-1]).url
@@ -107,7 +115,7 @@ async def _answering(
         aiohttp.ClientSession(timeout=LOG_SERVER) as to_nodes,
         aiohttp.ClientSession(timeout=LOG_SERVER, connector=reaching) as to_pods,
     ):
-        handlers = assembly.server_of(rules, keys, url, to_nodes=to_nodes, to_pods=to_pods)
+        handlers = assembly.server_of(rules, keys, url, to_nodes=to_nodes, to_pods=to_pods, rbac=rbac)
         runner = web.AppRunner(
             handlers.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
         )
@@ -142,12 +150,15 @@ async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def _found(rules: registry.Registry, at: front.Endpoint) -> None:
-    """Create what every cluster has: its namespaces, and the way to this server."""
+async def _found(rules: registry.Registry, at: front.Endpoint, *, rbac: bool) -> None:
+    """Create what every cluster has: its namespaces, the way to this server and, where they bind, the first roles."""
     write = change.Change(manager="kube-apiserver", now_wall_ns=clock.wall_ns())
     for name in NAMESPACES:
         if rules.store.get(kinds.NAMESPACE, ("", name)) is None:
             await rules.create(
                 kinds.NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, write
             )
+    for kind, value in authorizing.FOUNDATION if rbac else ():
+        if rules.store.get(kind, ("", value["metadata"]["name"])) is None:
+            await rules.create(kind, "", {"apiVersion": kind.api_version, "kind": kind.kind, **value}, write)
     await front.publish(rules, at, write)

@@ -3,7 +3,7 @@
 A service account token is good while its signature, its times, its audience and everything that it is bound to hold:
 a pod's token ends with the pod. What was found good is believed for ten seconds, as kube-apiserver's token cache
 does: so the token of a pod that was just deleted still passes for that long. Leaves out client certificates,
-impersonation, and what somebody may do (everybody may do everything).
+impersonation, and what somebody may do (``authorizing``).
 """
 
 import dataclasses

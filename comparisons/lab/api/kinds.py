@@ -132,6 +132,9 @@ LEASE = _group("coordination.k8s.io", "Lease", "leases")
 TOKEN_REQUEST = _group("authentication.k8s.io", "TokenRequest", "", shape="AuthenticationV1TokenRequest")
 TOKEN_REVIEW = _group("authentication.k8s.io", "TokenReview", "tokenreviews", namespaced=False)
 SELF_SUBJECT_REVIEW = _group("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", namespaced=False)
+SELF_SUBJECT_ACCESS_REVIEW = _group(
+    "authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
+)
 CUSTOM_RESOURCE_DEFINITION = _group(
     "apiextensions.k8s.io",
     "CustomResourceDefinition",
@@ -167,7 +170,7 @@ ROLES = (
     _group(_RBAC, "Role", "roles"),
     _group(_RBAC, "RoleBinding", "rolebindings"),
 )
-"""Kept and shown, and nothing else: nobody is refused for what he may not do (docs/limitations.md)."""
+"""Kept and shown; they bind where the server was started with RBAC (``authorizing``)."""
 GROUPED = (
     *ROLES,
     ENDPOINT_SLICE,
@@ -184,7 +187,7 @@ GROUPED = (
     VALIDATING_WEBHOOK_CONFIGURATION,
 )
 ALL = CORE + GROUPED
-ASKED = (TOKEN_REVIEW, SELF_SUBJECT_REVIEW)
+ASKED = (TOKEN_REVIEW, SELF_SUBJECT_REVIEW, SELF_SUBJECT_ACCESS_REVIEW)
 """Kinds that are created, answered and never kept: no list, no watch."""
 
 

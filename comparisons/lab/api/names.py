@@ -58,6 +58,13 @@ def subdomain(text: str) -> str:
     return _judge(text, _SUBDOMAIN, SUBDOMAIN_LENGTH, SUBDOMAIN_WORDS)
 
 
+def path_segment(text: str) -> str:
+    """Why it can be no part of a path (a role's name): k8s.io/apimachinery/pkg/api/validation/path."""
+    if text in {".", ".."}:
+        return f"may not be '{text}'"
+    return next((f"may not contain '{each}'" for each in "/%" if each in text), "")
+
+
 def label_value(text: str) -> str:
     """Why it is no label's value."""
     return _judge(text, _QUALIFIED, LABEL_LENGTH, VALUE_WORDS) if text else ""

@@ -13,6 +13,7 @@ from comparisons.lab.api import (
     answers,
     asking,
     authenticator,
+    authorizing,
     discovery,
     issuance,
     openapi,
@@ -40,6 +41,8 @@ class Server:
     reviews: reviews.Reviews
     known: authenticator.Authenticator
     issuance: issuance.Issuance
+    roles: authorizing.Roles | None = None
+    """Who may do what; None: whoever is known may do everything."""
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -56,6 +59,9 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
             self._authenticate(request)
+            if self.roles is not None and request.path not in OPEN_PATHS:
+                wish = authorizing.understood(request.method, request.path, request.query)
+                self.roles.check(request[users.KEY], wish)
             return await self._route(request)
         except status.Refused as refused:
             return answers.refusal(refused)

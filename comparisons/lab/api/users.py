@@ -1,6 +1,6 @@
 """Who asks: a user as the API server knows one after authentication, and as ``UserInfo`` says it.
 
-Here because reviews, admission and (one day) authorization all speak of the same value. Leaves out how somebody
+Here because reviews, admission and authorization all speak of the same value. Leaves out how somebody
 becomes one: ``authenticator``.
 """
 

@@ -225,6 +225,7 @@ def _endpoint_slice(value: Value) -> Causes:
 
 
 NAMES: Mapping[kinds.Kind, Callable[[str], str]] = {
+    **dict.fromkeys(kinds.ROLES, names.path_segment),
     kinds.NAMESPACE: names.label,
     kinds.SERVICE: names.label_1035,
 }

@@ -26,6 +26,7 @@ ROOTS = (
     "V1NetworkPolicy",
     *("V1DeleteOptions", "V1Eviction", "V1Binding", "V1Scale"),
     *("AuthenticationV1TokenRequest", "V1TokenReview", "V1SelfSubjectReview"),
+    "V1SelfSubjectAccessReview",
 )
 SCALARS = {
     "str": "string",
