@@ -5,6 +5,7 @@ Leaves out what is applied (``manifests``) and in which order (``commands``).
 
 import asyncio
 import http
+import itertools
 import json
 import types
 import typing
@@ -21,10 +22,24 @@ if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
 Json = dict[str, Any]
+Why = Callable[[], typing.Awaitable[list[str]]]
+"""Looks for reasons, a line each."""
 
 _TIMEOUT_S: Final = 30.0
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
+_LATER: Final = frozenset(
+    {
+        http.HTTPStatus.TOO_MANY_REQUESTS,
+        http.HTTPStatus.BAD_GATEWAY,
+        http.HTTPStatus.SERVICE_UNAVAILABLE,
+        http.HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+_TRIES: Final = 5
+_PATIENCE_S: Final = 10.0
+"""Between two tries, whatever the server asks for. Arbitrary: a person waits."""
+_T = typing.TypeVar("_T")
 _LOOK_S: Final = 0.5
 """Between two looks at what has no event of its own here."""
 
@@ -53,7 +68,7 @@ class Cluster:
     async def get(self, path: str) -> Json | None:
         """Read an object; None: there is none."""
         try:
-            found: Json = json.loads(await kube.get(self._api, path))
+            found: Json = json.loads(await _again(lambda: kube.get(self._api, path)))
         except kube.KubernetesError as error:
             if error.status == http.HTTPStatus.NOT_FOUND:
                 return None
@@ -62,7 +77,8 @@ class Cluster:
 
     async def items(self, path: str, **query: str) -> list[Json]:
         """List a collection."""
-        return list(json.loads(await kube.get(self._api, path, query, timeout_s=_TIMEOUT_S))["items"])
+        found = await _again(lambda: kube.get(self._api, path, query, timeout_s=_TIMEOUT_S))
+        return list(json.loads(found)["items"])
 
     async def apply(self, each: Json, *, force: bool) -> str:
         """Apply, server-side; says what became of it."""
@@ -99,19 +115,27 @@ class Cluster:
         """Change a part of an object."""
         await self._send("PATCH", path, change, _MERGE, {"fieldManager": manifests.MANAGER})
 
-    async def until(self, holds: Callable[[], typing.Awaitable[bool]], limit_s: float, what: str, hint: str) -> None:
-        """Wait until something holds. Raises KubernetesError."""
+    async def until(
+        self, holds: Callable[[], typing.Awaitable[bool]], limit_s: float, what: str, hint: str, why: Why | None = None
+    ) -> None:
+        """Wait until something holds. Raises KubernetesError, with what ``why`` says of it then."""
         try:
             async with asyncio.timeout(limit_s):
                 while not await holds():  # noqa: ASYNC110  # it is asked of a server
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError as error:
-            raise kube.KubernetesError(f"not within {limit_s:g} s: {what}", hint=hint) from error
+            said = await _told(why) if why is not None else []
+            text = "".join(f"\n  {line}" for line in said)
+            raise kube.KubernetesError(f"not within {limit_s:g} s: {what}{text}", hint=hint) from error
 
     def _said(self, what: str) -> str:
         return f"{what} (dry run)" if self.dry_run else what
 
     async def _send(self, method: str, path: str, body: Json, kind: str, query: Mapping[str, str]) -> Json:
+        """Send what may be sent twice: an apply, a merge, a deletion."""
+        return await _again(lambda: self._send_once(method, path, body, kind, query))
+
+    async def _send_once(self, method: str, path: str, body: Json, kind: str, query: Mapping[str, str]) -> Json:
         asked = {**query, **({"dryRun": "All"} if self.dry_run else {})}
         headers = {**await kube.headers(self._api, path), "Content-Type": kind}
         limits = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=kube.CONNECT_S)
@@ -131,6 +155,26 @@ class Cluster:
             raise kube.refused(response.status, answer, response.headers)
         found: Json = json.loads(answer)
         return found
+
+
+async def _again(ask: Callable[[], typing.Awaitable[_T]]) -> _T:
+    """Ask once more while the server says that it is too busy (priority and fairness) or not quite there."""
+    for tried in itertools.count(1):
+        try:
+            return await ask()
+        except kube.KubernetesError as error:
+            if error.status not in _LATER or tried == _TRIES:
+                raise
+            await asyncio.sleep(min(error.retry_after_s or _LOOK_S * 2**tried, _PATIENCE_S))
+    raise AssertionError  # counting has no end
+
+
+async def _told(why: Why) -> list[str]:
+    """Give reasons, or why there are none: what failed before is what counts."""
+    try:
+        return await why()
+    except kube.KubernetesError as error:
+        return [f"(why cannot be told: {error})"]
 
 
 def _meaning(each: Json) -> Json:

@@ -7,15 +7,16 @@ from typing import Any, Final
 import click
 
 from ipseity import kube
-from ipseity.installing import cluster, manifests, removal
+from ipseity.installing import cluster, manifests, removal, trouble
 
 Command = Callable[..., Any]
 
-_WORKLOADS: Final = {
+_WORKLOADS: Final[dict[str, Any]] = {
     "mesh": {"kind": "Deployment", "metadata": {"name": "ipseity-control", "namespace": manifests.NAMESPACE}},
     "agent": {"kind": "DaemonSet", "metadata": {"name": "ipseity-agent", "namespace": manifests.NAMESPACE}},
 }
 """What tells whether a part is there, and whether it is ready."""
+_EVENTS: Final = f"/api/v1/namespaces/{manifests.NAMESPACE}/events"
 _HINT_READY: Final = (
     f"see: kubectl -n {manifests.NAMESPACE} get pods, and: kubectl -n {manifests.NAMESPACE} describe pods"
 )
@@ -43,6 +44,24 @@ def _reach(command: Command) -> Command:
     return command
 
 
+_SETTINGS: Final = {
+    "mesh": "Setting of the control plane, as in leaf_life_s=43200; may be repeated.",
+    "agent": "Setting of the agent, as in max_edges=131072; may be repeated.",
+}
+
+
+def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    """Read NAME=VALUE. Raises click.BadParameter."""
+    del context, option
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{each!r} is not of the form NAME=VALUE, with a name as in docs/cli.md")
+        found[name] = value
+    return found
+
+
 def _what(command: Command) -> Command:
     """Add the options that say what is applied."""
     for option in (
@@ -63,6 +82,29 @@ def _what(command: Command) -> Command:
             help="Instead of this version's own, for control plane and sidecars.",
         ),
         click.option("--agent-image", metavar="IMAGE", default="", help="Instead of this version's own."),
+        click.option(
+            "--pull-policy",
+            type=click.Choice(["Always", "IfNotPresent", "Never"]),
+            help="Of all images, also in sidecars.  [default: IfNotPresent]",
+        ),
+        click.option(
+            "--pull-secret",
+            "pull_secrets",
+            multiple=True,
+            metavar="NAME",
+            help=f"Secret in {manifests.NAMESPACE} to pull with; may be repeated.",
+        ),
+        *(
+            click.option(
+                f"--{part}-setting",
+                f"{part}_settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                callback=_pairs,
+                help=help_,
+            )
+            for part, help_ in _SETTINGS.items()
+        ),
         click.option("--only", type=click.Choice(manifests.PARTS), help="Only the agent, or only the mesh."),
     ):
         command = option(command)
@@ -104,7 +146,13 @@ def uninstall(**given: Any) -> int:
 
 def _apply(given: dict[str, Any], *, upgrade: bool) -> int:
     parts: Sequence[str] = (given["only"],) if given["only"] else ("mesh", "agent")
-    objects = manifests.chosen(parts, {"agent": given["agent_image"], "mesh": given["mesh_image"]})
+    choices = manifests.Choices(
+        images={"agent": given["agent_image"], "mesh": given["mesh_image"]},
+        pull_policy=given["pull_policy"] or "",
+        pull_secrets=given["pull_secrets"],
+        settings={part: given[f"{part}_settings"] for part in _SETTINGS},
+    )
+    objects = manifests.chosen(parts, choices)
     if given["output"] == "yaml":
         click.echo(manifests.written(objects), nl=False)
         return 0
@@ -144,7 +192,11 @@ async def _ready(where: cluster.Cluster, part: str, limit_s: float) -> None:
     async def holds() -> bool:
         return cluster.ready(await where.get(path))
 
-    await where.until(holds, limit_s, f"the {part} is ready", _HINT_READY)
+    async def why() -> list[str]:
+        pods = await where.items(removal.PODS, labelSelector=f"app={_WORKLOADS[part]['metadata']['name']}")
+        return trouble.of_pods(pods) or trouble.of_workload(await where.get(path), await where.items(_EVENTS))
+
+    await where.until(holds, limit_s, f"the {part} is ready", _HINT_READY, why)
     click.echo(f"the {part} is ready")
 
 

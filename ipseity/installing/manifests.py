@@ -4,6 +4,7 @@ Here because they are made from the chart (``deploy/chart``), so that who instal
 for reading these files. Leaves out applying.
 """
 
+import dataclasses
 import importlib.resources
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,26 +68,61 @@ def of(part: str) -> list[Json]:
     return _read(part)
 
 
-def chosen(parts: Sequence[str], images: Mapping[str, str]) -> list[Json]:
-    """Give all objects of these parts, with images (part -> image) in place of the version's own."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What an installation says beside the defaults. Keys are parts."""
+
+    images: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """In place of the version's own; the mesh's is also that of sidecars."""
+    pull_policy: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets in our namespace."""
+    settings: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    """By their names in docs/cli.md: ``max_edges``."""
+
+
+_SPEAKERS: Final = {"agent": "agent", "mesh": "control-plane"}
+"""Part -> the container that has its settings."""
+_PROXY_POLICY: Final = "IPSEITY_PROXY_IMAGE_PULL_POLICY"
+
+
+def chosen(parts: Sequence[str], choices: Choices) -> list[Json]:
+    """Give all objects of these parts, in order, with what was chosen."""
     objects = [namespace(), *(definitions() if "mesh" in parts else [])]
     for part in parts:
-        objects += [_with_image(each, images[part]) if images.get(part) else each for each in of(part)]
+        objects += [_adapted(each, part, choices) for each in of(part)]
     return objects
 
 
-def _with_image(each: Json, image: str) -> Json:
-    """Run another image in every container, and in sidecars where they run the control plane's."""
+def _adapted(each: Json, part: str, choices: Choices) -> Json:
     template = each.get("spec", {}).get("template")
     if not isinstance(template, dict):
         return each
-    for key in ("initContainers", "containers"):
-        for container in template["spec"].get(key, ()):
-            own, container["image"] = container["image"], image
-            for variable in container.get("env", ()):
-                if variable.get("value") == own:
-                    variable["value"] = image
+    spec = template["spec"]
+    if choices.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in choices.pull_secrets]
+    for container in (*spec.get("initContainers", ()), *spec["containers"]):
+        _with_image(container, choices.images.get(part, ""))
+        if choices.pull_policy:
+            container["imagePullPolicy"] = choices.pull_policy
+    (speaker,) = (each for each in spec["containers"] if each["name"] == _SPEAKERS[part])
+    said = {f"IPSEITY_{name.upper()}": value for name, value in choices.settings.get(part, {}).items()}
+    if part == "mesh" and choices.pull_policy:
+        said = {_PROXY_POLICY: choices.pull_policy, **said}
+    if said:
+        kept = [variable for variable in speaker.get("env", ()) if variable["name"] not in said]
+        speaker["env"] = [*kept, *({"name": name, "value": value} for name, value in said.items())]
     return each
+
+
+def _with_image(container: Json, image: str) -> None:
+    """Run another image, also in sidecars where they run the control plane's."""
+    if not image:
+        return
+    own, container["image"] = container["image"], image
+    for variable in container.get("env", ()):
+        if variable.get("value") == own:
+            variable["value"] = image
 
 
 def written(objects: Sequence[Json]) -> str:

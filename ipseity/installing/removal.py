@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ipseity import kube
-from ipseity.installing import cluster, manifests
+from ipseity.installing import cluster, manifests, trouble
 
 Json = dict[str, Any]
 
@@ -67,7 +67,11 @@ class Removal:
             return
         try:
             await self.where.until(
-                self._none("app=ipseity-control"), self.limit_s, "the control plane ends", _HINT_NODES
+                self._none("app=ipseity-control"),
+                self.limit_s,
+                "the control plane ends",
+                _HINT_NODES,
+                self._why("app=ipseity-control"),
             )
         finally:  # also if it hangs: no pod is to wait for it
             await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
@@ -81,25 +85,33 @@ class Removal:
         if self.where.dry_run:
             self.tell("the kernels of all nodes would be cleaned")
             return
-        await self.where.until(self._none("app=ipseity-agent"), self.limit_s, "the agents end", _HINT_NODES)
+        label = "app=ipseity-agent"
+        await self.where.until(self._none(label), self.limit_s, "the agents end", _HINT_NODES, self._why(label))
         each = cleanup(found)
         await self.where.apply(each, force=True)
 
         async def done() -> bool:
             return cluster.ready(await self.where.get(manifests.path(each)))
 
+        label = f"app={CLEANUP}"
         try:
-            await self.where.until(done, self.limit_s, "every node is cleaned", _HINT_NODES)
+            await self.where.until(done, self.limit_s, "every node is cleaned", _HINT_NODES, self._why(label))
             self.tell("the kernels of all nodes are cleaned")
         finally:
             await self.where.delete(manifests.path(each))
-        await self.where.until(self._none(f"app={CLEANUP}"), self.limit_s, "the cleaning pods end", _HINT_NODES)
+        await self.where.until(self._none(label), self.limit_s, "the cleaning pods end", _HINT_NODES, self._why(label))
 
     def _none(self, selector: str) -> Callable[[], Any]:
         async def holds() -> bool:
             return not await self.where.items(PODS, labelSelector=selector)
 
         return holds
+
+    def _why(self, selector: str) -> cluster.Why:
+        async def why() -> list[str]:
+            return trouble.of_pods(await self.where.items(PODS, labelSelector=selector))
+
+        return why
 
     async def _namespaces(self) -> None:
         """Take away what the control plane has put into the namespaces of others."""
@@ -127,7 +139,11 @@ class Removal:
             return
         await self._gone(f"namespace/{manifests.NAMESPACE}", path)
         if not self.where.dry_run:
-            await self.where.until(self._absent(path), self.limit_s, "the namespace is gone", _HINT_NAMESPACE)
+
+            async def why() -> list[str]:
+                return trouble.of_namespace(await self.where.get(path))
+
+            await self.where.until(self._absent(path), self.limit_s, "the namespace is gone", _HINT_NAMESPACE, why)
 
     def _absent(self, path: str) -> Callable[[], Any]:
         async def holds() -> bool:

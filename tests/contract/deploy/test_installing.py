@@ -4,6 +4,7 @@ Leaves out nodes, and what the agents leave in their kernels: ``tests/prove/imag
 """
 
 import asyncio
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -72,10 +73,62 @@ def test_what_is_printed_is_what_is_applied(ipseity: Run) -> None:
     assert "value: example.com/m:1" in done.stdout
 
 
+def test_what_is_chosen_is_everywhere_it_belongs(ipseity: Run) -> None:
+    """Pull policy and Secret of every pod, of sidecars too; settings of the container that has them."""
+    flags = ["--pull-policy", "Never", "--pull-secret", "one", "--pull-secret", "two"]
+    flags += ["--agent-setting", "max_edges=1009", "--mesh-setting", "leaf_life_s=601"]
+    done = ipseity("install", "-o", "yaml", *flags)
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]
+        for each in yaml.safe_load_all(done.stdout)
+        if each["kind"] in {"DaemonSet", "Deployment"}
+    }
+    for pod in pods.values():
+        assert [{"name": "one"}, {"name": "two"}] == pod["imagePullSecrets"]
+        assert {"Never"} == {container["imagePullPolicy"] for container in pod["containers"]}
+    env = {
+        name: {each["name"]: each.get("value") for each in pod["containers"][0]["env"]} for name, pod in pods.items()
+    }
+    assert "1009" == env["ipseity-agent"]["IPSEITY_MAX_EDGES"]
+    assert "Never" == env["ipseity-control"]["IPSEITY_PROXY_IMAGE_PULL_POLICY"]
+    assert "601" == env["ipseity-control"]["IPSEITY_LEAF_LIFE_S"]
+    refused = ipseity("install", "-o", "yaml", "--agent-setting", "max_edges")
+    assert 2 == refused.returncode
+    assert "'max_edges' is not of the form NAME=VALUE" in refused.stderr
+
+
+def test_what_is_not_ready_says_why(ipseity: Run, system: pathlib.Path) -> None:
+    """The scheduler's words, not only that it took too long."""
+    done = ipseity("install", "--only", "mesh", "--timeout", "2")
+    assert 2 == done.returncode
+    assert "not within 2 s: the mesh is ready\n  pod ipseity-control-" in done.stderr
+    assert "hint: see: kubectl -n ipseity-system get pods" in done.stderr
+    assert 0 == ipseity("uninstall", "--purge").returncode
+
+
+async def test_a_server_that_is_too_busy_is_asked_again() -> None:
+    """As priority and fairness has it; not for ever, and nothing else is."""
+    asked: list[int] = []
+
+    async def ask(status: int, times: int) -> str:
+        asked.append(status)
+        if len(asked) <= times:
+            raise kube.KubernetesError("busy", status=status, retry_after_s=0.001)
+        return "done"
+
+    assert "done" == await cluster._again(lambda: ask(429, 3))
+    assert 4 == len(asked)
+    for status, tries in ((503, 5), (403, 1)):
+        asked.clear()
+        with pytest.raises(kube.KubernetesError):
+            await cluster._again(functools.partial(ask, status, 9))
+        assert tries == len(asked)
+
+
 def test_a_life_of_an_installation(ipseity: Run, system: pathlib.Path) -> None:
     """Tried, installed, not installed twice, upgraded, taken out in an order in which no pod waits; and again."""
     flags = ("--only", "mesh", "--no-wait")
-    objects = manifests.chosen(("mesh",), {})
+    objects = manifests.chosen(("mesh",), manifests.Choices())
 
     tried = ipseity("install", *flags, "--dry-run")
     assert (0, "") == (tried.returncode, tried.stderr)

@@ -36,6 +36,11 @@ ROOTS = {
         f"authentication.k8s.io/v1/{kind}": f"k8s.io/api/authentication/v1.{kind}"
         for kind in ("TokenRequest", "TokenReview", "SelfSubjectReview")
     },
+    "authorization.k8s.io/v1/SelfSubjectAccessReview": "k8s.io/api/authorization/v1.SelfSubjectAccessReview",
+    **{
+        f"rbac.authorization.k8s.io/v1/{kind}": f"k8s.io/api/rbac/v1.{kind}"
+        for kind in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+    },
     **{
         f"admissionregistration.k8s.io/v1/{kind}": f"k8s.io/api/admissionregistration/v1.{kind}"
         for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
