@@ -75,6 +75,7 @@ class ControlPlane:
             self.registry,
             own=self.identity.own,
             pod_gone=self.identity.ledger.gone,
+            tell=self.writer.tell,
             boot_ns=time.monotonic_ns,
             clock=time.monotonic,
             wall_s=_wall_s,

@@ -17,11 +17,12 @@ import grpc
 import prometheus_client
 from envoy.service.discovery.v3 import ads_pb2_grpc
 
-from injector.cluster import index, model, objects
+from injector.cluster import index, model, objects, remarks
 from injector.discovery import hub, metrics, service
 from injector.discovery import settings as discovery_settings
 from injector.identity import server as identity_server
 from injector.identity import serving
+from injector.kube import events
 from injector.policy import book
 from injector.policy import service as policies
 from injector.routes import attach
@@ -65,11 +66,12 @@ class Steering:
         *,
         own: serving.OwnLeaf,
         pod_gone: Callable[[str], None],
+        tell: Callable[[events.Event], None],
         boot_ns: Callable[[], int],
         clock: Callable[[], float],
         wall_s: Callable[[], float],
     ) -> None:
-        """``pod_gone`` hears the UIDs of pods that were deleted; ``clock`` gives seconds that only grow."""
+        """``pod_gone`` hears the UIDs of deleted pods; ``tell`` takes Events; ``clock`` only grows."""
         self._options = options
         self._own = own
         self._pod_gone = pod_gone
@@ -91,6 +93,7 @@ class Steering:
         self._route_statuses = routes.Statuses(api)
         self._attacher = attach.Attacher()
         self._attached = attach.NOTHING
+        self._remarks = remarks.Remarks(tell)
         self._more = asyncio.Event()
         self._due = asyncio.Event()
         self._grpc: Any = None
@@ -131,6 +134,7 @@ class Steering:
         self.hub.refresh_metrics()
         self._metrics.held.set(sum(self._index.unresolved.values()))
         self._metrics.misconfigured.set(len(self._index.misconfigured))
+        self._metrics.misbalanced.set(len(self._index.misbalanced))
         for name, each in (*self._informers.items(), *self._routes.items()):
             self._metrics.malformed.labels(name).set(each.malformed)
         self._metrics.malformed.labels("authorizationpolicies").set(self._policies.malformed + self._book.nameless)
@@ -175,6 +179,7 @@ class Steering:
                 state, known = self._index.state(), self._route_book
                 self._attached = self._attacher.update(state.services, known.routes, known.grants)
                 self.hub.publish(state, self._book.policies, self._attached)
+                self._remarks.update(self._index.misbalanced)
                 self._due.set()
             await asyncio.sleep(_COALESCE_S)
 

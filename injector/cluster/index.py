@@ -52,6 +52,9 @@ class Index:
         self.unresolved: dict[str, int] = {}
         """By service: endpoints held back because their pod is not known yet: nobody can say whom to expect there."""
 
+        self.misbalanced: dict[str, objects.ServiceRecord] = {}
+        """By key: services of which an annotation cannot be read; it is as if it were not there."""
+
     def seen(self, record: objects.Record) -> None:
         """Take an object that is new or not as it was."""
         self._changed = True
@@ -62,6 +65,9 @@ class Index:
                 self._namespace(record.name, record.annotations)
             case objects.ServiceRecord():
                 self._services[record.key] = record
+                self.misbalanced.pop(record.key, None)
+                if record.complaints:
+                    self.misbalanced[record.key] = record
                 self._stale.add(record.key)
             case objects.SliceRecord():
                 self._slice(record.key, record.name, record)
@@ -78,6 +84,7 @@ class Index:
                 self._namespace(record.name, None)
             case objects.ServiceRecord():
                 self._services.pop(record.key, None)
+                self.misbalanced.pop(record.key, None)
                 self._stale.add(record.key)
             case objects.SliceRecord():
                 self._slice(record.key, record.name, None)
@@ -265,6 +272,7 @@ class Index:
             endpoints=endpoints,
             external_name=record.external_name,
             headless=record.headless,
+            balance=record.balance,
         )
 
     def _port(self, record: objects.PortRecord, endpoints: Iterable[model.Endpoint]) -> model.ServicePort:

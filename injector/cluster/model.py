@@ -9,6 +9,7 @@ import enum
 from collections.abc import Iterable, Mapping
 
 from injector import annotations
+from injector.cluster import balancing
 from ipseity import identity
 
 
@@ -118,6 +119,8 @@ class Service:
     external_name: str = ""
     headless: bool = False
     """Clients connect to its endpoints' own addresses."""
+    balance: balancing.Balancing = balancing.DEFAULT
+    """How clients choose among its endpoints."""
 
     @property
     def key(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from injector import annotations, names
-from injector.cluster import model, workloads
+from injector.cluster import balancing, model, workloads
 from ipseity import identity
 
 Json = Mapping[str, Any]
@@ -80,6 +80,10 @@ class ServiceRecord:
     headless: bool
     family: str
     """``IPv4`` or ``IPv6``: the first of its families. Endpoints of the other are the same pods once more."""
+    uid: str = ""
+    balance: balancing.Balancing = balancing.DEFAULT
+    complaints: tuple[str, ...] = ()
+    """What is wrong with its annotations."""
 
     @property
     def key(self) -> str:
@@ -175,6 +179,7 @@ def service(item: Json) -> ServiceRecord:
     addresses = () if external or headless else tuple(_address(each) for each in cluster if each)
     families = [_string(each) for each in _sequence(spec, "ipFamilies")]
     family = families[0] if families else _family(addresses[0]) if addresses else "IPv4"
+    balanced, complaints = balancing.read(_said(meta, names.BALANCER_PREFIX))
     return ServiceRecord(
         namespace=sys.intern(_text(meta, "namespace")),
         name=sys.intern(_text(meta, "name")),
@@ -183,6 +188,9 @@ def service(item: Json) -> ServiceRecord:
         external_name=_string(spec.get("externalName") or "") if external else "",
         headless=headless,
         family=family,
+        uid=_string(meta.get("uid") or ""),
+        balance=balanced,
+        complaints=complaints,
     )
 
 
@@ -293,8 +301,12 @@ def _conditions(status: Json) -> Iterable[Json]:
 
 
 def _configuration(meta: Json) -> Mapping[str, str]:
+    return _said(meta, names.CONFIG_PREFIX)
+
+
+def _said(meta: Json, prefix: str) -> Mapping[str, str]:
     said = _mapping(meta, "annotations").items()
-    return {_string(key): _string(value) for key, value in said if _string(key).startswith(names.CONFIG_PREFIX)}
+    return {_string(key): _string(value) for key, value in said if _string(key).startswith(prefix)}
 
 
 def _family(address: str) -> str:

@@ -14,7 +14,7 @@ from envoy.config.core.v3 import address_pb2, base_pb2, socket_option_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import duration_pb2, struct_pb2, wrappers_pb2
 
-from injector.cluster import model
+from injector.cluster import balancing, model
 from injector.discovery import http, naming, resource, settings, tls
 from injector.sidecar import redirect
 from ipseity import identity
@@ -34,6 +34,12 @@ _SO_PRIORITY: Final = 12
 _EVERY: Final = wrappers_pb2.UInt32Value(value=2**32 - 1)
 _FAILURES: Final = wrappers_pb2.UInt32Value(value=5)
 _OFF: Final = wrappers_pb2.UInt32Value(value=0)
+_MOST_ACCRUAL_SWEEP_S: Final = 5.0
+_POLICIES: Final = {
+    balancing.Policy.LEAST_REQUEST: cluster_pb2.Cluster.LEAST_REQUEST,
+    balancing.Policy.ROUND_ROBIN: cluster_pb2.Cluster.ROUND_ROBIN,
+    balancing.Policy.RANDOM: cluster_pb2.Cluster.RANDOM,
+}
 _Clusters = list[resource.Resource]
 
 
@@ -47,10 +53,15 @@ def service(item: model.Service, port: model.ServicePort, config: settings.Setti
     name = naming.service(port.port, item.key)
     cluster = _plain(name, config)
     cluster.type = cluster_pb2.Cluster.EDS
-    cluster.lb_policy = cluster_pb2.Cluster.LEAST_REQUEST
-    cluster.outlier_detection.CopyFrom(_outliers())
+    cluster.lb_policy = _POLICIES[item.balance.policy]
+    if item.balance.accrual is None:
+        cluster.outlier_detection.CopyFrom(_outliers())
+    else:
+        _accrue(cluster, item.balance.accrual)
     cluster.transport_socket_matches.extend(_ways(accounts(item.endpoints.get(port.name, ())), config))
     cluster.circuit_breakers.thresholds.append(_budgeted())
+    for each in cluster.circuit_breakers.thresholds:
+        _limit(each, item.balance)
     cluster.ignore_health_on_host_removal = True
     cluster.upstream_bind_config.CopyFrom(_leaving())
     cluster.eds_cluster_config.eds_config.CopyFrom(http.ads())
@@ -176,3 +187,48 @@ def _outliers() -> Any:
         base_ejection_time=duration_pb2.Duration(seconds=10),
         max_ejection_percent=wrappers_pb2.UInt32Value(value=50),
     )
+
+
+def _accrue(cluster: Any, accrual: balancing.Accrual) -> None:
+    """Break the circuit to an endpoint as its Service says: every 5xx counts, and all endpoints may be left out.
+
+    A gRPC status counts as the HTTP status that Envoy takes it for. Where all are left out requests fail at once,
+    instead of going to endpoints of which it is known that they fail.
+    """
+    number = wrappers_pb2.UInt32Value
+    failures, always = number(value=accrual.max_failures), number(value=100)
+    cluster.outlier_detection.CopyFrom(
+        outlier_detection_pb2.OutlierDetection(
+            split_external_local_origin_errors=True,
+            consecutive_5xx=failures,
+            enforcing_consecutive_5xx=always,
+            consecutive_local_origin_failure=failures,
+            enforcing_consecutive_local_origin_failure=always,
+            enforcing_consecutive_gateway_failure=_OFF,  # they are among the 5xx
+            enforcing_success_rate=_OFF,
+            enforcing_local_origin_success_rate=_OFF,
+            # Envoy lets endpoints back in when it looks, so it looks as often as the shortest penalty is long.
+            interval=_duration(min(accrual.min_penalty_s, _MOST_ACCRUAL_SWEEP_S)),
+            base_ejection_time=_duration(accrual.min_penalty_s),
+            max_ejection_time=_duration(accrual.max_penalty_s),
+            max_ejection_time_jitter=_duration(accrual.jitter_ratio * accrual.min_penalty_s),
+            max_ejection_percent=always,
+        )
+    )
+    # Both are 0, which is not the same as nothing: no panic, and no second of waiting between two endpoints' turns.
+    cluster.common_lb_config.healthy_panic_threshold.SetInParent()
+    cluster.common_lb_config.update_merge_window.SetInParent()
+
+
+def _limit(thresholds: Any, said: balancing.Balancing) -> None:
+    """Set the limits that a Service names."""
+    for field in ("max_connections", "max_pending_requests", "max_requests"):
+        most = getattr(said, field)
+        if most is not None:
+            getattr(thresholds, field).value = most
+
+
+def _duration(seconds: float) -> Any:
+    found = duration_pb2.Duration()
+    found.FromMilliseconds(max(1, round(seconds * 1000)))
+    return found

@@ -54,6 +54,9 @@ class Metrics:
         self.build = prometheus_client.Histogram(
             "ipseity_discovery_build_seconds", "Making what all proxies share", registry=registry, buckets=_BUCKETS_S
         )
+        self._of_the_cluster(registry)
+
+    def _of_the_cluster(self, registry: prometheus_client.CollectorRegistry) -> None:
         self.held = prometheus_client.Gauge(
             "ipseity_discovery_held_endpoints",
             "Endpoints not told, because nobody knows yet which pod they are",
@@ -62,6 +65,11 @@ class Metrics:
         self.misconfigured = prometheus_client.Gauge(
             "ipseity_discovery_misconfigured_pods",
             "Injected pods whose annotations cannot be read; what was last understood holds",
+            registry=registry,
+        )
+        self.misbalanced = prometheus_client.Gauge(
+            "ipseity_discovery_misconfigured_services",
+            "Services with a balancer annotation that cannot be read; it is as if it were not there",
             registry=registry,
         )
         self.malformed = prometheus_client.Gauge(

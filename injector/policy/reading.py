@@ -64,6 +64,7 @@ async def read(api: "client.ApiClient", trust_domain: identity.TrustDomain) -> M
         f"AuthorizationPolicy {entry.key}: {entry.error}" for entry in policies.entries.values() if entry.error
     ]
     warnings += [f"pod {ref}: {why}" for ref, why in known.misconfigured.items()]
+    warnings += [f"Service {key}: {why}" for key, each in known.misbalanced.items() for why in each.complaints]
     return Moment(state=known.state(), book=policies, warnings=tuple(warnings))
 
 

@@ -8,8 +8,8 @@
 Usage: ``python -m tests.traffic.polyglot [--name NAME]``. Says ``ready`` when all of them listen. Every answer of an
 HTTP port is JSON with the caller as the proxy told it (``x-forwarded-client-cert``). SIGTERM: answers what is under
 way, then ends. ``/slow?seconds=N`` takes its time; ``/fail?status=N`` answers so, with ``&times=M`` only the first M
-times that this very path and query are asked for; ``?told`` has the request's headers in the answer, as has the gRPC
-question ``told``.
+times that this very path and query are asked for, with ``&of=NAME`` only the server of that name; ``?told`` has the
+request's headers in the answer, as has the gRPC question ``told``.
 """
 
 import argparse
@@ -48,6 +48,7 @@ class Polyglot:
         await asyncio.sleep(float(request.query.get("seconds", "0")))
         self.asked[request.path_qs] += 1
         failing = self.asked[request.path_qs] <= int(request.query.get("times", "1000000"))
+        failing = failing and request.query.get("of", self.name) == self.name
         status = int(request.query.get("status", "200")) if failing else 200
         version = f"HTTP/{request.version.major}.{request.version.minor}"
         told = {**self.about(version, request.headers.get(CALLER, "")), "path": request.path, "bytes": len(body)}
