@@ -7,13 +7,25 @@ looks.
 # ruff: noqa: PLC0415  # lazy imports are the point, see above
 
 import asyncio
+import dataclasses
 from typing import Final
 
+from injector import names
 from injector.policy import options
-from ipseity import contribution, findings
+from ipseity import contribution, findings, settings
 
 
-def look(given: options.Options, *, asked: bool) -> findings.Section | None:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options(options.Options):
+    """What is asked, and where the control plane is."""
+
+    mesh_namespace: str = settings.field(
+        "", f"Namespace of the control plane; none: where the webhook leads, else {names.SYSTEM_NAMESPACE}.",
+        metavar="NAME",
+    )  # fmt: skip
+
+
+def look(given: Options, *, asked: bool) -> findings.Section | None:
     """Look at the mesh of a cluster; None: there is none. Raises KubernetesError if it was asked for."""
     from injector.seeing import survey
 
@@ -23,6 +35,6 @@ def look(given: options.Options, *, asked: bool) -> findings.Section | None:
 MESH: Final = contribution.Contribution(
     order=2,
     only="Only the mesh, wherever the API server can be reached from; without: also, where there is one.",
-    settings=options.Options,
+    settings=Options,
     look=look,
 )

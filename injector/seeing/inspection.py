@@ -35,7 +35,7 @@ _RENEWED_AT: Final = dt.timedelta(days=25)
 """The webhook's own certificate is renewed a month before its end."""
 _LOG: Final = f"kubectl logs -n {names.SYSTEM_NAMESPACE} deploy/{names.CONTROL_PLANE}"
 _RUNS: Final = f"is it running? kubectl get pods -n {names.SYSTEM_NAMESPACE}"
-_START: Final = "kubectl apply -f deploy/crds -f deploy/mesh"
+_START: Final = "ipseity install --only mesh"
 
 
 def identity(found: Iterable[identities.Finding]) -> list[Finding]:

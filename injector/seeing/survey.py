@@ -21,8 +21,8 @@ from injector import errors, names
 from injector.discovery import proxies
 from injector.identity import examination, status
 from injector.kube import configmaps, rest, secrets
-from injector.policy import book, options, reading, service
-from injector.seeing import inspection
+from injector.policy import book, reading, service
+from injector.seeing import check, inspection
 from injector.webhook import certificate, decide, registration, rotation
 from injector.webhook import pod as pods
 from ipseity import findings, kube
@@ -44,7 +44,7 @@ _TRY: Final = {
 _Rows = Callable[[], Awaitable[list[findings.Finding]]]
 
 
-async def section(given: options.Options, *, asked: bool) -> findings.Section | None:
+async def section(given: check.Options, *, asked: bool) -> findings.Section | None:
     """Look at the mesh; None: there is none, or (unless it was asked for) nobody to ask. Raises KubernetesError."""
     try:
         api = await kube.connect(given.kubeconfig, given.context)
@@ -53,18 +53,36 @@ async def section(given: options.Options, *, asked: bool) -> findings.Section | 
             raise
         return None
     try:
-        if not asked and not await _there(api):
+        namespace = given.mesh_namespace or await _namespace(api)
+        if not asked and not await _there(api, namespace):
             return None
-        found = await Survey(api, given, namespace=names.SYSTEM_NAMESPACE).look()
+        found = [_in(namespace, each) for each in await Survey(api, given, namespace=namespace).look()]
     finally:
         await api.close()
     return findings.Section(verdict=inspection.verdict(found), findings=tuple(found))
 
 
-async def _there(api: "client.ApiClient") -> bool:
+async def _namespace(api: "client.ApiClient") -> str:
+    """Find the control plane: the webhook leads to it."""
+    try:
+        configured = await registration.read(api)
+    except kube.KubernetesError:  # each row says for itself what cannot be read
+        configured = None
+    hooks = (configured or {}).get("webhooks") or ()
+    led = [((each.get("clientConfig") or {}).get("service") or {}).get("namespace") for each in hooks]
+    return next(filter(None, led), names.SYSTEM_NAMESPACE)
+
+
+def _in(namespace: str, found: findings.Finding) -> findings.Finding:
+    """Have the next command to type speak of the control plane's namespace."""
+    hint = found.hint.replace(f"-n {names.SYSTEM_NAMESPACE}", f"-n {namespace}")
+    return dataclasses.replace(found, hint=hint)
+
+
+async def _there(api: "client.ApiClient", namespace: str) -> bool:
     """Tell whether there is a mesh that was installed or has run; no, where the API server does not say."""
     try:
-        if await configmaps.read(api, names.SYSTEM_NAMESPACE, status.NAME) is not None:
+        if await configmaps.read(api, namespace, status.NAME) is not None:
             return True
         return await rest.get(api, _CRD) is not None
     except kube.KubernetesError:
@@ -83,7 +101,7 @@ class _Clocks:
 class Survey:
     """One look at one cluster."""
 
-    def __init__(self, api: "client.ApiClient", given: options.Options, *, namespace: str) -> None:
+    def __init__(self, api: "client.ApiClient", given: check.Options, *, namespace: str) -> None:
         self._api = api
         self._given = given
         self._namespace = namespace
@@ -204,8 +222,18 @@ async def _tried(api: "client.ApiClient") -> inspection.Trial:
     try:
         made = await rest.create(api, f"/api/v1/namespaces/{_TRIED_IN}/pods", _TRY, dry_run=True)
     except kube.KubernetesError as error:
-        return inspection.Trial(error=str(error), allowed=error.status != http.HTTPStatus.FORBIDDEN)
+        return _refused(error)
     return inspection.Trial(injected=decide.is_injected(pods.convert(dict(made))))
+
+
+def _refused(error: kube.KubernetesError) -> inspection.Trial:
+    """Read a refusal. Pod Security judges a pod as webhooks have left it, and names our container if there is one."""
+    said = str(error)
+    if error.status != http.HTTPStatus.FORBIDDEN:
+        return inspection.Trial(error=said)
+    if "violates PodSecurity" in said:
+        return inspection.Trial(injected=names.REDIRECT in said)
+    return inspection.Trial(error=said, allowed="cannot create resource" not in said)
 
 
 def _now_s(seen: _Clocks) -> float:

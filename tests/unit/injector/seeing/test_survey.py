@@ -11,8 +11,8 @@ import pytest
 from injector import names
 from injector.discovery import proxies
 from injector.identity import status
-from injector.policy import options
-from injector.seeing import check, survey
+from injector.seeing import check, inspection, survey
+from injector.webhook import configuration
 from ipseity import findings, kube
 from tests.fakes import mesh_api
 
@@ -22,7 +22,7 @@ SYSTEM = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}"
 async def looked(api: mesh_api.FakeMeshApi) -> dict[str, findings.Finding]:
     async with api.running() as client:
         await api.put("/version", {"metadata": {}})
-        found = await survey.Survey(client, options.Options(), namespace=names.SYSTEM_NAMESPACE).look()
+        found = await survey.Survey(client, check.Options(), namespace=names.SYSTEM_NAMESPACE).look()
     return {each.name: each for each in found}
 
 
@@ -50,19 +50,55 @@ async def test_a_mesh_shows_by_what_it_published_or_by_its_kind() -> None:
     """Else there is none, also where the API server refuses to say."""
     api = mesh_api.FakeMeshApi()
     async with api.running() as client:
-        assert not await survey._there(client)
+        assert not await survey._there(client, names.SYSTEM_NAMESPACE)
         await api.put(survey._CRD, {"metadata": {}})
-        assert await survey._there(client)
+        assert await survey._there(client, names.SYSTEM_NAMESPACE)
         await api.drop(survey._CRD)
         await api.put(f"{SYSTEM}/configmaps/{status.NAME}", {"metadata": {"name": status.NAME}, "data": {}})
-        assert await survey._there(client)
+        assert await survey._there(client, names.SYSTEM_NAMESPACE)
         api.failing = 403
-        assert not await survey._there(client)
+        assert not await survey._there(client, names.SYSTEM_NAMESPACE)
+
+
+async def test_the_control_plane_is_found_by_its_webhook() -> None:
+    """Wherever it is; hints then speak of that namespace."""
+    api = mesh_api.FakeMeshApi()
+    async with api.running() as client:
+        assert names.SYSTEM_NAMESPACE == await survey._namespace(client)
+        await api.put(configuration.PATH, configuration.render(configuration.Endpoint(namespace="mesh")))
+        assert "mesh" == await survey._namespace(client)
+        api.failing = 403
+        assert names.SYSTEM_NAMESPACE == await survey._namespace(client)
+    found = findings.Finding(name="one", status=findings.Status.WARN, text="", hint="kubectl logs -n ipseity-system x")
+    assert "kubectl logs -n mesh x" == survey._in("mesh", found).hint
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "trial"),
+    [
+        (500, "failed calling webhook", inspection.Trial(error="failed calling webhook")),
+        (
+            403,
+            'forbidden: violates PodSecurity "baseline:latest": (container "ipseity-redirect" must not ...)',
+            inspection.Trial(injected=True),
+        ),
+        (403, 'violates PodSecurity "restricted:latest": (container "app" must set ...)', inspection.Trial()),
+        (
+            403,
+            'User "u" cannot create resource "pods"',
+            inspection.Trial(error='User "u" cannot create resource "pods"', allowed=False),
+        ),
+        (403, "exceeded quota", inspection.Trial(error="exceeded quota")),
+    ],
+)
+def test_a_refusal_says_whether_the_webhook_was_asked(status: int, said: str, trial: inspection.Trial) -> None:
+    """Namespaces may enforce Pod Security, and accounts may lack rights: neither is the webhook's fault."""
+    assert trial == survey._refused(kube.KubernetesError(said, status=status))
 
 
 def test_nobody_to_ask_is_no_mesh_unless_it_was_asked_for(tmp_path: pathlib.Path) -> None:
     """A node without a kubeconfig has its own checks to make."""
-    given = options.Options(kubeconfig=str(tmp_path / "none"))
+    given = check.Options(kubeconfig=str(tmp_path / "none"))
     assert check.look(given, asked=False) is None
     with pytest.raises(kube.KubernetesError, match="no such file"):
         check.look(given, asked=True)
