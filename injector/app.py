@@ -71,7 +71,11 @@ class ControlPlane:
         )
         self.steering = steering.Steering(
             api,
-            steering.Options(trust_domain=self.trust_domain, address=self._address(settings.discovery_port)),
+            steering.Options(
+                trust_domain=self.trust_domain,
+                address=self._address(settings.discovery_port),
+                namespace=settings.pod_namespace,
+            ),
             self.registry,
             own=self.identity.own,
             pod_gone=self.identity.ledger.gone,

@@ -25,9 +25,10 @@ from injector.identity import serving
 from injector.kube import events
 from injector.policy import book
 from injector.policy import service as policies
-from injector.routes import attach
+from injector.routes import attach, meshes
 from injector.routes import book as route_book
 from injector.routes import service as routes
+from injector.routes import status as route_status
 from ipseity import identity, informer, kube
 
 if typing.TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Options:
     trust_domain: identity.TrustDomain
     address: str
     """``host:port`` of discovery."""
+    namespace: str
+    """Ours."""
 
 
 class Steering:
@@ -89,7 +92,9 @@ class Steering:
         self._policies = policies.follow(api, boot_ns)
         self._statuses = policies.Statuses(api)
         self._routes = routes.follow(api, boot_ns)
+        self._meshes = routes.follow_meshes(api, boot_ns)
         self._route_book = route_book.Book()
+        self._mesh_book = meshes.Book()
         self._route_statuses = routes.Statuses(api)
         self._attacher = attach.Attacher()
         self._attached = attach.NOTHING
@@ -121,7 +126,8 @@ class Steering:
         """Give what must run for ever."""
         following = [self._follow(each) for each in self._informers.values()]
         following += [self._follow_routes(name, each) for name, each in self._routes.items()]
-        return *following, self._follow_policies(), self._publish(), self._write_statuses(), self.hub.run()
+        following += [self._follow_policies(), self._follow_meshes()]
+        return *following, self._publish(), self._write_statuses(), self.hub.run()
 
     async def close(self) -> None:
         """End all streams: proxies go on with what they know."""
@@ -135,7 +141,7 @@ class Steering:
         self._metrics.held.set(sum(self._index.unresolved.values()))
         self._metrics.misconfigured.set(len(self._index.misconfigured))
         self._metrics.misbalanced.set(len(self._index.misbalanced))
-        for name, each in (*self._informers.items(), *self._routes.items()):
+        for name, each in (*self._informers.items(), *self._routes.items(), ("xmeshes", self._meshes)):
             self._metrics.malformed.labels(name).set(each.malformed)
         self._metrics.malformed.labels("authorizationpolicies").set(self._policies.malformed + self._book.nameless)
 
@@ -164,6 +170,14 @@ class Steering:
             async for event in events:
                 routes.take(self._route_book, plural, event)
                 self._changed()
+
+    async def _follow_meshes(self) -> None:
+        """Note what they say, which changes nothing but their own status."""
+        async with contextlib.aclosing(self._meshes.events()) as events:
+            async for event in events:
+                gone = event.change is informer.Change.GONE
+                (self._mesh_book.forget if gone else self._mesh_book.apply)(event.value)
+                self._due.set()
 
     def _changed(self) -> None:
         self._more.set()
@@ -194,9 +208,12 @@ class Steering:
             await asyncio.sleep(_STATUS_S)
             text = dt.datetime.fromtimestamp(self._wall_s(), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             pods = list(self.state.pods.values())
-            entries = self._route_book.entries.values()
+            stated = (
+                *route_status.plan(self._route_book.entries.values(), self._attached, now_text=text),
+                *meshes.plan(self._mesh_book.items, namespace=self._options.namespace, now_text=text),
+            )
             due = (
                 await self._statuses.write(self._book.entries, pods, now_s=self._clock(), now_text=text),
-                await self._route_statuses.write(entries, self._attached, now_s=self._clock(), now_text=text),
+                await self._route_statuses.write(stated, now_s=self._clock()),
             )
             again_s = min((each for each in due if each is not None), default=None)

@@ -1,18 +1,18 @@
-"""Follows routes and grants in Kubernetes and writes routes' status: what of this feature talks to anybody.
+"""Follows routes, grants and meshes in Kubernetes and writes their status: what of this feature talks to anybody.
 
-Here because an edge carries values and decides nothing: what a status should say is ``status``'s. Leaves out when to
-call it (``steering``).
+Here because an edge carries values and decides nothing: what a status should say is ``status``'s and ``meshes``'s.
+Leaves out when to call it (``steering``).
 """
 
 import http
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
 from injector.kube import rest
-from injector.routes import attach, book, model, status
+from injector.routes import book, meshes, model, status
 from ipseity import informer, kube
 
 if typing.TYPE_CHECKING:
@@ -29,6 +29,8 @@ _MOST_AT_ONCE: Final = 64
 """Writes of one round: the others wait for the next, a second later, and come first then."""
 _RIVAL: Final = frozenset({http.HTTPStatus.CONFLICT, http.HTTPStatus.UNPROCESSABLE_ENTITY})
 """Somebody else wrote first: what the API server says when a ``test`` of a patch does not hold."""
+_MESH_PACE: Final = informer.Pace(absent_s=10.0)
+"""Most clusters have no such kind, and nobody waits for it."""
 Events = informer.Informer[dict[str, Any]]
 
 
@@ -39,6 +41,11 @@ def follow(api: "client.ApiClient", clock: Callable[[], int]) -> Mapping[str, Ev
         plural: informer.Informer(api, kube.Resource(path=path), trim=trim, clock=clock)
         for plural, path in paths.items()
     }
+
+
+def follow_meshes(api: "client.ApiClient", clock: Callable[[], int]) -> Events:
+    """Make the informer of all meshes; its values go into ``meshes.Book``."""
+    return informer.Informer(api, kube.Resource(path=meshes.PATH), trim=trim, clock=clock, pace=_MESH_PACE)
 
 
 def trim(item: Any) -> dict[str, Any]:
@@ -61,23 +68,20 @@ def take(known: book.Book, plural: str, event: informer.WatchEvent[dict[str, Any
 
 
 class Statuses:
-    """Writes what ``status.plan`` says. One task calls ``write``."""
+    """Writes what ``status.plan`` and ``meshes.plan`` say. One task calls ``write``."""
 
     def __init__(self, api: "client.ApiClient") -> None:
         self._api = api
         self._round = 0
-        self._tried: dict[book.Key, int] = {}
+        self._tried: dict[tuple[str, str, str], int] = {}
         """In which round a write that is still due was tried last."""
         self.failed = 0
 
-    async def write(
-        self, entries: Iterable[book.Entry], attached: attach.Attached, *, now_s: float, now_text: str
-    ) -> float | None:
+    async def write(self, writes: Sequence[status.Write], *, now_s: float) -> float | None:
         """Write what is due. Returns when to call again although nothing happened (clock of ``now_s``), or None.
 
         Never raises for what the API server says: a status that could not be written is tried again.
         """
-        writes = status.plan(entries, attached, now_text=now_text)
         due = {each.key for each in writes}
         self._round += 1
         self._tried = {key: tried for key, tried in self._tried.items() if key in due}
@@ -99,6 +103,6 @@ class Statuses:
             if error.status not in _RIVAL:
                 self.failed += 1
                 if self.failed == 1:  # said once: the others fail alike, and are counted
-                    log.warning("status of a route not written", route=write.path, error=str(error), hint=error.hint)
+                    log.warning("status not written", path=write.path, error=str(error), hint=error.hint)
             return False
         return True

@@ -26,7 +26,8 @@ _MAX_MESSAGE: Final = 1024
 class Write:
     """One JSON patch of one ``/status``."""
 
-    key: book.Key
+    key: tuple[str, str, str]
+    """Kind, namespace and name."""
     path: str
     body: list[Json]
 
@@ -40,7 +41,8 @@ def plan(entries: Iterable[book.Entry], attached: attach.Attached, *, now_text: 
             continue  # it was seen after routes were attached: its turn comes
         wanted = parents(entry, verdicts, now_text=now_text)
         if wanted != _listed(entry.status):
-            writes.append(Write(key=entry.key, path=path(entry), body=_patch(entry, wanted)))
+            about = {"uid": entry.uid, "resourceVersion": entry.version}
+            writes.append(Write(key=entry.key, path=path(entry), body=patch(about, {"parents": wanted})))
     return tuple(writes)
 
 
@@ -72,22 +74,22 @@ def _parent(
     return {
         "parentRef": parent.written,
         "controllerName": CONTROLLER,
-        "conditions": [_condition(entry, kind, each, known, now_text) for kind, each in conditions.items()],
+        "conditions": [condition(kind, each, entry.generation, known, now_text) for kind, each in conditions.items()],
     }
 
 
-def _condition(entry: book.Entry, kind: str, condition: attach.Condition, known: Json, now_text: str) -> Json:
-    """Give a condition; it keeps its time while its status stays."""
+def condition(kind: str, said: attach.Condition, generation: int, known: Json, now_text: str) -> Json:
+    """Give a condition; it keeps its time while its status stays. ``known``: what has the conditions of before."""
     listed = known.get("conditions")
     before = next((each for each in listed or () if isinstance(each, dict) and each.get("type") == kind), {})
-    status = "True" if condition.holds else "False"
+    status = "True" if said.holds else "False"
     since = before.get("lastTransitionTime")
     return {
         "type": kind,
         "status": status,
-        "reason": condition.reason,
-        "message": condition.message[:_MAX_MESSAGE],
-        "observedGeneration": entry.generation,
+        "reason": said.reason,
+        "message": said.message[:_MAX_MESSAGE],
+        "observedGeneration": generation,
         "lastTransitionTime": since if before.get("status") == status and isinstance(since, str) else now_text,
     }
 
@@ -97,10 +99,10 @@ def _listed(status: Json) -> list[Json]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-def _patch(entry: book.Entry, wanted: list[Json]) -> list[Json]:
-    """Give the JSON patch: the list whole, if the object is the one that was read, since others write into it too."""
+def patch(metadata: Json, wanted: Json) -> list[Json]:
+    """Give the JSON patch: the status whole, if the object is the one that was read, since others write into it too."""
     return [
-        {"op": "test", "path": "/metadata/uid", "value": entry.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": entry.version},
-        {"op": "add", "path": "/status", "value": {"parents": wanted}},
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "add", "path": "/status", "value": wanted},
     ]

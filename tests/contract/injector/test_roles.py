@@ -15,6 +15,7 @@ import pytest
 
 from injector import names
 from injector.kube import rest
+from injector.routes import meshes
 from ipseity import kube
 from tests.contract.injector import test_control_plane as plane
 from tests.contract.kubernetes_api import own
@@ -35,6 +36,12 @@ ROUTE = {
     "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "web"}]},
 }
 GRPC_ROUTE = {**ROUTE, "kind": "GRPCRoute"}
+MESH = {
+    "apiVersion": "gateway.networking.x-k8s.io/v1alpha1",
+    "kind": "XMesh",
+    "metadata": {"name": "ours"},
+    "spec": {"controllerName": "ipseity.io/mesh"},
+}
 POD = {
     "metadata": {
         "generateName": "web-5d-",
@@ -85,6 +92,7 @@ async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path
                 routes = "/apis/gateway.networking.k8s.io/v1/namespaces/shop"
                 await rest.create(api, f"{routes}/httproutes", ROUTE)
                 await rest.create(api, f"{routes}/grpcroutes", GRPC_ROUTE)
+                await rest.create(api, meshes.PATH, MESH)
                 found = await rest.get(api, f"{plane.SYSTEM}/configmaps/{names.TRUST_BUNDLE}")
             assert found is not None
             await ask_for_a_pod(control.ports["webhook"])
@@ -97,6 +105,7 @@ async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path
                 ("patch", "httproutes/status"),
                 ("patch", "grpcroutes/status"),
                 ("list", "referencegrants"),
+                ("patch", "xmeshes/status"),
                 ("get", "replicasets"),
                 ("create", "events"),
                 ("create", "tokenreviews"),

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from injector.kube import rest
+from injector.routes import features, meshes
 from ipseity import kube
 from tests.contract.injector import test_control_plane as plane
 from tests.contract.kubernetes_api import own
@@ -140,3 +141,20 @@ async def test_the_definitions_refuse_what_nobody_can_mean(api: Any, rule: Json)
     with pytest.raises(kube.KubernetesError) as caught:
         await rest.create(api, ROUTES, copy.deepcopy(item(rule)))
     assert 422 == caught.value.status
+
+
+async def test_a_mesh_says_what_it_can_do(api: Any) -> None:
+    """The one that names us, in the order of the alphabet; another one is left alone."""
+    made = {"apiVersion": "gateway.networking.x-k8s.io/v1alpha1", "kind": "XMesh"}
+    for name in ("ipseity.io/mesh", "example.org/mesh"):
+        metadata = {"name": name.partition("/")[0]}
+        await rest.create(api, meshes.PATH, {**made, "metadata": metadata, "spec": {"controllerName": name}})
+    found: Json = {}
+    async with asyncio.timeout(PATIENCE_S):
+        while not found.get("supportedFeatures"):  # another process: no event of ours
+            await asyncio.sleep(0.05)
+            found = dict((await rest.get(api, f"{meshes.PATH}/ipseity.io") or {})["status"])
+    assert sorted(features.FEATURES) == [each["name"] for each in found["supportedFeatures"]]
+    assert [("Accepted", "True")] == [(each["type"], each["status"]) for each in found["conditions"]]
+    other = (await rest.get(api, f"{meshes.PATH}/example.org") or {})["status"]
+    assert ["Unknown"] == [each["status"] for each in other["conditions"]]

@@ -62,6 +62,13 @@ async def test_headers_queries_and_methods_are_matched(block: routed.Block) -> N
     assert ["header", "pattern", "404", "query", "404", "many", "404", "host"] == found
 
 
+async def test_rules_may_have_names(block: routed.Block) -> None:
+    """Which change nothing."""
+    named = {"name": "one", **routed.tagged("named", routed.path("/named"))}
+    await block.route(routed.http(named, {"name": "rest", **routed.tagged("rest")}))
+    assert ["named", "rest"] == await block.rules(routed.url("/named/a"), routed.url("/"))
+
+
 async def test_a_share_goes_where_its_weight_says(block: routed.Block) -> None:
     """5,000 requests at 90/10: within three standard errors, which are 64 of them."""
     await block.route(routed.http({"backendRefs": [routed.to("web", 90), routed.to("next", 10)]}))

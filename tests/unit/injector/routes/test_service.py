@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from injector.routes import attach, book, model, service
+from injector.routes import attach, book, model, service, status
 from tests.fakes import clusters, mesh_api
 from tests.scene import routed
 
@@ -32,6 +32,11 @@ def seen(known: book.Book, name: str) -> None:
     known.apply(item, model.Kind.HTTP)
 
 
+def due(known: book.Book) -> tuple[status.Write, ...]:
+    found = attach.attach({"shop/web": clusters.service("web", [])}, known.routes, ())
+    return status.plan(known.entries.values(), found, now_text="now")
+
+
 def test_nobody_waits_for_those_who_are_refused() -> None:
     """The first sixty-four cannot be written for ever: all others are, and then the first again."""
 
@@ -41,13 +46,12 @@ def test_nobody_waits_for_those_who_are_refused() -> None:
         for name in names:
             seen(known, name)
         api.refused = frozenset(names[:64])
-        found = attach.attach({"shop/web": clusters.service("web", [])}, known.routes, ())
         async with api.running() as connected:
             statuses = service.Statuses(connected)
             rounds = []
             for _ in range(3):
                 api.written = []
-                assert 1 == await statuses.write(known.entries.values(), found, now_s=0, now_text="now")
+                assert 1 == await statuses.write(due(known), now_s=0)
                 rounds.append(api.written)
         assert 64 == len(rounds[0])
         assert names == sorted({*rounds[0], *rounds[1]})
@@ -64,9 +68,8 @@ def test_the_oldest_change_comes_first() -> None:
         api, known = Api(), book.Book()
         for name in ("a", "b", "c", "a"):
             seen(known, name)
-        found = attach.attach({"shop/web": clusters.service("web", [])}, known.routes, ())
         async with api.running() as connected:
-            await service.Statuses(connected).write(known.entries.values(), found, now_s=0, now_text="now")
+            await service.Statuses(connected).write(due(known), now_s=0)
         assert ["b", "c", "a"] == api.written
 
     asyncio.run(run())
