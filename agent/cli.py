@@ -41,6 +41,7 @@ def agent() -> None:
 @settings.click_options(config.Config)
 def run(**flags: object) -> int:
     """Run the agent until SIGTERM. This is what ``ipseity agent`` does."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog imports it for tracebacks: 4 MB a node
     from agent import app
 
     return app.run(settings.load(config.Config, flags, os.environ))

@@ -102,7 +102,8 @@ class Config:
     history_s: float = settings.field(
         600.0, "How long a gone pod and its addresses are remembered.", minimum=30, metavar="SECONDS"
     )
-    max_flows: int = settings.field(10_000, "Flows that the API keeps for `ipseity observe`.", minimum=1)
+    max_flows: int = settings.field(4095, "Flows that the API keeps for `ipseity observe`.", minimum=1)
+    """As many as Hubble keeps; each is 0.7 kB."""
     log_level: str = settings.field(
         "info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error")
     )

@@ -5,8 +5,10 @@ of what is asked for. Leaves out watching (``informer``) and writing: the client
 """
 
 import dataclasses
+import importlib.util
 import os
 import socket
+import sys
 import typing
 import urllib.parse
 from collections.abc import Mapping
@@ -59,7 +61,8 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
     Reads credentials, does not connect yet. Raises KubernetesError.
     """
-    from kubernetes.aio import client, config  # noqa: PLC0415  # 20 MB that commands without a cluster need not pay
+    _asynchronous_only()
+    from kubernetes.aio import client, config  # noqa: PLC0415  # 15 MB that commands without a cluster need not pay
 
     settings = client.Configuration()
     settings.connection_pool_maxsize = 32
@@ -79,6 +82,13 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
             hint="give --kubeconfig FILE (and --context NAME), or run in a pod with a service account",
         ) from error
     return client.ApiClient(settings)
+
+
+def _asynchronous_only() -> None:
+    """Let ``kubernetes.aio`` be imported without what ``kubernetes`` itself imports: the synchronous client, 6 MB."""
+    spec = importlib.util.find_spec("kubernetes") if "kubernetes" not in sys.modules else None
+    if spec is not None:
+        sys.modules["kubernetes"] = importlib.util.module_from_spec(spec)
 
 
 def _kubeconfig_files(given: str | None) -> str:
