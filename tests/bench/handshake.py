@@ -7,7 +7,7 @@ round has all of them in turn.
 import statistics
 from collections.abc import Iterator
 
-from tests.bench import contenders, costs, figure, stage
+from tests.bench import contenders, costs, figure, stage, turns
 from tests.scene import onlooker
 
 PORT = 7002
@@ -98,3 +98,4 @@ def notes(where: stage.Stage) -> Iterator[str]:
         )
         total_us = sum(ns for ns, _ in ran.values()) / CONNECTIONS / 1000
         yield f"{watcher.__name__}: kernel time a connection, both ends, as billed: {total_us:.2f} us ({each})"
+    yield from turns.notes(where, contenders.hooks, contenders.ipseity, contenders.handshake)

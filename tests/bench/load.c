@@ -6,6 +6,9 @@
  *   load crr ADDRESS PORT N SPREAD
  *                              N times connect, 2 bytes there, 2 back, reset; prints connections per second. They go to
  *                              ADDRESS, ADDRESS+1, ..., SPREAD addresses in turn: as many edges
+ *   load turns ADDRESS PORT BLOCK N
+ *                              N times: wait for a byte on standard input, make BLOCK connections as above, pass a byte on to
+ *                              standard output; prints nanoseconds per connection of each block to standard error
  *   load long ADDRESS PORT RATE S
  *                              S seconds of requests on one connection, one after the other and at most RATE a second; prints
  *                              how many a second there were, and the median and 99th percentile of their times in us
@@ -107,19 +110,42 @@ static int dial(const char *address, uint16_t port, long further)
 	return s;
 }
 
+static void exchange(const char *address, uint16_t port, long further)
+{
+	static const struct linger hard = {.l_onoff = 1, .l_linger = 0};
+	char two[2] = "hi";
+	int s = dial(address, port, further);
+	setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	if (write(s, two, 2) != 2 || read(s, two, 2) != 2)
+		die("exchange");
+	close(s);
+}
+
 static int crr(const char *address, uint16_t port, long count, long spread)
 {
-	struct linger hard = {.l_onoff = 1, .l_linger = 0};
 	double started = now_s();
-	for (long i = 0; i < count; i++) {
-		char two[2] = "hi";
-		int s = dial(address, port, i % spread);
-		setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-		if (write(s, two, 2) != 2 || read(s, two, 2) != 2)
-			die("exchange");
-		close(s);
-	}
+	for (long i = 0; i < count; i++)
+		exchange(address, port, i % spread);
 	printf("%.1f\n", count / (now_s() - started));
+	return 0;
+}
+
+static int turns(const char *address, uint16_t port, long block, long count)
+{
+	double *took = calloc(count, sizeof *took);
+	char token;
+	for (long turn = 0; turn < count; turn++) {
+		if (read(0, &token, 1) != 1)
+			die("wait for a turn");
+		double started = now_s();
+		for (long i = 0; i < block; i++)
+			exchange(address, port, 0);
+		took[turn] = now_s() - started;
+		if (write(1, &token, 1) != 1)
+			die("pass the turn on");
+	}
+	for (long turn = 0; turn < count; turn++)
+		fprintf(stderr, "%.0f\n", took[turn] * 1e9 / block);
 	return 0;
 }
 
@@ -174,11 +200,13 @@ int main(int count, char **words)
 		serve(atoi(words[2]));
 	if (count == 6 && !strcmp(words[1], "crr"))
 		return crr(words[2], atoi(words[3]), atol(words[4]), atol(words[5]));
+	if (count == 6 && !strcmp(words[1], "turns"))
+		return turns(words[2], atoi(words[3]), atol(words[4]), atol(words[5]));
 	if (count == 6 && !strcmp(words[1], "long"))
 		return one_long(words[2], atoi(words[3]), atof(words[4]), atof(words[5]));
 	if (count == 5 && !strcmp(words[1], "bulk"))
 		return bulk(words[2], atoi(words[3]), atof(words[4]));
 	fprintf(stderr, "usage: load serve PORT | load crr ADDRESS PORT COUNT SPREAD | load bulk ADDRESS PORT SECONDS\n"
-			"       load long ADDRESS PORT RATE SECONDS\n");
+			"       load turns ADDRESS PORT BLOCK COUNT | load long ADDRESS PORT RATE SECONDS\n");
 	return 2;
 }

@@ -5,7 +5,7 @@ Limits, and how each figure is measured, are in ``tests.bench.figures``. On a bu
 
 import os
 
-from tests.bench import figure, figures, stage
+from tests.bench import contenders, figure, figures, stage, turns
 from tests.prove import verdict
 
 
@@ -15,4 +15,5 @@ def prove() -> verdict.Verdict:
         raise verdict.CannotMeasure("programs cannot be loaded without root", hint="run it with sudo")
     with stage.ready() as where:
         tally = figure.printed(figures.all_figures(where), indent="  ")
-    return verdict.Verdict(holds=tally.holds, figure=tally.said, lines=(f"the machine: {figure.machine()}",))
+        lines = tuple(turns.notes(where, contenders.nobody, contenders.hooks, contenders.ipseity))
+    return verdict.Verdict(holds=tally.holds, figure=tally.said, lines=(*lines, f"the machine: {figure.machine()}"))
