@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import ipaddress
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,20 +18,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent import mesh, model
-from ipseity import identity, informer, kube
+from ipseity import identity, informer, kube, workload
 
 if TYPE_CHECKING:
     from kubernetes.aio import client
 
 Object = model.Pod | model.Service | model.Node
 
-_DEPLOYERS = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
-"""Label that a controller puts on its ReplicaSets and their pods -> its kind (Kubernetes, Argo Rollouts)."""
-_CRON_JOB = re.compile(r"(?P<name>.+)-\d{8,10}")
-"""A CronJob names its Jobs after the scheduled minute (Kubernetes 1.21+) or second since 1970."""
 _VOLATILE = frozenset(
     {
-        *_DEPLOYERS,
+        *workload.DEPLOYERS,
         "controller-revision-hash",
         "pod-template-generation",
         "controller-uid",
@@ -310,20 +305,10 @@ _CHANGES = {informer.Change.SEEN: model.Change.SEEN, informer.Change.GONE: model
 
 
 def _workload(meta: _Meta, node: str) -> tuple[str, str]:
-    """Name the top owner as a person would, from the pod alone: no watch of ReplicaSets and Jobs is needed."""
+    """Name the top owner, from the pod alone."""
     controller = next((each for each in meta.owner_references or () if each.controller), None)
-    if controller is None:
-        return "Pod", meta.name
-    if controller.kind == "Node":  # a static pod: its name ends in the node's
-        return "Pod", meta.name.removesuffix(f"-{node}")
-    if controller.kind == "ReplicaSet":
-        for label, kind in _DEPLOYERS.items():
-            suffix = f"-{(meta.labels or {}).get(label, '')}"
-            if suffix != "-" and controller.name.endswith(suffix):
-                return kind, controller.name.removesuffix(suffix)
-    if controller.kind == "Job" and (found := _CRON_JOB.fullmatch(controller.name)):
-        return "CronJob", found["name"]
-    return controller.kind, controller.name
+    kind, owner = ("", "") if controller is None else (controller.kind, controller.name)
+    return workload.top(meta.name, node, meta.labels or {}, kind, owner)
 
 
 def _addresses(texts: Iterable[str]) -> tuple[model.IpAddress, ...]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from comparisons import campaign, contenders, guard, report, results, scenarios, stats
+from comparisons import campaign, contenders, guard, observing, report, results, scenarios, stats
 from ipseity import screen
 
 LANES = 2
@@ -51,6 +51,7 @@ class CompareError(Exception):
 @click.option("--cost/--no-cost", default=True, show_default=True, help="Measure latency, CPU and memory too.")
 @click.option("--report", "again", is_flag=True, help="Only write the report again, from the results that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@observing.options
 @click.option("-o", "--output", default="comparison", show_default=True, metavar="DIR", help="Where results go.")
 def compare(  # noqa: PLR0913, PLR0917  # a command line
     listing: bool,  # noqa: FBT001  # a flag is a flag
@@ -63,6 +64,8 @@ def compare(  # noqa: PLR0913, PLR0917  # a command line
     again: bool,  # noqa: FBT001  # see above
     as_json: bool,  # noqa: FBT001  # see above
     output: str,
+    from_cluster: bool,  # noqa: FBT001  # see above
+    **observed: Any,
 ) -> int:
     """Where trusting an address and proving an identity part: scenarios, measured, and a report."""
     catalogue = scenarios.load()
@@ -70,6 +73,10 @@ def compare(  # noqa: PLR0913, PLR0917  # a command line
         _list(catalogue)
         return 0
     folder = pathlib.Path(output)
+    if from_cluster:
+        observing.look(folder, shlex.join(["ipseity", "compare", *sys.argv[2:]]), as_json=as_json, said=observed)
+        return 0
+    observing.refuse(observed)
     if not again:
         order = _order(catalogue, only, chosen, runs, seed, quick=quick, cost=cost, folder=folder)
         _check()

@@ -11,17 +11,33 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import jinja2
+import yaml
 
 from comparisons import picture, results, stats, styles
+from comparisons.observed import told
 
 RESULTS: Final = "results"
 COST: Final = "cost"
+OBSERVED: Final = "observed"
 WORDS: Final[Mapping[results.Outcome, str]] = {
     "right": "right",
     "lets_in": "let in",
     "keeps_out": "kept out",
 }
 MARKS: Final[Mapping[results.Outcome, str]] = {"right": "\u2713", "lets_in": "\u2717", "keeps_out": "!"}
+REASONS: Final = {
+    "ip_reused": "address reused",
+    "stale_cache": "API out of reach",
+    "terminal_pod_kept_ip": "ended pod kept it",
+    "host_network": "hostNetwork",
+    "snat": "source translated",
+    "node_ip": "behind a node's port",
+    "sidecar": "own sidecar answered",
+    "clusterip": "behind a Service",
+    "unknown_cgroup": "pod not in the API",
+    "late_event": "API told late",
+    "undetermined": "undetermined",
+}
 COLUMNS: Final = {
     "address": "Where the address is what may mislead",
     "both": "Where neither helps",
@@ -36,6 +52,7 @@ class Found:
     environment: results.Environment
     scenarios: Sequence[results.Scenario]
     costs: results.Costs
+    observed: told.Observed | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +82,8 @@ def load(folder: pathlib.Path) -> Found:
     """Read all results below a folder."""
     paths = sorted((folder / RESULTS).glob("*/results.json"))
     cost = folder / RESULTS / COST / "results.json"
-    found = [results.read(path, results.Scenario) for path in paths if path.parent.name != COST]
+    found = [results.read(path, results.Scenario) for path in paths if path.parent.name not in {COST, OBSERVED}]
+    observed = observation(folder)
     if not found:
         raise results.ResultsError(f"no results in {folder / RESULTS}", hint="ipseity compare writes them")
     environment = results.read(folder / RESULTS / found[0].name / "env.json", results.Environment)
@@ -73,18 +91,47 @@ def load(folder: pathlib.Path) -> Found:
         environment=environment,
         scenarios=sorted(found, key=lambda it: list(COLUMNS).index(it.column)),
         costs=results.read(cost, results.Costs) if cost.exists() else results.Costs(),
+        observed=observed,
     )
 
 
+def observation(folder: pathlib.Path) -> told.Observed | None:
+    """Read what was observed in a cluster, if anything was."""
+    path = folder / RESULTS / OBSERVED / "results.json"
+    return results.read(path, told.Observed) if path.exists() else None
+
+
 def write(folder: pathlib.Path) -> None:
-    """Make both reports of what is in a folder."""
-    found = load(folder)
-    told = context(found)
-    for name in ("report.md", "report.html"):
-        results.write_text(folder / name, render(name, told))
+    """Make both reports of what is in a folder: of what was played, of what was observed, or of both."""
+    observed = observation(folder)
+    if observed is not None:
+        for kind in ("identity", "network"):
+            results.write_text(folder / "suggested" / f"{kind}.yaml", policies(observed, kind))
+    if observed is not None and not played(folder):
+        about, page = seen(observed), "observed"
+    else:
+        about, page = context(load(folder)), "report"
+    for ending in ("md", "html"):
+        results.write_text(folder / f"report.{ending}", render(f"{page}.{ending}", about))
 
 
-def render(name: str, told: Mapping[str, object]) -> str:
+def played(folder: pathlib.Path) -> bool:
+    """Tell whether there is anything but what was observed."""
+    return any(path.parent.name != OBSERVED for path in (folder / RESULTS).glob("*/results.json"))
+
+
+def policies(observed: told.Observed, kind: str) -> str:
+    """Write the suggested policies of one kind as one file."""
+    found = [getattr(it, kind) for it in observed.suggestions]
+    return "---\n".join(written(it) for it in found if it is not None)
+
+
+def written(document: Mapping[str, object]) -> str:
+    """Write an object as YAML, in the order in which it was made."""
+    return yaml.safe_dump(dict(document), sort_keys=False, width=120, allow_unicode=True)
+
+
+def render(name: str, about: Mapping[str, object]) -> str:
     """Fill in a template."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("comparisons", "page"),
@@ -94,8 +141,9 @@ def render(name: str, told: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["ms"] = milliseconds
+    environment.filters["yaml"] = written
     environment.filters["g"] = lambda value: f"{value:g}" if isinstance(value, float) else str(value)
-    return environment.get_template(f"{name}.j2").render(told)
+    return environment.get_template(f"{name}.j2").render(about)
 
 
 def context(found: Found) -> dict[str, object]:
@@ -104,6 +152,7 @@ def context(found: Found) -> dict[str, object]:
     titles = {it.name: it.title for it in contenders}
     rows = [row(scenario, titles, found.environment) for scenario in found.scenarios]
     return {
+        **seen(found.observed),
         "environment": found.environment,
         "contenders": contenders,
         "titles": titles,
@@ -125,6 +174,21 @@ def context(found: Found) -> dict[str, object]:
             "strip": picture.STRIP,
             "packets": picture.PACKETS,
         },
+    }
+
+
+def seen(observed: told.Observed | None) -> dict[str, object]:
+    """Say what the observational half may show."""
+    outcomes = [] if observed is None else [it.outcome for it in observed.misjudged]
+    return {
+        "observed": observed,
+        "tally": {
+            "lets_in": outcomes.count("lets_in"),
+            "keeps_out": outcomes.count("keeps_out"),
+            "reuse": 0 if observed is None else sum(it.reason == "address_reuse" for it in observed.refused),
+        },
+        "reasons": REASONS,
+        "marks": MARKS,
     }
 
 

@@ -1,0 +1,1 @@
+"""What is made of a cluster's own flows, whole."""
