@@ -18,7 +18,7 @@ from typing import Any, Final
 import prometheus_client
 import structlog
 
-from injector import config, errors, health, names, steering
+from injector import config, errors, health, leading, names, steering
 from injector.discovery import proxies
 from injector.identity import server as identity_server
 from injector.kube import events
@@ -66,8 +66,23 @@ class ControlPlane:
         self.pod = identity.PodRef(settings.pod_namespace, settings.pod_name, settings.pod_uid)
         self.trust_domain = _trust_domain(settings)
         self.writer = events.Writer(api, component=COMPONENT, instance=settings.pod_name, clock=_wall_s)
+        self._ending = False
+        self.leading = leading.Leading(
+            api,
+            self.pod.namespace,
+            self.pod.name,
+            self.registry,
+            wall_s=_wall_s,
+            began=self._began_to_lead,
+        )
         self.identity = identity_server.Server(
-            api, self._identity(), self.registry, tell=self.writer.tell, clock=_wall_s, boot_ns=time.monotonic_ns
+            api,
+            self._identity(),
+            self.registry,
+            leads=self.leading.leads,
+            tell=self.writer.tell,
+            clock=_wall_s,
+            boot_ns=time.monotonic_ns,
         )
         self.steering = steering.Steering(
             api,
@@ -80,6 +95,7 @@ class ControlPlane:
             own=self.identity.own,
             pod_gone=self.identity.ledger.gone,
             tell=self.writer.tell,
+            leads=self.leading.leads,
             boot_ns=time.monotonic_ns,
             clock=time.monotonic,
             wall_s=_wall_s,
@@ -133,6 +149,7 @@ class ControlPlane:
             self.credentials,
             configuration.Endpoint(namespace=settings.pod_namespace, port=settings.webhook_port),
             hosts=(service, f"{service}.{settings.cluster_domain}"),
+            leads=self.leading.leads,
             clock=lambda: dt.datetime.fromtimestamp(_wall_s(), dt.UTC),
             namespace=settings.pod_namespace,
         )
@@ -147,15 +164,28 @@ class ControlPlane:
             async with _driven(*self._tasks()):
                 await self.webhook.start(settings.listen, settings.webhook_port)
                 yield
-                # Callers learn from readiness that we end; until they have, everything is answered.
-                await self.webhook.close(linger_s=settings.linger_s)
+                await self._hand_over()
         finally:
             await self.steering.close()
             await self.identity.close()
             await self.health.close()
 
+    async def _hand_over(self) -> None:
+        """Go without anybody having to wait: another one decides from now on, and serves whoever comes to it."""
+        self._ending = True
+        await self.leading.election.resign()
+        # Callers learn from readiness that we end; until they have, everything is answered.
+        await self.webhook.close(linger_s=self.settings.linger_s)
+        await self.steering.drain(self.settings.drain_s)
+        await self.identity.leave()
+
+    def _began_to_lead(self) -> None:
+        self.identity.publisher.wake()
+        self.steering.began_to_lead()
+
     def _tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return (
+            self.leading.election.run(),
             self.writer.run(),
             self.announcements.run(),
             self.namespaces.run(),
@@ -171,6 +201,7 @@ class ControlPlane:
 
     def _ready(self) -> dict[str, Callable[[], bool]]:
         return {
+            "its end": lambda: not self._ending,
             "an issuer": lambda: self.identity.authority.issuer is not None,
             "the trust bundle in every namespace": lambda: self.identity.publisher.published,
             "namespaces": lambda: self.namespaces.synced,
@@ -179,6 +210,7 @@ class ControlPlane:
         }
 
     def _refresh(self) -> None:
+        self.leading.refresh_metrics()
         self.identity.refresh_metrics()
         self.steering.refresh_metrics()
         expires = self.certificate.expires

@@ -44,6 +44,9 @@ class Config(options.Options):
     linger_s: float = settings.field(
         3.0, "After SIGTERM: how long to serve on while callers learn that we end, in seconds.", minimum=0
     )
+    drain_s: float = settings.field(
+        5.0, "After that: how long proxies may take to move to another control plane, in seconds.", minimum=0
+    )
     log_level: str = settings.field(
         "info", "Lowest level of log lines.", choices=("debug", "info", "warning", "error"), metavar="LEVEL"
     )

@@ -70,14 +70,19 @@ class Steering:
         own: serving.OwnLeaf,
         pod_gone: Callable[[str], None],
         tell: Callable[[events.Event], None],
+        leads: Callable[[], bool],
         boot_ns: Callable[[], int],
         clock: Callable[[], float],
         wall_s: Callable[[], float],
     ) -> None:
-        """``pod_gone`` hears the UIDs of deleted pods; ``tell`` takes Events; ``clock`` only grows."""
+        """``pod_gone`` hears the UIDs of deleted pods; ``tell`` takes Events; ``clock`` only grows.
+
+        ``leads``: whether it is us who write statuses and tell Events.
+        """
         self._options = options
         self._own = own
         self._pod_gone = pod_gone
+        self._leads = leads
         self._clock = clock
         self._wall_s = wall_s
         self._metrics = metrics.Metrics(registry)
@@ -128,6 +133,22 @@ class Steering:
         following += [self._follow_routes(name, each) for name, each in self._routes.items()]
         following += [self._follow_policies(), self._follow_meshes()]
         return *following, self._publish(), self._write_statuses(), self.hub.run()
+
+    def began_to_lead(self) -> None:
+        """Look at everything again: whoever led before may not have come to the latest."""
+        self._due.set()
+        self._more.set()
+
+    async def drain(self, over_s: float) -> None:
+        """Have proxies move to another control plane, one after the other; no new connections meanwhile.
+
+        Connections are told to end first (GOAWAY), so that a proxy whose stream ends opens another connection.
+        """
+        if self._grpc is None:
+            return
+        stopping = asyncio.create_task(self._grpc.stop(over_s + _GRACE_S))
+        await self._service.drain(over_s)
+        await stopping
 
     async def close(self) -> None:
         """End all streams: proxies go on with what they know."""
@@ -193,7 +214,8 @@ class Steering:
                 state, known = self._index.state(), self._route_book
                 self._attached = self._attacher.update(state.services, known.routes, known.grants)
                 self.hub.publish(state, self._book.policies, self._attached)
-                self._remarks.update(self._index.misbalanced)
+                if self._leads():
+                    self._remarks.update(self._index.misbalanced)
                 self._due.set()
             await asyncio.sleep(_COALESCE_S)
 
@@ -206,6 +228,9 @@ class Steering:
                     await self._due.wait()
             self._due.clear()
             await asyncio.sleep(_STATUS_S)
+            if not self._leads():  # whoever does writes them; when it is us, all are looked at
+                again_s = None
+                continue
             text = dt.datetime.fromtimestamp(self._wall_s(), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             pods = list(self.state.pods.values())
             stated = (

@@ -52,6 +52,8 @@ class Proxy:
         self.wake = asyncio.Event()
         self.replaced = False
         """Its pod has opened newer streams, and this one is to end."""
+        self.leaving = False
+        """We end, and it is to find another control plane."""
         self.known = False
         self.changed_s = now_s
         """When what it is being told became true, or when it connected, if that was later."""

@@ -27,6 +27,8 @@ OPTIONS: Final = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_connection_idle_ms", 60_000),  # one without a stream: no proxy of ours
+    ("grpc.max_connection_age_ms", 1_800_000),  # so that proxies spread over a new replica; give or take 10 %
+    ("grpc.max_connection_age_grace_ms", 10_000),
     ("grpc.max_concurrent_streams", 2),
     ("grpc.max_allowed_incoming_connections", 4_000),  # an idle one has some 50 kB, and a certificate
     ("grpc.so_reuseport", 0),  # two control planes on one port would each know half of the proxies
@@ -34,6 +36,8 @@ OPTIONS: Final = (
 """For ``grpc.aio.server``."""
 _STREAMS: Final = 2
 """Of one pod: a proxy has one, and the one before it may not have been seen to end yet."""
+_BETWEEN_S: Final = 0.05
+"""Longest between the ends of two streams while draining: few proxies need not be waited for."""
 _TURNS: Final = 64
 """Proxies that are written to at a time. A table of ten thousand pods is 300 kB, in each response once more."""
 _TURN_S: Final = 0.5
@@ -62,6 +66,14 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
         self._closing = asyncio.Event()
         self._turns = asyncio.Semaphore(_TURNS)
         self._streams: dict[tuple[str, str], list[hub.Proxy]] = {}
+
+    async def drain(self, over_s: float) -> None:
+        """End all streams, one after the other: a thousand proxies that come at once keep each other waiting."""
+        leaving = list(self._hub.proxies)
+        for each in leaving:
+            each.leaving = True
+            each.wake.set()
+            await asyncio.sleep(min(over_s / len(leaving), _BETWEEN_S))
 
     def close(self) -> None:
         """End all streams; proxies go on with what they know, and come back."""
@@ -145,7 +157,7 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
             )
 
     async def _write(self, proxy: hub.Proxy, context: Any, reading: "asyncio.Task[None]") -> None:
-        while not self._closing.is_set():
+        while not (self._closing.is_set() or proxy.leaving):
             if reading.done():
                 await reading  # raises what ended it
                 return

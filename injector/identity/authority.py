@@ -62,8 +62,11 @@ class Authority:
         self._settle_s = settle_s
         self._last_told: Mapping[str, str] = {}
 
-    def take(self, found: Found, known: ledger.Summary, spread: Spread, *, now_s: float) -> tuple[Told, ...]:
-        """Look at the Secrets again: now and then, and whenever one changes. Returns what is new."""
+    def take(self, found: Found, known: Sequence[ledger.Summary], spread: Spread, *, now_s: float) -> tuple[Told, ...]:
+        """Look at the Secrets again: now and then, and whenever one changes. Returns what is new.
+
+        ``known``: what each control plane has signed, ours and the others'.
+        """
         told = [self._take_anchors(found), self._take_issuer(found, known, spread, now_s=now_s)]
         self._let_go(found, known)
         # A thing is told when it begins; a good one always, since it happens once.
@@ -87,7 +90,9 @@ class Authority:
         names = ", ".join(anchors.fingerprint(each)[:16] for each in bundle)
         return Told(reason="AnchorsUpdated", note=f"the trust bundle is now {names} (SHA-256)", good=True)
 
-    def _take_issuer(self, found: Found, known: ledger.Summary, spread: Spread, *, now_s: float) -> Told | None:
+    def _take_issuer(
+        self, found: Found, known: Sequence[ledger.Summary], spread: Spread, *, now_s: float
+    ) -> Told | None:
         if found.issuer is None:
             return None
         try:
@@ -107,15 +112,17 @@ class Authority:
         ends = anchors.moment(issuer.not_after_s).isoformat()
         return Told(reason="IssuerUpdated", note=f"leaves are now signed by {name} (SHA-256), until {ends}", good=True)
 
-    def _waits(self, issuer: issuers.Issuer, known: ledger.Summary, spread: Spread, *, now_s: float) -> tuple[str, ...]:
+    def _waits(
+        self, issuer: issuers.Issuer, known: Sequence[ledger.Summary], spread: Spread, *, now_s: float
+    ) -> tuple[str, ...]:
         """Say why a sound issuer is not used yet."""
         current = self.issuer
         if current is None or current.anchor == issuer.anchor or current.not_after_s - now_s < _RELUCTANT_S:
             return ()
         anchor = anchors.fingerprint(issuer.anchor)
-        return readiness.to_use(anchor, [known], spread(anchor), now_s=now_s, settle_s=self._settle_s)
+        return readiness.to_use(anchor, known, spread(anchor), now_s=now_s, settle_s=self._settle_s)
 
-    def _let_go(self, found: Found, known: ledger.Summary) -> None:
+    def _let_go(self, found: Found, known: Sequence[ledger.Summary]) -> None:
         """Take out of the bundle what is in no Secret and needed by nobody."""
         try:
             wanted = wanted_anchors(found)
@@ -125,7 +132,7 @@ class Authority:
         self.bundle = tuple(
             each
             for each in self.bundle
-            if each in wanted or readiness.to_drop(anchors.fingerprint(each), [known], issuer_anchor)
+            if each in wanted or readiness.to_drop(anchors.fingerprint(each), known, issuer_anchor)
         )
 
 

@@ -1,5 +1,7 @@
 """The trust bundle in every namespace: ConfigMap ``ipseity-trust-bundle``, written when due, put right when edited.
 
+The leader writes; every control plane watches, and knows.
+
 Here because a pod can mount a ConfigMap of its own namespace only. Two informers say what is: the namespaces, and the
 ConfigMaps of that name; whatever differs from what must be is written again. Knows since when an anchor is everywhere,
 which is what ``authority`` and ``rotation`` wait for. Leaves out what is in the bundle (``authority``).
@@ -40,12 +42,14 @@ class Publisher:
         api: "client.ApiClient",
         held: authority.Authority,
         *,
+        leads: Callable[[], bool],
         clock: Callable[[], float],
         boot_ns: Callable[[], int],
     ) -> None:
-        """``clock`` gives seconds since the epoch."""
+        """``leads``: whether it is us who write. ``clock`` gives seconds since the epoch."""
         self._api = api
         self._held = held
+        self._leads = leads
         self._clock = clock
         self._namespaces = informer.Informer(api, _NAMESPACES, trim=_namespace, clock=boot_ns)
         self._ours = informer.Informer(api, _OURS, trim=_bundle, clock=boot_ns)
@@ -54,7 +58,10 @@ class Publisher:
         self._since: dict[str, float] = {}
         self._due = asyncio.Event()
         self.published = False
-        """Whether every namespace was written to once, or tried: one that cannot be must not hold up the others."""
+        """Whether every namespace was written to once, or tried: one that cannot be must not hold up the others.
+
+        Where another one writes: whether it has begun to.
+        """
         self.writes = 0
         """ConfigMaps written."""
         self.failures = 0
@@ -80,7 +87,7 @@ class Publisher:
         return self._since.get(anchor)
 
     def wake(self) -> None:
-        """Look again: the bundle may be another one."""
+        """Look again: the bundle may be another one, or we lead now."""
         self._due.set()
 
     async def run(self) -> None:
@@ -93,7 +100,10 @@ class Publisher:
                         await self._due.wait()
                 self._due.clear()
                 if self._namespaces.synced and self._ours.synced and self._held.bundle:
-                    await self._publish()
+                    if self._leads():
+                        await self._publish()
+                    self.published = self.published or bool(self._there)
+                    self._note()
         finally:
             for task in tasks:
                 task.cancel()
@@ -110,9 +120,10 @@ class Publisher:
 
         await asyncio.gather(*(write(namespace) for namespace in lacking))
         self.published = True
-        self._note()
 
     async def _write(self, namespace: str, wanted: str) -> None:
+        if not self._leads():  # any more: the next one sees to it
+            return
         try:
             await configmaps.ensure(self._api, namespace, names.TRUST_BUNDLE, {names.TRUST_KEY: wanted})
         except kube.KubernetesError as error:

@@ -1,8 +1,9 @@
 """Keeps the Secrets and the authority together: makes what is missing, renews what is due, follows what changes.
 
 Here because it is the one place of the identity service that touches Secrets. Every write is conditional (create, or
-replace the version that was read): of two control planes one wins, and the other reads what it wrote. Leaves out every
-decision: ``lifecycle`` and ``authority``.
+replace the version that was read): of two control planes one wins, and the other reads what it wrote. So each may make
+what is missing at its start, when nobody may lead yet; what is due later is the leader's. Leaves out every decision:
+``lifecycle`` and ``authority``.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import contextlib
 import http
 import secrets as random
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -41,17 +42,24 @@ class Custody:
         *,
         namespace: str,
         spread: authority.Spread,
+        others: Callable[[], Sequence[ledger.Summary]],
+        leads: Callable[[], bool],
         tell: Callable[[events.Event], None],
         clock: Callable[[], float],
         boot_ns: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
-        """``clock`` gives seconds since the epoch; ``changed`` is called when bundle or issuer are other ones."""
+        """``others``: what the other control planes have signed; ``leads``: whether it is us who renew what is due.
+
+        ``clock`` gives seconds since the epoch; ``changed`` is called when bundle or issuer are other ones.
+        """
         self._api = api
         self._held = held
         self._pods = pods
         self._namespace = namespace
         self._spread = spread
+        self._others = others
+        self._leads = leads
         self._tell = tell
         self._clock = clock
         self._changed = changed
@@ -94,7 +102,7 @@ class Custody:
     async def _look(self) -> None:
         """Do what is due, then look again at what is there."""
         try:
-            if self._informer.synced and await self._step():
+            if self._informer.synced and self._leads() and await self._step():
                 return  # the watch brings what was written
             self._trouble = ""
         except (kube.KubernetesError, errors.CannotRun) as error:
@@ -140,7 +148,8 @@ class Custody:
     def _take(self) -> None:
         now_s = self._clock()
         before = (self._held.issuer, self._held.bundle)
-        for told in self._held.take(self._found, self._pods.summary(now_s), self._spread, now_s=now_s):
+        known = (self._pods.summary(now_s), *self._others())
+        for told in self._held.take(self._found, known, self._spread, now_s=now_s):
             (_log.info if told.good else _log.warning)(told.note, reason=told.reason)
             self._tell(self._event(told))
         if before != (self._held.issuer, self._held.bundle):

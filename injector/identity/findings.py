@@ -16,7 +16,6 @@ from injector.identity import anchors, status
 
 ANCHOR_SOON_S: Final = 180 * anchors.DAY_S
 ISSUER_SOON_S: Final = 30 * anchors.DAY_S
-_STALE_S: Final = 60.0
 _RUNS: Final = f"is it running? kubectl get pods -n {names.SYSTEM_NAMESPACE}"
 
 
@@ -50,7 +49,7 @@ def examine(
         found.append(Finding(level=Level.BAD, what="there is no readable issuer", remedy="start the control plane"))
     else:
         found.append(_ends(issuer, "issuer", ISSUER_SOON_S, now_s=now_s))
-    live = {name: each for name, each in statuses.items() if now_s - each.time_s <= _STALE_S}
+    live = {name: each for name, each in statuses.items() if not each.left and not status.is_stale(each, now_s=now_s)}
     if not live:
         found.append(Finding(level=Level.BAD, what="no control plane says what pods hold", remedy=_RUNS))
     for name, each in sorted(live.items()):

@@ -14,12 +14,8 @@ anywhere goes on from there, and a step whose conditions do not hold is not in t
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from injector.identity import readiness, status
-
-_STALE_S: Final = 60.0
-"""A control plane writes its status every 10 s; one that is silent for long may know of pods that nobody else does."""
 
 
 class Phase(enum.StrEnum):
@@ -123,8 +119,8 @@ def plan(known: Known, goal: Goal, *, now_s: float) -> Plan:
 
 def _published(known: Known, *, now_s: float) -> Plan:
     waits = _silence(known.statuses, now_s=now_s)
-    statuses = _telling(known.statuses, now_s=now_s).values()
-    moments = [each.everywhere_since_s.get(known.upcoming) for each in statuses]
+    statuses = status.telling(known.statuses, now_s=now_s).values()
+    moments = [each.everywhere_since_s.get(known.upcoming) for each in statuses if not each.left]
     since_s = max((moment for moment in moments if moment is not None), default=None)
     everywhere_s = since_s if all(moment is not None for moment in moments) else None
     summaries = [each.summary() for each in statuses]
@@ -137,7 +133,10 @@ def _switched(known: Known, *, now_s: float) -> Plan:
     if known.anchor == known.upcoming:  # interrupted between its two writes
         return Plan(phase=Phase.SWITCHED, step=Step.DROP_OLD)
     waits = list(_silence(known.statuses, now_s=now_s))
-    for name, each in sorted(_telling(known.statuses, now_s=now_s).items()):
+    for name, each in sorted(status.telling(known.statuses, now_s=now_s).items()):
+        if each.left:  # it signs nothing any more; what it has signed is still held
+            waits += readiness.to_drop(known.anchor, [each.summary()], known.issuer_anchor)
+            continue
         if each.issuer_anchor != known.upcoming:
             waits.append(f"{name} does not use the new issuer yet")
         waits += readiness.to_drop(known.anchor, [each.summary()], each.issuer_anchor)
@@ -146,25 +145,12 @@ def _switched(known: Known, *, now_s: float) -> Plan:
 
 def _silence(statuses: Mapping[str, status.Status], *, now_s: float) -> tuple[str, ...]:
     """Say where nobody tells what pods hold: then nothing is known, which is no reason to go on."""
-    telling = _telling(statuses, now_s=now_s)
-    stale = [name for name, each in sorted(telling.items()) if _is_stale(each, now_s=now_s)]
+    telling = {name: each for name, each in status.telling(statuses, now_s=now_s).items() if not each.left}
+    stale = [name for name, each in sorted(telling.items()) if status.is_stale(each, now_s=now_s)]
     waits = [f"{name} has said nothing for {now_s - telling[name].time_s:.0f} s" for name in stale]
     if len(stale) == len(telling):
         waits.append("no control plane says what pods hold now")
     return tuple(waits)
-
-
-def _telling(statuses: Mapping[str, status.Status], *, now_s: float) -> Mapping[str, status.Status]:
-    """Leave out the control planes that are gone and whose every leaf has ended."""
-    return {name: each for name, each in statuses.items() if not _is_over(each, now_s=now_s)}
-
-
-def _is_over(each: status.Status, *, now_s: float) -> bool:
-    return _is_stale(each, now_s=now_s) and all(use.last_not_after_s <= now_s for use in each.by_anchor.values())
-
-
-def _is_stale(each: status.Status, *, now_s: float) -> bool:
-    return now_s - each.time_s > _STALE_S
 
 
 def describe(made: Plan) -> Sequence[str]:

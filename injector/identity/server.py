@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import grpc
+import msgspec
 import prometheus_client
 import structlog
 
@@ -40,6 +41,8 @@ _RETRY_S: Final = 1.0
 _OWN_LEAF_S: Final = 5.0
 """How often our own leaf is looked at: another issuer shows in it that soon."""
 _GRACE_S: Final = 5.0
+_OTHERS_S: Final = 5.0
+"""How often the other control planes' statuses are read; each writes its own every 10 s."""
 _log = structlog.get_logger("identity")
 
 
@@ -69,11 +72,12 @@ class Server:
         options: Options,
         registry: prometheus_client.CollectorRegistry,
         *,
+        leads: Callable[[], bool],
         tell: Callable[[events.Event], None],
         clock: Callable[[], float],
         boot_ns: Callable[[], int],
     ) -> None:
-        """``clock`` gives seconds since the epoch."""
+        """``leads``: whether it is us who decide. ``clock`` gives seconds since the epoch."""
         self._api = api
         self._options = options
         self._clock = clock
@@ -82,13 +86,18 @@ class Server:
         self._metrics = metrics.Metrics(registry)
         self.ledger = ledger.Ledger()
         self.authority = authority.Authority(options.trust_domain, settle_s=options.settle_s)
-        self.publisher = bundle.Publisher(api, self.authority, clock=clock, boot_ns=boot_ns)
+        self._others: tuple[ledger.Summary, ...] = ()
+        """What the other control planes said that they have signed."""
+        self._leaving = False
+        self.publisher = bundle.Publisher(api, self.authority, leads=leads, clock=clock, boot_ns=boot_ns)
         self._custody = custody.Custody(
             api,
             self.authority,
             self.ledger,
             namespace=options.namespace,
             spread=self.publisher.everywhere_since,
+            others=lambda: self._others,
+            leads=leads,
             tell=tell,
             clock=clock,
             boot_ns=boot_ns,
@@ -133,6 +142,7 @@ class Server:
         trouble = ""
         while True:
             try:
+                await self._hear_others()  # before anything is decided
                 await self._custody.start()
             except kube.KubernetesError as error:
                 if str(error) != trouble:
@@ -157,7 +167,26 @@ class Server:
         publishing = status.publish(
             self._api, self._options.namespace, self._options.pod.name, self.status, head=self._opened_at
         )
-        return self._custody.run(), self.publisher.run(), self._refresh(), publishing, self._logged()
+        following = self._follow_others()
+        return self._custody.run(), self.publisher.run(), self._refresh(), publishing, following, self._logged()
+
+    async def _hear_others(self) -> None:
+        """Read what the others have signed. Raises KubernetesError."""
+        found = await status.read(self._api, self._options.namespace)
+        telling = status.telling(found, now_s=self._clock())
+        self._others = tuple(each.summary() for name, each in telling.items() if name != self._options.pod.name)
+
+    async def _follow_others(self) -> None:
+        trouble = False
+        while True:
+            await asyncio.sleep(_OTHERS_S)
+            try:
+                await self._hear_others()
+                trouble = False
+            except kube.KubernetesError as error:  # what they said last holds
+                if not trouble:
+                    _log.warning("cannot read what other control planes have signed", error=str(error), hint=error.hint)
+                trouble = True
 
     async def _logged(self) -> None:
         """End with the log's task, which outlives this one: without it every request would wait for ever."""
@@ -168,7 +197,9 @@ class Server:
     def status(self) -> status.Status:
         """Say how the service is."""
         now_s = self._clock()
-        return status.of(self.authority, self.ledger.summary(now_s), self._log, self.publisher, now_s=now_s)
+        known = self.ledger.summary(now_s)
+        said = status.of(self.authority, known, self._log, self.publisher, now_s=now_s)
+        return msgspec.structs.replace(said, left=self._leaving)
 
     def refresh_metrics(self) -> None:
         """Set the gauges; called before they are read."""
@@ -187,10 +218,20 @@ class Server:
                 trouble = str(error)
             await asyncio.sleep(_OWN_LEAF_S)
 
-    async def close(self) -> None:
-        """End what is in work, then stop."""
+    async def leave(self) -> None:
+        """End what is in work, sign nothing more, and leave behind what there is to know of all that was signed."""
         if self._grpc is not None:
             await self._grpc.stop(_GRACE_S)
+        self._leaving = True
+        try:
+            await status.leave(self._api, self._options.namespace, self._options.pod.name, self.status())
+        except kube.KubernetesError as error:
+            _log.warning("a rotation will wait for what we have signed", error=str(error), hint=error.hint)
+
+    async def close(self) -> None:
+        """Stop, also where ``leave`` never came."""
+        if self._grpc is not None:
+            await self._grpc.stop(0 if self._leaving else _GRACE_S)
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)  # the file is in use until then

@@ -48,6 +48,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     log_head: str
     first_not_after_s: int = 0
     """When the leaf that ends first ends; 0: there is none."""
+    left: bool = False
+    """It has ended, and this is all that it has ever signed: nobody has to wait for more of it."""
 
     def summary(self) -> ledger.Summary:
         """Give what it says about pods."""
@@ -60,6 +62,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_STALE_S: Final = 60.0
+"""A control plane writes its status every 10 s; one that is silent for long may know of pods that nobody else does."""
 _BOARD: Final = reports.Board(name=NAME, kind=Status, what="the identity service")
 
 
@@ -101,6 +105,21 @@ async def read(api: "client.ApiClient", namespace: str) -> Mapping[str, Status]:
     return await _BOARD.read(api, namespace)
 
 
+def is_stale(each: Status, *, now_s: float) -> bool:
+    """Tell whether a control plane has fallen silent."""
+    return now_s - each.time_s > _STALE_S
+
+
+def telling(statuses: Mapping[str, Status], *, now_s: float) -> Mapping[str, Status]:
+    """Leave out the control planes that are gone and whose every leaf has ended."""
+    return {name: each for name, each in statuses.items() if not _is_over(each, now_s=now_s)}
+
+
+def _is_over(each: Status, *, now_s: float) -> bool:
+    gone = each.left or is_stale(each, now_s=now_s)
+    return gone and all(use.last_not_after_s <= now_s for use in each.by_anchor.values())
+
+
 def inherited(statuses: Mapping[str, Status], own: str, head: issuance.Head) -> tuple[str, ...]:
     """Name the predecessors whose issuance log we go on with: we know all that they knew, so theirs can go."""
     return tuple(name for name, each in statuses.items() if name != own and head.seq and each.log_head == str(head))
@@ -117,8 +136,18 @@ async def publish(  # noqa: PLR0913  # where, as whom, what, how often
 ) -> None:
     """Write the status for ever. ``name`` is the control plane's pod.
 
-    ``head`` is where our log ended when it was opened: whose status ends there is replaced by ours.
+    ``head`` is where our log ended when it was opened: whose status ends there is replaced by ours. So is, of those
+    that are gone, whatever nobody needs any more.
     """
-    await _BOARD.publish(
-        api, namespace, name, current, replaces=lambda found: inherited(found, name, head), every_s=every_s
-    )
+
+    def replaces(found: Mapping[str, Status]) -> tuple[str, ...]:
+        needed = telling(found, now_s=current().time_s)
+        over = (each for each in found if each not in needed and each != name)
+        return (*inherited(found, name, head), *over)
+
+    await _BOARD.publish(api, namespace, name, current, replaces=replaces, every_s=every_s)
+
+
+async def leave(api: "client.ApiClient", namespace: str, name: str, last: Status) -> None:
+    """Write what is to stay of a control plane that ends. Raises KubernetesError."""
+    await _BOARD.write(api, namespace, name, last)

@@ -48,6 +48,10 @@ class Board(Generic[Report]):
                 _log.warning("a report is unreadable", of=self.what, control_plane=name, error=str(error))
         return found
 
+    async def write(self, api: "client.ApiClient", namespace: str, pod: str, report: Report) -> None:
+        """Write one report, once. Raises KubernetesError."""
+        await configmaps.ensure(api, namespace, self.name, {pod: msgspec.json.encode(report).decode()})
+
     async def publish(  # noqa: PLR0913  # where, as whom, what, instead of what, how often
         self,
         api: "client.ApiClient",

@@ -1,8 +1,8 @@
 """Keeping the webhook's certificate fresh: reads what is stored, takes the steps that ``certificate.plan`` says.
 
-Here because the plan is pure and somebody must act on it. Several replicas may do so at once: a Secret is written only
-over the version that was read, and whoever was slower reads again. What is served is what is stored, so all replicas
-serve the same. Leaves out pairs that users bring.
+Here because the plan is pure and somebody must act on it: the replica that leads. Should two believe so, a Secret is
+written only over the version that was read, and whoever was slower reads again. What is served is what is stored, so
+all replicas serve the same. Leaves out pairs that users bring.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ SECRET: Final = "ipseity-webhook"  # noqa: S105  # the name of one
 NEXT: Final = "ipseity-webhook-next"
 _LOOK_S: Final = 60.0
 _RETRY_S: Final = 5.0
+_FIRST_S: Final = 0.5
+"""While another replica makes the first certificate, or somebody has yet to be elected."""
 _MAX_STEPS: Final = 8
 """At once: a plan that wants more goes in a circle."""
 
@@ -53,14 +55,19 @@ class Rotation:
         endpoint: configuration.Endpoint,
         *,
         hosts: Sequence[str],
+        leads: Callable[[], bool],
         clock: Callable[[], dt.datetime],
         namespace: str = names.SYSTEM_NAMESPACE,
     ) -> None:
-        """``hosts`` are the names and addresses that API servers call us by. ``clock`` gives UTC."""
+        """``hosts`` are the names and addresses that API servers call us by. ``clock`` gives UTC.
+
+        ``leads``: whether it is us who write.
+        """
         self._api = api
         self._credentials = credentials
         self._endpoint = endpoint
         self._hosts = tuple(hosts)
+        self._leads = leads
         self._clock = clock
         self._namespace = namespace
         self._trusted: tuple[bytes, dt.datetime] | None = None
@@ -74,7 +81,7 @@ class Rotation:
         return certificate.expiry(pair) if pair else None
 
     async def run(self) -> None:
-        """Look once a minute, for ever."""
+        """Look once a minute, for ever; before there is anything to serve, all the time."""
         while True:
             try:
                 await self.settle()
@@ -83,14 +90,16 @@ class Rotation:
                 log.warning("webhook certificate not looked after", error=str(error), hint=error.hint)
                 await asyncio.sleep(_RETRY_S)
             else:
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_LOOK_S if self._credentials.pair else _FIRST_S)
 
     async def settle(self) -> None:
-        """Take every step that can be taken now. Raises KubernetesError, or CannotRun."""
+        """Serve what is stored; if we lead, take every step that is due. Raises KubernetesError, CannotRun."""
         for _ in range(_MAX_STEPS):
             seen = await self._look()
             if seen.state.serving and certificate.readable(seen.state.serving):
                 self._credentials.use(seen.state.serving)
+            if not self._leads():
+                return
             step = certificate.plan(seen.state, self._hosts, self._clock())
             if step is certificate.Step.WAIT and self._is_written(seen):
                 return

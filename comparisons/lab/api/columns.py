@@ -298,6 +298,13 @@ BY_KIND: Mapping[kinds.Kind, tuple[Column, ...]] = {
         AGE,
     ),
     kinds.LEASE: (NAME, Column(name="Holder", cell=_at("spec", "holderIdentity", default="")), AGE),
+    kinds.DISRUPTION_BUDGET: (
+        NAME,
+        Column(name="Min Available", cell=_at("spec", "minAvailable", default="N/A")),
+        Column(name="Max Unavailable", cell=_at("spec", "maxUnavailable", default="N/A")),
+        Column(name="Allowed Disruptions", cell=_at("status", "disruptionsAllowed", default=0), type="integer"),
+        AGE,
+    ),
     kinds.NETWORK_POLICY: (NAME, Column(name="Pod-Selector", cell=_pod_selector), AGE),
     kinds.ENDPOINT_SLICE: (
         NAME,

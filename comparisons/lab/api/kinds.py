@@ -128,6 +128,10 @@ STATEFUL_SET = _group(
 )
 JOB = _group("batch", "Job", "jobs", subresources=("status",), **_WORKLOAD)
 NETWORK_POLICY = _group("networking.k8s.io", "NetworkPolicy", "networkpolicies", short=("netpol",), generation=True)
+DISRUPTION_BUDGET = _group(
+    "policy", "PodDisruptionBudget", "poddisruptionbudgets", short=("pdb",), subresources=("status",), generation=True
+)
+"""Kept and shown, and nothing else: no eviction is refused (docs/limitations.md)."""
 LEASE = _group("coordination.k8s.io", "Lease", "leases")
 TOKEN_REQUEST = _group("authentication.k8s.io", "TokenRequest", "", shape="AuthenticationV1TokenRequest")
 TOKEN_REVIEW = _group("authentication.k8s.io", "TokenReview", "tokenreviews", namespaced=False)
@@ -180,6 +184,7 @@ GROUPED = (
     STATEFUL_SET,
     JOB,
     LEASE,
+    DISRUPTION_BUDGET,
     NETWORK_POLICY,
     EVENT_VIEW,
     CUSTOM_RESOURCE_DEFINITION,

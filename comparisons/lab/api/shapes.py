@@ -56,6 +56,7 @@ KEYS: dict[tuple[str, str], tuple[str, ...]] = {
     ("V1StatefulSetStatus", "conditions"): ("type",),
     ("V1PersistentVolumeClaimStatus", "conditions"): ("type",),
     ("V1JobStatus", "conditions"): ("type",),
+    ("V1PodDisruptionBudgetStatus", "conditions"): ("type",),
     ("V1MutatingWebhookConfiguration", "webhooks"): _PODLIKE,
     ("V1ValidatingWebhookConfiguration", "webhooks"): _PODLIKE,
     ("V1MutatingWebhook", "matchConditions"): _PODLIKE,

@@ -224,6 +224,12 @@ def _endpoint_slice(value: Value) -> Causes:
             yield status.required(f"endpoints[{index}].addresses", "must contain at least 1 address")
 
 
+def _disruption_budget(value: Value) -> Causes:
+    spec = value.get("spec") or {}
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        yield status.bad("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+
+
 NAMES: Mapping[kinds.Kind, Callable[[str], str]] = {
     **dict.fromkeys(kinds.ROLES, names.path_segment),
     kinds.NAMESPACE: names.label,
@@ -240,6 +246,7 @@ BY_KIND: Mapping[kinds.Kind, Callable[[Value], Causes]] = {
     kinds.SECRET: _data,
     kinds.ENDPOINT_SLICE: _endpoint_slice,
     kinds.NETWORK_POLICY: network_policies.check,
+    kinds.DISRUPTION_BUDGET: _disruption_budget,
     kinds.MUTATING_WEBHOOK_CONFIGURATION: webhook_configuration.check,
     kinds.VALIDATING_WEBHOOK_CONFIGURATION: webhook_configuration.check,
     kinds.STATEFUL_SET: _stateful_set,

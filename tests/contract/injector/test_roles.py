@@ -110,6 +110,9 @@ async def test_its_roles_are_enough(system: pathlib.Path, tmp_path: pathlib.Path
                 ("create", "events"),
                 ("create", "tokenreviews"),
                 ("create", "configmaps"),
+                ("get", "leases"),
+                ("create", "leases"),
+                ("update", "leases"),
             ):
                 async with asyncio.timeout(PATIENCE_S):
                     await keeper.asked(verb, resource)

@@ -55,7 +55,9 @@ class Scene:
 
     async def register(self) -> None:
         endpoint = configuration.Endpoint(url=f"https://127.0.0.1:{self.server.port}")
-        keeper = rotation.Rotation(self.api, self.credentials, endpoint, hosts=("127.0.0.1",), clock=lambda: NOW)
+        keeper = rotation.Rotation(
+            self.api, self.credentials, endpoint, hosts=("127.0.0.1",), leads=lambda: True, clock=lambda: NOW
+        )
         await keeper.settle()
 
     async def namespace(self, name: str, **metadata: Any) -> Value:

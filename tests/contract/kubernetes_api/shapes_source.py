@@ -23,7 +23,7 @@ ROOTS = (
     *("V1StatefulSet", "V1CustomResourceDefinition", "EventsV1Event"),
     *("V1MutatingWebhookConfiguration", "V1ValidatingWebhookConfiguration"),
     *("V1ClusterRole", "V1ClusterRoleBinding", "V1Role", "V1RoleBinding"),
-    "V1NetworkPolicy",
+    *("V1NetworkPolicy", "V1PodDisruptionBudget"),
     *("V1DeleteOptions", "V1Eviction", "V1Binding", "V1Scale"),
     *("AuthenticationV1TokenRequest", "V1TokenReview", "V1SelfSubjectReview"),
     "V1SelfSubjectAccessReview",

@@ -30,6 +30,7 @@ ROOTS = {
     "coordination.k8s.io/v1/Lease": "k8s.io/api/coordination/v1.Lease",
     "discovery.k8s.io/v1/EndpointSlice": "k8s.io/api/discovery/v1.EndpointSlice",
     "networking.k8s.io/v1/NetworkPolicy": "k8s.io/api/networking/v1.NetworkPolicy",
+    "policy/v1/PodDisruptionBudget": "k8s.io/api/policy/v1.PodDisruptionBudget",
     "policy/v1/Eviction": "k8s.io/api/policy/v1.Eviction",
     "autoscaling/v1/Scale": "k8s.io/api/autoscaling/v1.Scale",
     **{

@@ -32,7 +32,7 @@ class Scene:
 
     def take(self, now_s: float = NOW_S, **change: secrets.TlsSecret | None) -> list[str]:
         self.found = dataclasses.replace(self.found, **change)
-        told = self.held.take(self.found, self.pods.summary(now_s), self.spread.get, now_s=now_s)
+        told = self.held.take(self.found, [self.pods.summary(now_s)], self.spread.get, now_s=now_s)
         return [each.reason for each in told]
 
     def give(self, pod: str, above: anchors.Authority, *trusted: anchors.Authority, silent: bool = False) -> None:

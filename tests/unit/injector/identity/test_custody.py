@@ -47,23 +47,29 @@ class ControlPlane:
 
     def __init__(self, api: Any, folder: Path, name: str = "control-0") -> None:
         self.name = name
+        self.leading = True
         self.api = api
         self.told: list[events.Event] = []
         self.pods = ledger.Ledger()
         self.log = issuelog.IssuanceLog(folder / f"{name}.log")
         self.held = authority.Authority(authorities.TRUST_DOMAIN, settle_s=0)
-        self.publisher = bundle.Publisher(api, self.held, clock=now_s, boot_ns=time.monotonic_ns)
+        self.publisher = bundle.Publisher(api, self.held, leads=self.leads, clock=now_s, boot_ns=time.monotonic_ns)
         self.custody = custody.Custody(
             api,
             self.held,
             self.pods,
             namespace=NAMESPACE,
             spread=self.publisher.everywhere_since,
+            others=lambda: (),
+            leads=self.leads,
             tell=self.told.append,
             clock=now_s,
             boot_ns=time.monotonic_ns,
             changed=self.publisher.wake,
         )
+
+    def leads(self) -> bool:
+        return self.leading
 
     def status(self) -> status.Status:
         return status.of(self.held, self.pods.summary(now_s()), self.log, self.publisher, now_s=now_s())

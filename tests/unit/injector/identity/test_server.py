@@ -54,7 +54,15 @@ def serving(api: Any, log: Path) -> server.Server:
         address="127.0.0.1:0",
     )
     registry = prometheus_client.CollectorRegistry()
-    return server.Server(api, options, registry, tell=lambda _: None, clock=now_s, boot_ns=time.monotonic_ns)
+    return server.Server(
+        api,
+        options,
+        registry,
+        leads=lambda: True,
+        tell=lambda _: None,
+        clock=now_s,
+        boot_ns=time.monotonic_ns,
+    )
 
 
 async def driven(ours: server.Server) -> None:

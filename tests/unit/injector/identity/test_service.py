@@ -59,7 +59,7 @@ class Scene:
             anchor=lifecycle.anchor_secret(self.anchor, "sys", lifecycle.ANCHOR),
             issuer=lifecycle.issuer_secret(issuer, self.anchor.certificate, "sys"),
         )
-        self.held.take(found, self.pods.summary(self.now_s), lambda _: None, now_s=self.now_s)
+        self.held.take(found, [self.pods.summary(self.now_s)], lambda _: None, now_s=self.now_s)
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

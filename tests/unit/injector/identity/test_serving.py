@@ -42,7 +42,7 @@ class Scene:
             anchor=lifecycle.anchor_secret(self.anchor, "sys", lifecycle.ANCHOR),
             issuer=lifecycle.issuer_secret(made, self.anchor.certificate, "sys"),
         )
-        self.held.take(found, ledger.Summary(), lambda _: None, now_s=self.now_s)
+        self.held.take(found, [ledger.Summary()], lambda _: None, now_s=self.now_s)
         return made
 
 

@@ -24,10 +24,11 @@ class Clock:
 
 
 def make(
-    api: client.ApiClient, clock: Clock, hosts: tuple[str, ...] = HOSTS
+    api: client.ApiClient, clock: Clock, hosts: tuple[str, ...] = HOSTS, *, leads: bool = True
 ) -> tuple[rotation.Rotation, tls.Credentials]:
-    credentials = tls.Credentials()
-    return rotation.Rotation(api, credentials, configuration.Endpoint(), hosts=hosts, clock=clock), credentials
+    credentials, endpoint = tls.Credentials(), configuration.Endpoint()
+    made = rotation.Rotation(api, credentials, endpoint, hosts=hosts, leads=lambda: leads, clock=clock)
+    return made, credentials
 
 
 async def test_the_first_start_makes_everything() -> None:
@@ -48,13 +49,19 @@ async def test_the_first_start_makes_everything() -> None:
 
 
 async def test_a_second_replica_serves_what_the_first_made() -> None:
-    """And neither makes the other write."""
+    """It writes nothing, not even while there is nothing: that is the leader's."""
     cluster, clock = kube_objects.KubeObjects(), Clock()
     async with cluster.serve() as api:
-        (first, served), (second, also_served) = make(api, clock), make(api, clock)
+        (first, served), (second, also_served) = make(api, clock), make(api, clock, leads=False)
+        await second.settle()
+        assert (None, {}) == (also_served.pair, cluster.objects)
         await first.settle()
         await second.settle()
         assert served.pair == also_served.pair
+        before = len(cluster.requests)
+        clock.now += certificate.LIFE * 0.7
+        await second.settle()
+        assert {"GET"} == {method for method, _ in cluster.requests[before:]}
 
 
 async def test_a_renewal_trusts_first_and_switches_after_a_while() -> None:
