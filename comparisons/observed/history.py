@@ -1,4 +1,4 @@
-"""Whose an address was, and when, as far as kernel, handshake and API tell; and whether it changed hands near a flow.
+"""Whose an address was, and when, as far as anybody tells; and whether it changed hands near a flow.
 
 Here because a name that rests on an address is worth what the address's history is. Pure.
 """
@@ -64,7 +64,7 @@ def history(seen: Iterable[flows.Flow], objects: Sequence[Mapping[str, Any]], kn
 
 def _note(found: History, it: flows.Flow, end: flows.End, address: str) -> None:
     said = end.attribution
-    if end.kind == "pod" and end.proven and end.pod_uid and said.mismatch_reason not in _SHARED:
+    if end.kind == "pod" and end.pod_uid and said.mismatch_reason not in _SHARED:
         if end.reason != "host_network":
             found.note(address, end.pod_uid, f"{end.namespace}/{end.pod_name}", it.start_s, it.end_s)
         if isinstance(said.ip, flows.Answer) and said.ip.kind == "pod" and said.ip.uid:

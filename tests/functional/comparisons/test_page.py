@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from comparisons import report, scenarios
+from comparisons import report, results, scenarios
+from tests.golden.comparisons import test_observed as observed_case
 from tests.scene import browser
 from tests.unit.comparisons import made
 
@@ -34,6 +35,18 @@ def test_the_console_stays_empty_and_every_chart_is_drawn(page: pathlib.Path) ->
 def test_a_phone_needs_no_sideways_scrolling(page: pathlib.Path) -> None:
     """The page fits; what is wide scrolls within itself, by keyboard too."""
     seen = browser.look(page, width=500)  # the narrowest window that this browser makes
+    assert 0 >= seen.overflow
+    assert seen.focusable
+    assert all(seen.focusable)
+
+
+def test_so_does_what_was_observed_in_a_cluster(tmp_path: pathlib.Path) -> None:
+    """The other half of the page, for itself."""
+    found = observed_case.observed("reuse")
+    results.write(tmp_path / report.RESULTS / report.OBSERVED / "results.json", found)
+    report.write(tmp_path)
+    seen = browser.look(tmp_path / "report.html", width=500)
+    assert ([], []) == (seen.complaints, seen.asked)
     assert 0 >= seen.overflow
     assert seen.focusable
     assert all(seen.focusable)

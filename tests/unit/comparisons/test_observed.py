@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from agent import flowjson
-from comparisons import observing
+from comparisons import observing, report, results
 from comparisons.ip_policy import errors
 from comparisons.observed import flows, history, people, run, sources
 from ipseity import cli
 from tests.fakes import agent_api
 from tests.fakes import flows as made
 from tests.golden.comparisons import test_observed as golden_case
+from tests.unit.comparisons import made as test_made
+from tests.unit.comparisons import test_report
 
 CASE = golden_case.HERE / "reuse"
 
@@ -156,3 +158,22 @@ def test_what_means_nothing_without_from_cluster_is_refused() -> None:
     said = {"flows": ("x",), "servers": (), "files": (), "offline": False, "kubeconfig": None, "policies": None}
     with pytest.raises(errors.PolicyError, match="--flows: only with --from-cluster"):
         observing.refuse(said)
+
+
+def test_both_halves_are_one_page(tmp_path: pathlib.Path) -> None:
+    """What was played and what was observed, in one folder: every link leads somewhere, and no name is twice."""
+    results.write(tmp_path / report.RESULTS / report.OBSERVED / "results.json", golden_case.observed("reuse"))
+    report.write(tmp_path)
+    alone = test_report.Page()
+    alone.feed((tmp_path / "report.html").read_text())
+    test_made.write(tmp_path)
+    report.write(tmp_path)
+    both = test_report.Page()
+    both.feed((tmp_path / "report.html").read_text())
+    for page in (alone, both):
+        assert [] == page.open
+        assert len(page.ids) == len(set(page.ids))
+        assert [] == [link for link in page.links if link.startswith("#") and link[1:] not in page.ids]
+        assert {"observed", "misjudged", "suggested-shop-statefulset-db", "refused"} <= set(page.ids)
+    assert both.charts
+    assert "## Observed in a cluster" in (tmp_path / "report.md").read_text()
