@@ -99,6 +99,9 @@ $(READY): requirements.lock pyproject.toml deploy/debian/promtool deploy/debian/
 	@test -x $(BIN)/pip || { rm -rf $(VENV); $(PYTHON) -m venv --system-site-packages $(VENV); }
 	@echo "setting up $(VENV)"
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# xds-protos brings an old copy of OpenTelemetry's messages to the same place: the right one goes over it.
+	@echo opentelemetry-proto | $(PYTHON) deploy/image/pick.py requirements.lock /dev/stdin > $(VENV)/over.lock
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps --force-reinstall -r $(VENV)/over.lock
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@deploy/debian/promtool $(BIN)/promtool
 	@touch $@

@@ -33,12 +33,12 @@ from agent import (
     edges,
     errors,
     feed,
-    flowlog,
     health,
     inbox,
     kernel,
     metrics,
     model,
+    outlets,
     ownership,
     pipeline,
     reader,
@@ -66,6 +66,7 @@ class Agent:
     def __init__(self, settings: config.Config) -> None:
         """Open the kernel and the checkpoint. Raises errors.AgentError."""
         self.config = settings
+        self.outlets = outlets.Outlets(settings)
         self.drops = drops.Drops()
         self.inbox = inbox.Inbox(self.drops)
         root = settings.cgroup_root or cgroups.find_root()
@@ -91,7 +92,6 @@ class Agent:
         )
         self.continuity = continuity.Continuity(settings.state, self.drops)
         self.feed = feed.Feed(max_flows=settings.max_flows, node_name=settings.node())
-        self.flowlog = _flow_log(settings)
         self.drain = health.Histogram()
         self._last_tick_ns = 0
         self._checkpoint_due_ns = 0
@@ -146,8 +146,8 @@ class Agent:
             await self._guarded_tick()
             self.continuity.save(self.metrics, self.pipeline, clock.boot_ns())
             await server.close()
-            if self.flowlog:
-                self.flowlog.close(2.0)
+            self.outlets.measure(clock.now(), self.metrics, self._health, last=True)
+            await asyncio.to_thread(self.outlets.close)
             if ended:  # else the descriptors end with the process: a number must not be another file's for that thread
                 self.kernel.close()
             log.info("stopped", watch_ended=ended)
@@ -200,6 +200,7 @@ class Agent:
         )
         self.inbox.done()
         self._tell(told, now.boot_ns)
+        self.outlets.measure(now, self.metrics, self._health)
         self._last_tick_ns = now.boot_ns
         self._look_after_pins(now.boot_ns)
         spent_s = clock.cpu_s() - began_s
@@ -253,10 +254,8 @@ class Agent:
             # Without a file a restart will miss what was told of them; a table that fills up misses new ones now.
             if saved or len(self.pipeline.table) > self.config.max_edges // 2:
                 self.kernel.forget(told.idle)
-        flows = [*told.edges, *told.connections]
-        self.feed.publish(flows)
-        if self.flowlog:
-            self.flowlog.write(flows)
+        self.feed.publish([*told.edges, *told.connections])
+        self.outlets.take(told.edges, told.connections)
 
     def _look_after_pins(self, boot_ns: int) -> None:
         """See that the next agent will find what runs."""
@@ -301,6 +300,7 @@ class Agent:
                 **dict.fromkeys(self.kernel.programs, True),
                 **dict.fromkeys(self.kernel.missing, False),
             },
+            **self.outlets.health(),
         )
 
     def _all_drops(self) -> dict[str, int]:
@@ -311,8 +311,7 @@ class Agent:
             "cgroup_unreadable": self.reader.tree.unreadable,
         }
         found |= {f"ownership_{kind}": count for kind, count in self.pipeline.owners.evicted.items()}
-        if self.flowlog:
-            found |= {f"flow_log_{cause.value}": count for cause, count in self.flowlog.drops.items()}
+        found |= self.outlets.drops()
         found |= {f"watch_malformed_{name}": count for name, count in self.watch.malformed().items()}
         return found
 
@@ -348,23 +347,12 @@ def _open_kernel(settings: config.Config, root: pathlib.Path) -> kernel.Kernel:
         )
     )
     held.settle(
-        records=bool(settings.flow_log) and settings.records,
+        records=settings.makes_records(),
         private=settings.keeps_private(),
         kept=settings.cluster_prefixes,
         collapsed=settings.external_prefixes,
     )
     return held
-
-
-def _flow_log(settings: config.Config) -> flowlog.FlowLog | None:
-    if not settings.flow_log:
-        return None
-    return flowlog.FlowLog(
-        pathlib.Path(settings.flow_log),
-        max_bytes=settings.flow_log_max_bytes,
-        files=settings.flow_log_files,
-        node_name=settings.node(),
-    )
 
 
 def run(settings: config.Config) -> int:

@@ -175,6 +175,23 @@ STALENESS: Final = Metric(
     labels=("resource",),
     help="Time since the API server last told anything about a resource; -1 if it never did.",
 )
+OTLP_SENT: Final = Metric(
+    name="ipseity_otlp_sent",
+    kind=Kind.COUNTER,
+    labels=("signal",),
+    help="Log records and data points that the OTLP endpoint has taken.",
+)
+OTLP_FAILED: Final = Metric(
+    name="ipseity_otlp_requests_failed",
+    kind=Kind.COUNTER,
+    labels=("signal", "reason"),
+    help="Requests that the OTLP endpoint did not take, by why; most are tried again.",
+)
+OTLP_WAITING: Final = Metric(
+    name="ipseity_otlp_flows_waiting",
+    kind=Kind.GAUGE,
+    help="Flows that wait for the OTLP endpoint.",
+)
 BUILD: Final = Metric(
     name="ipseity_build_info", kind=Kind.GAUGE, labels=("version", "kernel"), help="Always 1; the labels tell."
 )
@@ -194,6 +211,9 @@ HEALTH_TABLE: Final = (
     DRAIN,
     DROPS,
     STALENESS,
+    OTLP_SENT,
+    OTLP_FAILED,
+    OTLP_WAITING,
     BUILD,
 )
 TABLE: Final = FLOW_TABLE + HEALTH_TABLE

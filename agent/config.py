@@ -8,6 +8,7 @@ import dataclasses
 import ipaddress
 import os
 import pathlib
+import urllib.parse
 
 from agent import model
 from ipseity import identity, settings
@@ -66,6 +67,43 @@ class Config:
     flow_log_files: int = settings.field(
         5, "Flow log files kept, the current one included.", minimum=1, maximum=1000, metavar="N"
     )
+    otlp_endpoint: str = settings.field(
+        "", "OTLP/HTTP endpoint for flows and metrics, without /v1/...: http://collector:4318; none: no export.",
+        metavar="URL", also="OTEL_EXPORTER_OTLP_ENDPOINT",
+    )  # fmt: skip
+    otlp_flows: str = settings.field(
+        "connections",
+        "Flows in the export: connections (ended ones, and UDP by interval), edges (all by interval), all, or none.",
+        choices=("connections", "edges", "all", "none"),
+    )
+    otlp_metrics_interval_s: float = settings.field(
+        60.0, "Time between two exports of metrics; 0: none.", minimum=0, maximum=3600
+    )
+    otlp_queue: int = settings.field(
+        20_000, "Flows that may wait for the endpoint; what comes then is dropped, and counted.", minimum=512,
+        maximum=1_000_000,
+    )  # fmt: skip
+    otlp_headers_file: pathlib.Path | None = settings.field(
+        None, "File with headers for the endpoint, one 'Name: value' a line; read for each request.", metavar="FILE"
+    )
+    otlp_ca_file: pathlib.Path | None = settings.field(
+        None, "Certificates (PEM) that an https endpoint is believed by; none: the system's.", metavar="FILE",
+        also="OTEL_EXPORTER_OTLP_CERTIFICATE",
+    )  # fmt: skip
+    otlp_certificate_file: pathlib.Path | None = settings.field(
+        None, "Certificate (PEM) to show to the endpoint.", metavar="FILE",
+        also="OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    )  # fmt: skip
+    otlp_key_file: pathlib.Path | None = settings.field(
+        None, "Its key (PEM, not encrypted).", metavar="FILE", also="OTEL_EXPORTER_OTLP_CLIENT_KEY"
+    )
+    otlp_compression: str = settings.field(
+        "gzip", "How requests are compressed.", choices=("gzip", "none"), also="OTEL_EXPORTER_OTLP_COMPRESSION"
+    )
+    otlp_protocol: str = settings.field(
+        "http/protobuf", "What is spoken: nothing else.", metavar="NAME", also="OTEL_EXPORTER_OTLP_PROTOCOL"
+    )
+    otlp_timeout_s: float = settings.field(10.0, "How long one request may take.", minimum=0.1, maximum=120)
     records: bool = settings.field(default=True, doc="One record per ended connection, next to what each edge did.")
     pod_labels: bool = settings.field(default=False, doc="Pod names as metric labels. Multiplies the series.")
     max_series: int = settings.field(10_000, "Series of flows in /metrics; the rest is counted as 'other'.", minimum=1)
@@ -126,6 +164,7 @@ class Config:
                 "IPSEITY_INSTANCE", self.instance, "use letters, digits, '-' and '_'", reason="cannot name a directory"
             )
         self._check_handshake()
+        self._check_otlp()
 
     def _check_handshake(self) -> None:
         try:
@@ -146,6 +185,33 @@ class Config:
                 "IPSEITY_REMOTE_EVIDENCE", self.remote_evidence, "give the keys too: --handshake-secret NS/NAME",
                 reason="cannot be without handshake keys",
             )  # fmt: skip
+
+    def _check_otlp(self) -> None:
+        if not self.otlp_endpoint:
+            return
+        parts = urllib.parse.urlsplit(self.otlp_endpoint)
+        shown = f"{parts.scheme}://{parts.hostname or ''}/..." if parts.username or parts.query else self.otlp_endpoint
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise settings.SettingError(
+                "IPSEITY_OTLP_ENDPOINT", shown, "write http://HOST:4318; credentials go into --otlp-headers-file",
+                reason="is no address of an OTLP/HTTP endpoint",
+            )  # fmt: skip
+        if self.otlp_protocol != "http/protobuf":
+            raise settings.SettingError(
+                "IPSEITY_OTLP_PROTOCOL", self.otlp_protocol, "use the endpoint's port for http/protobuf: usually 4318",
+                reason="is not spoken here",
+            )  # fmt: skip
+        if (self.otlp_certificate_file is None) != (self.otlp_key_file is None):
+            given = self.otlp_certificate_file or self.otlp_key_file
+            raise settings.SettingError(
+                "IPSEITY_OTLP_CERTIFICATE_FILE", str(given), "give --otlp-certificate-file and --otlp-key-file",
+                reason="is one without the other",
+            )  # fmt: skip
+
+    def makes_records(self) -> bool:
+        """Whether somebody wants to hear of each ended connection."""
+        logged = bool(self.flow_log) and self.records
+        return logged or (bool(self.otlp_endpoint) and self.otlp_flows in ("connections", "all"))
 
     def keeps_private(self) -> bool:
         """Whether all private addresses stay exact, so that the kernel need not look for their prefixes."""

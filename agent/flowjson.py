@@ -264,7 +264,7 @@ def _endpoint(end: model.End) -> Endpoint:
         workloads=(Workload(name=end.workload, kind=end.workload_kind),) if end.workload else (),
         service_account=end.service_account,
         labels=tuple(f"{_LABEL_PREFIX}{key}={value}" for key, value in end.labels),
-        name="" if pod else _readable(end.name),
+        name="" if pod else readable(end.name),
         container_id=end.container_id,
         cgroup_id=end.cgroup,
         attribution=_attribution(end, end.views) if end.views is not None else None,
@@ -303,14 +303,14 @@ def answer(who: model.Who) -> Answer:
     return Answer(
         kind=who.kind,
         namespace=who.namespace,
-        name=_readable(who.name),
+        name=readable(who.name),
         uid=who.uid,
         workloads=(Workload(name=who.workload, kind=who.workload_kind),) if who.workload else (),
         service_account=who.service_account,
     )
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
     """Spell a unit or cgroup path, which may hold any byte, so that it can be written as UTF-8."""
     return name if name.isascii() else name.encode(errors="backslashreplace").decode()
 

@@ -57,6 +57,12 @@ class Health:
     map_entries: Mapping[str, int] = dataclasses.field(default_factory=dict)
     map_capacity: Mapping[str, int] = dataclasses.field(default_factory=dict)
     programs_attached: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    otlp_sent: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """By signal; empty where nothing is exported."""
+    otlp_failed: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+    """By signal and reason."""
+    otlp_waiting: int | None = None
+    """None where nothing is exported."""
 
 
 def families(health: Health, flows: metrics.FlowMetrics) -> Iterator[metrics_core.Metric]:
@@ -76,6 +82,9 @@ def families(health: Health, flows: metrics.FlowMetrics) -> Iterator[metrics_cor
     yield _drain(health.drain)
     yield _family(catalogue.DROPS, _rows(health.drops))
     yield _family(catalogue.STALENESS, _rows(health.watch_staleness_s))
+    yield _family(catalogue.OTLP_SENT, _rows(health.otlp_sent))
+    yield _family(catalogue.OTLP_FAILED, [(key, float(count)) for key, count in sorted(health.otlp_failed.items())])
+    yield _family(catalogue.OTLP_WAITING, [] if health.otlp_waiting is None else [((), health.otlp_waiting)])
     yield _family(catalogue.BUILD, [((health.version, health.kernel), 1)])
 
 

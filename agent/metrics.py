@@ -64,7 +64,7 @@ class FlowMetrics:
         )
         self.bounds: Final = (*(repr(bound / _US_PER_S) for bound in bounds_us), "+Inf")
         """Upper bounds of the histograms' buckets in seconds, as a scrape spells them."""
-        self._bounds_us = tuple(bounds_us)
+        self.bounds_us: Final = tuple(bounds_us)
         self._max_series = max_series
         self._grace_ns = int(grace_s * _NS_PER_S)
         self._pod_labels = pod_labels
@@ -204,7 +204,7 @@ class FlowMetrics:
         """Give every total as plain values, for the checkpoint."""
         saved = [held.save() for held in self.held()]
         ends = list(self._ends.items())
-        return msgspec.to_builtins(_Dump(self.labels, self._bounds_us, self.overflowed, saved, ends))
+        return msgspec.to_builtins(_Dump(self.labels, self.bounds_us, self.overflowed, saved, ends))
 
     def load(self, dumped: object) -> None:
         """Take over the totals of the agent before this one; what does not fit this one is counted and dropped.
@@ -219,7 +219,7 @@ class FlowMetrics:
         self.overflowed += before.overflowed
         for end, count in before.ends:
             self._ends[end] = self._ends.get(end, 0) + count
-        same = (before.labels, before.bounds_us) == (self.labels, self._bounds_us)
+        same = (before.labels, before.bounds_us) == (self.labels, self.bounds_us)
         for saved in before.series:
             if not (same and self._resume(saved)):
                 self.unreadable += 1

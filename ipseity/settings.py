@@ -43,9 +43,14 @@ def field(  # noqa: PLR0913  # a declaration: every argument is one column of th
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     metavar: str = "",
+    also: str = "",
 ) -> typing.Any:
-    """Declare one setting; ``doc`` is its line in ``--help``."""
+    """Declare one setting; ``doc`` is its line in ``--help``.
+
+    ``also`` is a variable of somebody else's that says the same; ours wins.
+    """
     metadata = {"help": doc, "minimum": minimum, "maximum": maximum, "choices": choices, "metavar": metavar}
+    metadata["also"] = also
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -62,6 +67,9 @@ def load(cls: type[T], flags: Mapping[str, object], environ: Mapping[str, str]) 
             values[each.name] = _parse(flag_name(each.name), given, hint, each.metadata)
         elif variable in environ:
             values[each.name] = _parse(variable, environ[variable], hint, each.metadata)
+        elif each.metadata.get("also") in environ:
+            also = each.metadata["also"]
+            values[each.name] = _parse(also, environ[also], hint, each.metadata)
         elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
             raise SettingError(variable, "", f"give {flag_name(each.name)} or set {variable}", reason="is not set")
     return cls(**values)
@@ -97,13 +105,15 @@ def _option(each: dataclasses.Field[typing.Any], hint: object) -> Callable[[Comm
     name = flag_name(each.name)
     if hint is bool:
         name = f"{name}/--no-{name.removeprefix('--')}"
+    also = each.metadata.get("also")
+    variables = f"{PREFIX}{each.name.upper()}" + (f", {also}" if also else "")
     return click.option(
         name,
         each.name,
         default=None,
         type=bool if hint is bool else str,  # parsed by load(), so that flag and variable fail in the same words
         metavar=each.metadata.get("metavar") or _METAVARS.get(typing.cast("type", hint)),
-        help=f"{each.metadata.get('help', '')}  [{PREFIX}{each.name.upper()}; default: {_shown(each.default)}]",
+        help=f"{each.metadata.get('help', '')}  [{variables}; default: {_shown(each.default)}]",
     )
 
 

@@ -111,7 +111,7 @@ async def running(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
-        tls, pem = _certificate(folder, address, names)
+        tls, pem = serving(folder, address, names)
         await web.TCPSite(runner, address, 0, ssl_context=tls).start()
         port = runner.addresses[0][1]
         made.append(Webhook(address, port, base64.b64encode(pem).decode(), calls))
@@ -120,7 +120,8 @@ async def running(
         await runner.cleanup()
 
 
-def _certificate(folder: pathlib.Path, address: str, names: Sequence[str]) -> tuple[ssl.SSLContext, bytes]:
+def serving(folder: pathlib.Path, address: str, names: Sequence[str]) -> tuple[ssl.SSLContext, bytes]:
+    """Give a server's TLS settings, and the PEM by which a client believes it."""
     private, pem = certificate([address], names)
     file = folder / f"webhook-{secrets.token_hex(8)}.pem"
     file.write_bytes(private + pem)

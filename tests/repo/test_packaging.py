@@ -31,6 +31,13 @@ def test_an_import_name_is_this_repository(package: str) -> None:
     assert tree.ROOT / package / "__init__.py" == pathlib.Path(spec.origin)
 
 
+def test_opentelemetrys_messages_are_those_of_its_own_distribution() -> None:
+    """xds-protos brings an old copy to the same place. If this fails, that was installed last: make clean."""
+    from opentelemetry.proto.logs.v1 import logs_pb2
+
+    assert {"event_name", "observed_time_unix_nano"} <= set(logs_pb2.LogRecord.DESCRIPTOR.fields_by_name)
+
+
 def test_no_dependency_has_the_name_of_one_of_our_packages() -> None:
     """Neither direct nor through others."""
     assert set() == NOT_OURS & {normal(name) for name, _ in LOCKED}

@@ -58,6 +58,12 @@ imagePullSecrets:
         {{- end }}
 {{- end }}
 
+{{- define "ipseity.portOf" }}
+{{- $url := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $port | default (eq $url.scheme "https" | ternary "443" "80") }}
+{{- end }}
+
 {{- define "ipseity.metricsFrom" }}
     - ports: [{port: {{ .port }}, protocol: TCP}]
       from:

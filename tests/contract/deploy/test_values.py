@@ -20,6 +20,7 @@ SAID_OTHERWISE = {
     "agent": {
         *("node_name", "kubeconfig", "context", "bpffs", "tracefs", "api", "state", "flow_log"),
         *("handshake_secret", "handshake_key_file", "trust_domain"),
+        *("otlp_endpoint", "otlp_headers_file", "otlp_ca_file", "otlp_certificate_file", "otlp_key_file"),
     },
     "mesh": {
         *("pod_name", "pod_namespace", "pod_uid", "kubeconfig", "context", "listen", "issuance_log", "trust_domain"),

@@ -56,3 +56,45 @@ def test_every_setting_says_what_it_is() -> None:
     """--help and docs/cli.md are made from this."""
     for field in dataclasses.fields(config.Config):
         assert field.metadata["help"].endswith("."), field.name
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"IPSEITY_OTLP_ENDPOINT": "collector:4318"}, "no address of an OTLP/HTTP endpoint"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://collector"}, "no address of an OTLP/HTTP endpoint"),
+        ({"IPSEITY_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "'grpc' is not spoken here"),
+        ({"IPSEITY_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_CLIENT_KEY": "/k"}, "one without the other"),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"}, "OTEL_EXPORTER_OTLP_COMPRESSION: 'zstd' is not one of"),
+    ],
+)
+def test_an_export_that_cannot_work_is_refused_by_name(environ: dict[str, str], message: str) -> None:
+    """Under the name of the variable that said it, and with a hint."""
+    with pytest.raises(settings.SettingError, match=message) as raised:
+        load(**environ)
+    assert raised.value.hint
+
+
+def test_a_password_in_a_url_is_not_said() -> None:
+    """It is refused, because a URL is in logs and in ``ps``."""
+    with pytest.raises(settings.SettingError) as raised:
+        load(IPSEITY_OTLP_ENDPOINT="https://me:s3cret@collector:4318")
+    assert "s3cret" not in str(raised.value) + raised.value.hint
+
+
+def test_opentelemetrys_own_variables_are_understood_and_ours_win() -> None:
+    """What is set for another program is not refused where nothing is exported."""
+    theirs = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs:4318", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca"}
+    assert ("http://theirs:4318", "/ca") == (load(**theirs).otlp_endpoint, str(load(**theirs).otlp_ca_file))
+    assert load(**theirs, IPSEITY_OTLP_ENDPOINT="").otlp_endpoint == ""
+    assert load(OTEL_EXPORTER_OTLP_PROTOCOL="grpc").otlp_endpoint == ""
+
+
+def test_connections_are_recorded_where_somebody_hears_of_them() -> None:
+    """The flow log, or the export, each by its own switch."""
+    there = {"IPSEITY_OTLP_ENDPOINT": "http://c:4318"}
+    assert not load().makes_records()
+    assert load(IPSEITY_FLOW_LOG="/f").makes_records()
+    assert not load(IPSEITY_FLOW_LOG="/f", IPSEITY_RECORDS="no").makes_records()
+    assert load(**there, IPSEITY_RECORDS="no").makes_records()
+    assert not load(**there, IPSEITY_OTLP_FLOWS="edges").makes_records()
