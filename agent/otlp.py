@@ -256,8 +256,9 @@ class Exporter:
         with self._lock:
             self._sent[signal.value] += count - rejected
             self._in_hand[signal.value] = 0
+            if rejected:
+                self._lost[signal.value, "rejected"] += rejected
         if rejected:
-            self._lose(signal, "rejected", rejected)
             self._say(signal, "an OTLP endpoint rejects some of what we send; it is lost, and counted", outcome)
         elif signal.value in self._troubled:
             self._troubled.discard(signal.value)

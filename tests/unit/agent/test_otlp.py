@@ -196,7 +196,7 @@ async def test_nobody_there_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(otlp, "_GIVE_UP_S", 0.05)
     async with exporting("http://127.0.0.1:1") as exporter:
         exporter.write(some(), "all")
-        await collector.until(lambda: exporter.lost == {("logs"): 23})
+        await collector.until(lambda: exporter.lost == {("logs", "unreachable"): 23})
     assert exporter.failed["logs", "unreachable"] > 1
 
 
@@ -251,7 +251,7 @@ async def test_a_mistake_of_ours_costs_one_batch(
         with monkeypatch.context() as patched:
             patched.setattr(otlp.otlplogs, "request", lambda *_, **__: 1 / 0)
             exporter.write(some(7), "all")
-            await collector.until(lambda: exporter.lost == {("logs"): 7})
+            await collector.until(lambda: exporter.lost == {("logs", "defect"): 7})
         exporter.write(some(5), "all")
         await collector.until(lambda: exporter.sent["logs"] == 5)
 
