@@ -116,7 +116,7 @@ def overheard(street: handshake.Street, count: int) -> list[dict[str, Any]]:
     """Have the callee call in earnest, and listen: options of another pod, as they were on the wire."""
     with start(street.caller, "listen", *ADDRESSES, count) as listening:
         street.callee.run("python3", "-c", handshake.CALL, ADDRESSES[0], str(GENUINE_PORT), str(count))
-        found: list[dict[str, Any]] = json.loads(listening.communicate(timeout=60)[0])
+        found: list[dict[str, Any]] = json.loads(listening.communicate(timeout=300)[0])
     if count != sum(each.peer == handshake.CALLEE for each in street.ends(2 * count)):
         raise RuntimeError("the genuine handshakes were not believed")
     for each in found:
@@ -151,7 +151,7 @@ def forged_server(street: handshake.Street, name: str, options: list[str]) -> Ki
         assert serving.stdout is not None
         assert serving.stdout.readline() == "ready\n"
         street.caller.run("python3", "-c", CALL_AND_RESET, ADDRESSES[1], str(FORGED_PORT), str(len(options)))
-        did = json.loads(serving.communicate(timeout=60)[0])
+        did = json.loads(serving.communicate(timeout=300)[0])
     expected = {"forged": len(options)}
     return judge(street, name, sent=len(options), completed=did["answered"], before=before, expected=expected)
 

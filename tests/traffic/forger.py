@@ -18,7 +18,8 @@ SILENCE: Final = (
 )
 """nftables rules: what is sent on a packet socket does not pass them."""
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-_WAIT_S: Final = 2.0
+_WAIT_S: Final = 20.0
+"""As long as a program takes to start where processors are emulated."""
 _ETHERNET, _IPV4, _TCP = 14, 20, 20
 
 
