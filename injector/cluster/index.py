@@ -305,13 +305,15 @@ def _endpoint(place: objects.Place, pod: model.Pod | None, port: int) -> model.E
         port=port,
         pod=None if pod is None else pod.ref,
         account=None if pod is None else pod.expects(port),
+        workload="" if pod is None else pod.workload,
         draining=place.draining,
     )
 
 
 def _mesh_part(pod: model.Pod) -> tuple[object, ...]:
     """Give what an endpoint is made of."""
-    return pod.addresses, pod.meshed, pod.account, pod.skip_inbound_ports, pod.opaque_ports, pod.host_network
+    mine = pod.addresses, pod.meshed, pod.account, pod.skip_inbound_ports, pod.opaque_ports, pod.host_network
+    return (*mine, pod.workload)
 
 
 def _step(counts: dict[_K, collections.Counter[str]], of: _K, key: str, step: int) -> bool:

@@ -101,6 +101,8 @@ class Endpoint:
     account: identity.ServiceAccount | None = None
     """Whom to expect by mTLS; None: plaintext. Resolved here, so that a service changes when its pods' part in the mesh
     does, and is the same object when it does not."""
+    workload: str = ""
+    """Of its pod, as ``Pod.workload``: what series name it by."""
     draining: bool = False
     """Terminating but still serving: keeps its connections, gets no new ones where others are ready."""
 

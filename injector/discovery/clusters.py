@@ -15,7 +15,7 @@ from envoy.type.v3 import percent_pb2
 from google.protobuf import duration_pb2, struct_pb2, wrappers_pb2
 
 from injector.cluster import balancing, model
-from injector.discovery import http, naming, resource, settings, tls
+from injector.discovery import counted, http, naming, resource, settings, tls
 from injector.sidecar import redirect
 from ipseity import identity
 
@@ -62,6 +62,7 @@ def service(item: model.Service, port: model.ServicePort, config: settings.Setti
     cluster.circuit_breakers.thresholds.append(_budgeted())
     for each in cluster.circuit_breakers.thresholds:
         _limit(each, item.balance)
+    cluster.metadata.CopyFrom(counted.service(item.key))
     cluster.ignore_health_on_host_removal = True
     cluster.upstream_bind_config.CopyFrom(_leaving())
     cluster.eds_cluster_config.eds_config.CopyFrom(http.ads())
@@ -75,6 +76,7 @@ def direct(account: identity.ServiceAccount, config: settings.Settings) -> resou
     cluster = _as_meant(naming.direct(account), config)
     cluster.transport_socket.CopyFrom(tls.client(identity.SpiffeId(config.trust_domain, account), config))
     cluster.upstream_bind_config.CopyFrom(_leaving())
+    cluster.metadata.CopyFrom(counted.of({"dst_namespace": account.namespace}))
     return resource.pack(cluster.name, cluster)
 
 

@@ -13,7 +13,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2
 
 from injector.cluster import model
-from injector.discovery import clusters, http, resource
+from injector.discovery import clusters, counted, http, resource
 
 _VARINT_BITS: Final = 7
 
@@ -34,14 +34,17 @@ def serving(endpoints: Iterable[model.Endpoint]) -> tuple[model.Endpoint, ...]:
 
 
 def _endpoint(endpoint: model.Endpoint) -> bytes:
-    return _bytes(endpoint.address, endpoint.port, endpoint.account)
+    return _bytes(endpoint.address, endpoint.port, endpoint.account, endpoint.workload)
 
 
 @functools.lru_cache(maxsize=1 << 15)
-def _bytes(address: str, port: int, account: object) -> bytes:
+def _bytes(address: str, port: int, account: object, workload: str) -> bytes:
+    said = counted.endpoint(workload, secured=account is not None)
     message = endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=http.socket(address, port)),
-        metadata=base_pb2.Metadata(filter_metadata={clusters.METADATA: clusters.marked(account)}),  # type: ignore[arg-type]  # lru_cache asks for Hashable
+        metadata=base_pb2.Metadata(
+            filter_metadata={**said.filter_metadata, clusters.METADATA: clusters.marked(account)}  # type: ignore[arg-type]  # lru_cache asks for Hashable
+        ),
     )
     made: bytes = message.SerializeToString(deterministic=True)
     return made

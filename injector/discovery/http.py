@@ -110,17 +110,22 @@ def manager(stat_prefix: str, route: Any, client_cert: ClientCert, extras: Extra
     return listener_components_pb2.Filter(name=MANAGER, typed_config=resource.typed(message))
 
 
-def routes(name: str, cluster: str, *, application: bool = False, without: Sequence[str] = ()) -> Any:
+def routes(
+    name: str, cluster: str, *, application: bool = False, without: Sequence[str] = (), metadata: Any = None
+) -> Any:
     """Give a route configuration that sends everything to one cluster, and tries again what was never begun."""
     everything = route_components_pb2.Route(
         match=route_components_pb2.RouteMatch(prefix="/"), route=action(retry(application=application), cluster=cluster)
     )
-    return configuration(name, [everything], without=without)
+    return configuration(name, [everything], without=without, metadata=metadata)
 
 
-def configuration(name: str, entries: Sequence[Any], *, without: Sequence[str] = ()) -> Any:
-    """Give a route configuration of routes. ``without``: request headers that are taken out."""
-    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=entries)
+def configuration(name: str, entries: Sequence[Any], *, without: Sequence[str] = (), metadata: Any = None) -> Any:
+    """Give a route configuration of routes.
+
+    ``without``: request headers that are taken out. ``metadata``: what is counted of what was called.
+    """
+    host = route_components_pb2.VirtualHost(name="all", domains=["*"], routes=entries, metadata=metadata)
     return route_pb2.RouteConfiguration(
         name=name,
         virtual_hosts=[host],

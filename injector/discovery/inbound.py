@@ -24,7 +24,7 @@ from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 
 from injector import names
 from injector.cluster import model, protocols
-from injector.discovery import http, matchers, naming, outbound, resource, settings, tcp, tls
+from injector.discovery import counted, http, matchers, naming, outbound, resource, settings, tcp, tls
 from injector.policy import accesslog, match, rbac
 from injector.policy import model as policy
 from ipseity import identity
@@ -145,7 +145,7 @@ def _apart(port: Port, *, http_too: bool) -> tuple[identity.SpiffeId, ...]:
 
 def _requests_of(port: Port, who: identity.SpiffeId) -> list[Any]:
     prefix = naming.inbound(port.label, str(who.account))
-    extras = http.Extras(local_reply=http.undelivered())
+    extras = http.Extras(local_reply=http.undelivered(), logs=counted.inbound(port.label, secured=True))
     return [http.manager(prefix, _route(), http.ClientCert.WRITTEN, extras)]
 
 
@@ -163,7 +163,7 @@ def _anybody(port: Port, chains: dict[str, Any], config: settings.Settings, *, h
     trusted = tls.anybody(config.trust_domain)
     decided = port.decided
     if http_too:
-        extras = _judged(decided, identified=True)
+        extras = _judged(port, identified=True)
         filters = [http.manager(prefix, _route(), http.ClientCert.WRITTEN, extras)]
         chains[name] = _chain(name, filters, tls.server(trusted, config))
         return name
@@ -191,7 +191,7 @@ def _plain_http(port: Port, chains: dict[str, Any]) -> str:
     """Add the chain for HTTP without an identity: the pod's probes, and whoever needs none."""
     name = f"{port.label}|http|{naming.NOBODY}"
     prefix = naming.inbound(port.label, naming.NOBODY)
-    extras = _judged(port.decided, identified=False)
+    extras = _judged(port, identified=False)
     chains[name] = _chain(name, [http.manager(prefix, _route(), http.ClientCert.DROPPED, extras)])
     return name
 
@@ -214,12 +214,18 @@ def _https(port: Port) -> str:
     return f"{port.label}|https|{naming.NOBODY}"
 
 
-def _judged(decided: match.Inbound, *, identified: bool) -> http.Extras:
+def _judged(port: Port, *, identified: bool) -> http.Extras:
+    decided = port.decided
     judge = rbac.http(decided)
+    # Probes come without an identity.
+    probes = () if identified else tuple(each.path for each in decided.probes)
     return http.Extras(
         filters=() if judge is None else ((rbac.HTTP_FILTER, judge),),
         local_reply=http.undelivered(None if judge is None else rbac.local_reply(decided, identified=identified)),
-        logs=accesslog.of_chain(decided, http=True, identified=identified),
+        logs=(
+            *accesslog.of_chain(decided, http=True, identified=identified),
+            *counted.inbound(port.label, secured=identified, probes=probes),
+        ),
     )
 
 

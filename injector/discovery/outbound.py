@@ -20,7 +20,7 @@ from google.protobuf import duration_pb2, wrappers_pb2
 
 from injector import names
 from injector.cluster import model, protocols
-from injector.discovery import http, matchers, naming, resource, routing, settings, tcp
+from injector.discovery import counted, http, matchers, naming, resource, routing, settings, tcp
 from injector.routes import attach
 from ipseity import identity
 
@@ -32,6 +32,7 @@ UNKNOWN: Final = "unknown"
 """Chain for destinations that are nobody's we know."""
 ANYWHERE: Final = "0.0.0.0"  # noqa: S104  # redirected connections have any address
 ANYWHERE_6: Final = "::"
+_COUNTED: Final = http.Extras(logs=counted.outbound())
 _NO = wrappers_pb2.BoolValue(value=False)
 _YES = wrappers_pb2.BoolValue(value=True)
 
@@ -84,7 +85,7 @@ def _chains(name: str, protocol: model.Protocol) -> dict[str, Any]:
     """Give the chains that a protocol needs, by name."""
     found = {}
     if protocol is not model.Protocol.OPAQUE:
-        manager = http.manager(naming.OUTBOUND_STATS, name, http.ClientCert.DROPPED)
+        manager = http.manager(naming.OUTBOUND_STATS, name, http.ClientCert.DROPPED, _COUNTED)
         found["http"] = listener_components_pb2.FilterChain(name="http", filters=[manager])
     if protocol in {model.Protocol.OPAQUE, model.Protocol.DETECT}:
         carried = [tcp.marked(), tcp.proxy(naming.OUTBOUND_STATS, name)]
@@ -98,8 +99,9 @@ def route(item: model.Service, port: model.ServicePort, rules: attach.Rules | No
         return None
     name = naming.service(port.port, item.key)
     if rules is not None:
-        return routing.route(name, rules, port=port.port)
-    return resource.pack(name, http.routes(name, name), [(resource.CLUSTER, name)])
+        return routing.route(item.key, rules, port=port.port)
+    plain = http.routes(name, name, metadata=counted.parent(item.key, port.port))
+    return resource.pack(name, plain, [(resource.CLUSTER, name)])
 
 
 def group(pod: model.Pod, services: Iterable[model.Service]) -> Group:
@@ -183,7 +185,7 @@ def _to(name: str, cluster: str, *, secured: bool = False) -> Any:
 
 
 def _http_to(name: str, cluster: str) -> Any:
-    manager = http.manager(naming.OUTBOUND_STATS, http.routes(cluster, cluster), http.ClientCert.DROPPED)
+    manager = http.manager(naming.OUTBOUND_STATS, http.routes(cluster, cluster), http.ClientCert.DROPPED, _COUNTED)
     return listener_components_pb2.FilterChain(name=name, filters=[manager])
 
 

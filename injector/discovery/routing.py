@@ -1,6 +1,6 @@
 """RDS of a Service port that routes apply to: their rules as Envoy's, in the order in which they are tried.
 
-    routing.configuration("outbound|80|shop/web", rules, port=80)
+    routing.route("shop/web", rules, port=80)
 
 Here because what a rule means is said in one place for all proxies. What was never begun is tried again as everywhere;
 what a rule itself wants tried again goes by the priority HIGH, for which every cluster has a budget (``clusters``). A
@@ -17,7 +17,7 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
 
-from injector.discovery import http, naming, resource
+from injector.discovery import counted, http, naming, resource
 from injector.routes import attach, model, paths
 
 _RETRY_ON: Final = "reset,retriable-status-codes"
@@ -35,18 +35,38 @@ _SET: Final = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _ADD: Final = base_pb2.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
 
 
-def route(name: str, rules: attach.Rules, *, port: int) -> resource.Resource:
-    """Make the resource of a Service port: its own name, and the port that clients use."""
+def route(key: str, rules: attach.Rules, *, port: int) -> resource.Resource:
+    """Make the resource of a Service port. ``key``: ``namespace/name``; ``port``: the one that clients use."""
+    name = naming.service(port, key)
     made = [_entry(each, port) for each in rules]
     bound = [each.bound for each in rules]
     needed = {_cluster(to.port) for each in bound for to in each.targets if to.port is not None}
     needed |= {_cluster(to) for each in bound for _, to in each.mirrors}
-    return resource.pack(name, http.configuration(name, made), [(resource.CLUSTER, each) for each in needed])
+    configuration = http.configuration(name, made, metadata=counted.parent(key, port))
+    return resource.pack(name, configuration, [(resource.CLUSTER, each) for each in needed])
 
 
 def _entry(entry: attach.Entry, port: int) -> Any:
-    rule = entry.bound.rule
-    return parts.Route(match=_match(entry.match, entry.bound.kind), **_modified(rule), **_does(entry, port))
+    bound = entry.bound
+    return parts.Route(
+        match=_match(entry.match, bound.kind),
+        metadata=_written(bound),
+        **_modified(bound.rule),
+        **_does(entry, port),
+    )
+
+
+def _written(bound: attach.Bound) -> Any:
+    """Say where a rule is written, for what is counted."""
+    origin = bound.origin
+    return counted.of(
+        {
+            "route_kind": bound.kind.value,
+            "route_namespace": origin.namespace,
+            "route_name": origin.name,
+            "route_rule": str(origin.number),
+        }
+    )
 
 
 def _does(entry: attach.Entry, port: int) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class Builder:
             for (key, port), rules in table.items():
                 name = naming.service(port, key)
                 try:
-                    found = routing.route(name, rules, port=port)
+                    found = routing.route(key, rules, port=port)
                 except Exception:  # noqa: BLE001  # as for a Service
                     self._say(key)
                     self._unrouted.add(key)

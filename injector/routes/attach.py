@@ -38,10 +38,22 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a rule is written."""
+
+    namespace: str
+    name: str
+    """Of the route."""
+    number: int
+    """Among its rules, from 1."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """A rule whose backends were looked for."""
 
     kind: model.Kind
+    origin: Origin
     rule: model.Rule
     targets: tuple[Target, ...]
     mirrors: tuple[tuple[model.Mirror, tuple[str, int]], ...]
@@ -287,14 +299,15 @@ class _Maker:
     def entries(self, routes: Iterable[tuple[model.Route, model.Parent]]) -> Iterator[Entry]:
         """Give the matches of routes, unsorted."""
         for route, parent in routes:
-            for rule in route.rules:
-                bound = self._bound(route, parent, rule)
+            for number, rule in enumerate(route.rules, start=1):
+                bound = self._bound(route, parent, rule, number)
                 yield from (Entry(match, bound) for match in rule.matches)
 
-    def _bound(self, route: model.Route, parent: model.Parent, rule: model.Rule) -> Bound:
+    def _bound(self, route: model.Route, parent: model.Parent, rule: model.Rule, number: int) -> Bound:
         mirrors = ((each, self._found(route, parent, each.reference)) for each in rule.mirrors)
         return Bound(
             kind=route.kind,
+            origin=Origin(namespace=route.namespace, name=route.name, number=number),
             rule=rule,
             targets=tuple(
                 Target(backend=each, port=found if isinstance(found, tuple) else None)

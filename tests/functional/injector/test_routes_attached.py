@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from injector.routes import model
-from tests.scene import routed
+from tests.scene import routed, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Json = dict[str, Any]
@@ -176,3 +176,28 @@ async def test_a_grpc_route_has_the_port_that_an_http_route_wants_too(block: rou
     assert "http" == (await block.get("/"))["headers"]["x-rule"]
     await block.route(routed.http(routed.tagged("http"), port=9090), grpc)
     assert "Conflicted" == block.conditions("r")[0]
+
+
+async def test_what_is_counted_says_which_rule_and_which_backend(block: routed.Block) -> None:
+    """Under the names of ``docs/metrics.md``; what is said of gRPC is in ``tests/contract/deploy/test_linkerd``."""
+    half = {"backendRefs": [routed.to("web"), routed.to("next")]}
+    await block.route(routed.http(routed.tagged("one", routed.path("/one")), half, name="counted"))
+    await block.ask(routed.url("/one", count=7), routed.url("/two", count=40))
+
+    async def told(house: street.House, *words: str) -> list[float]:
+        text = await house.admin("/stats/prometheus?usedonly")
+        lines = (line for line in text.splitlines() if line.startswith("envoy_ipseity_response_total{"))
+        return [float(line.rsplit(" ", 1)[1]) for line in lines if all(word in line for word in words)]
+
+    mine = (
+        'route_name="counted"',
+        'route_kind="HTTPRoute"',
+        'parent_name="web"',
+        'tls="true"',
+        'classification="success"',
+    )
+    assert [7] == await told(block.client, *mine, 'route_rule="1"', 'dst_service="web"')
+    shares = [await told(block.client, *mine, 'route_rule="2"', f'dst_service="{name}"') for name in ("web", "next")]
+    assert 40 == sum(sum(each) for each in shares)
+    assert all(shares)
+    assert [] == await told(block.client, 'route_name="counted"', 'classification="failure"')

@@ -237,8 +237,9 @@ def test_good_grpc_regexes_are_told_as_they_were_tried() -> None:
     regex = {"type": "RegularExpression", "service": "a|b", "method": r"\Qc.d\E"}
     route = read({"matches": [{"method": regex}]}, kind=model.Kind.GRPC)
     (match,) = route.rules[0].matches
-    bound = attach.Bound(kind=model.Kind.GRPC, rule=route.rules[0], targets=(), mirrors=())
-    made = routing.route("r", (attach.Entry(match, bound),), port=80)
+    origin = attach.Origin(namespace="shop", name="r", number=1)
+    bound = attach.Bound(kind=model.Kind.GRPC, origin=origin, rule=route.rules[0], targets=(), mirrors=())
+    made = routing.route("shop/web", (attach.Entry(match, bound),), port=80)
     (told,) = consistency.decode(resource.ROUTE, made).virtual_hosts[0].routes
     assert r"/(?:a|b)/(?:\Qc.d\E)" == paths.call(match.service, match.call) == told.match.safe_regex.regex
 
