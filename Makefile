@@ -94,7 +94,7 @@ packages-image:
 packages-kernels:
 	@deploy/debian/ensure check kernels
 
-$(READY): requirements.lock pyproject.toml deploy/debian/promtool deploy/debian/packages.txt
+$(READY): requirements.lock pyproject.toml deploy/debian/prometheus deploy/debian/packages.txt
 	@deploy/debian/ensure check
 	@test -x $(BIN)/pip || { rm -rf $(VENV); $(PYTHON) -m venv --system-site-packages $(VENV); }
 	@echo "setting up $(VENV)"
@@ -103,5 +103,5 @@ $(READY): requirements.lock pyproject.toml deploy/debian/promtool deploy/debian/
 	@echo opentelemetry-proto | $(PYTHON) deploy/image/pick.py requirements.lock /dev/stdin > $(VENV)/over.lock
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps --force-reinstall -r $(VENV)/over.lock
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@deploy/debian/promtool $(BIN)/promtool
+	@deploy/debian/prometheus $(BIN)/promtool
 	@touch $@
