@@ -27,11 +27,11 @@ demo: packages-demo $(READY) ## two nodes, three services: live flows with names
 
 .PHONY: check
 check: packages-check $(READY) static ## format, lint, types, imports, and every test that needs no root
-	@$(BIN)/python -m pytest --quiet --numprocesses 4 --dist loadfile $(wildcard $(LEVELS))
+	@$(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadfile --hypothesis-profile brief $(wildcard $(LEVELS))
 
 .PHONY: test
-test: packages-test $(READY) static ## everything in check, and the functional tests (root)
-	@$(BIN)/python -m pytest --quiet --numprocesses 4 --dist loadfile $(wildcard $(LEVELS))
+test: packages-test $(READY) static ## everything in check with more examples, and the functional tests (root)
+	@$(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadfile $(wildcard $(LEVELS))
 	@$(BIN)/python -m pytest --quiet tests/functional
 
 .PHONY: compare

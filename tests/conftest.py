@@ -3,6 +3,7 @@
 import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("brief", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=10_000, deadline=None)
 
 

@@ -15,6 +15,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from agent import model, ownership, remembered
+from tests import examples
 
 LAG_NS = ownership.REPORT_LAG_NS
 ADDRESSES = [ipaddress.ip_address(f"10.7.0.{number}") for number in range(1, 5)]
@@ -171,4 +172,4 @@ class Cluster(stateful.RuleBasedStateMachine):
 
 
 TestOwnership = Cluster.TestCase
-TestOwnership.settings = hypothesis.settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestOwnership.settings = hypothesis.settings(max_examples=examples.of(150), stateful_step_count=60, deadline=None)

@@ -21,6 +21,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from agent import checkpoint, edges, join, model, ownership, pipeline, records, remembered
+from tests import examples
 from tests.fakes import kernel
 
 SECOND_NS = 10**9
@@ -357,5 +358,5 @@ class Node(stateful.RuleBasedStateMachine):
         assert self.ended == self.ended_told + self.ended_lost
 
 
-Node.TestCase.settings = hypothesis.settings(max_examples=80, stateful_step_count=50, deadline=None)
+Node.TestCase.settings = hypothesis.settings(max_examples=examples.of(80), stateful_step_count=50, deadline=None)
 TestNode = Node.TestCase

@@ -13,6 +13,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from agent import edges, model, wire
+from tests import examples
 from tests.fakes import kernel
 
 KEYS = [
@@ -135,5 +136,5 @@ class World(stateful.RuleBasedStateMachine):
         assert +self.told == +self.truth
 
 
-World.TestCase.settings = hypothesis.settings(max_examples=150, stateful_step_count=40, deadline=None)
+World.TestCase.settings = hypothesis.settings(max_examples=examples.of(150), stateful_step_count=40, deadline=None)
 TestWorld = World.TestCase

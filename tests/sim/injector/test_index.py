@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from injector.cluster import index, model, objects
 from ipseity import identity
+from tests import examples
 from tests.fakes import cluster_objects
 
 TRUST_DOMAIN = identity.TrustDomain("cluster.local")
@@ -71,7 +72,7 @@ def picture(state: model.ClusterState) -> tuple[Any, ...]:
 
 
 @given(history=_histories)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples.of(100), deadline=None)
 def test_a_history_ends_where_its_end_is(history: list[tuple[Any, bool, bool]]) -> None:
     """Whatever came before: pods, Services, endpoints and whom to expect are those of the objects that are there."""
     followed = index.Index(TRUST_DOMAIN)
@@ -101,7 +102,7 @@ def _contested(there: dict[tuple[str, ...], Any]) -> bool:
 
 
 @given(history=_histories)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples.of(100), deadline=None)
 def test_no_meshed_pod_is_ever_an_endpoint_in_plaintext(history: list[tuple[Any, bool, bool]]) -> None:
     """At no moment of any history, unless that port of it is not redirected."""
     known = index.Index(TRUST_DOMAIN)

@@ -12,6 +12,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from injector.kube import leases
+from tests import examples
 
 NUMBER = 3
 TIMING = leases.Timing()
@@ -102,7 +103,7 @@ class Elections(stateful.RuleBasedStateMachine):
 
 
 TestElections = Elections.TestCase
-TestElections.settings = hypothesis.settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestElections.settings = hypothesis.settings(max_examples=examples.of(40), stateful_step_count=40, deadline=None)
 
 
 def test_somebody_leads_after_the_lease_of_whoever_died() -> None:

@@ -22,6 +22,7 @@ from injector.policy import match
 from injector.policy import model as policy
 from injector.sidecar import files
 from ipseity import identity
+from tests import examples
 from tests.fakes import authority
 from tests.fakes import clusters as fake
 from tests.scene import guard
@@ -97,7 +98,7 @@ def snapshots(chance: random.Random, config: discovery.Settings) -> Iterator[tup
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.of(60), deadline=None)
 def test_every_snapshot_is_consistent_and_the_same_twice(seed: int) -> None:
     """Whatever the cluster: nothing refers to what is not there, and the same cluster makes the same bytes."""
     config = discovery.Settings(trust_domain=fake.TRUST_DOMAIN)
@@ -109,7 +110,7 @@ def test_every_snapshot_is_consistent_and_the_same_twice(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples.of(60), deadline=None)
 def test_who_is_refused_has_no_chain_and_who_is_admitted_has_one(seed: int) -> None:
     """For every declared port and every identity there is: chains and verdicts say the same."""
     chance = random.Random(seed)

@@ -12,6 +12,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from comparisons.ip_policy import evaluate, gathering, model
+from tests import examples
 from tests.fakes import made_up_policies as made_up
 from tests.fakes import naive_policy
 
@@ -49,7 +50,7 @@ QUESTIONS = [*itertools.product(PAIRS, model.Protocol, (*made_up.PORTS, 9999))]
 ASKED = 151
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=examples.of(60), deadline=None)
 @hypothesis.given(st.integers(0, 2**32))
 def test_both_read_the_same(seed: int) -> None:
     """Some of all pairs of addresses of one family, with every protocol and port, one that no policy names included."""

@@ -11,6 +11,7 @@ from injector import names
 from injector.cluster import balancing, index, objects, remarks
 from injector.kube import events
 from ipseity import identity
+from tests import examples
 from tests.fakes import cluster_objects
 
 P = names.BALANCER_PREFIX
@@ -95,7 +96,7 @@ def test_penalties_that_contradict_each_other_are_both_ignored() -> None:
     assert "120 s" in complaint
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples.of(60))
 @given(st.dictionaries(st.sampled_from(sorted(balancing.TABLE)), st.text(max_size=12), max_size=4))
 def test_it_never_raises_and_penalties_are_in_order(said: dict[str, str]) -> None:
     found, _ = balancing.read(said)

@@ -24,6 +24,7 @@ from comparisons.lab.api import (
     validation,
     webhook_configuration,
 )
+from tests import examples
 
 Value = dict[str, Any]
 
@@ -115,7 +116,7 @@ async def outcome(work: Coroutine[None, None, Value | None]) -> Value | status.R
 
 @hypothesis.given(response=RESPONSE | JSON, policy=st.sampled_from(["Fail", "Ignore"]))
 @hypothesis.example(response={"allowed": True, "patchType": "JSONPatch", "patch": "é"}, policy="Fail")
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=examples.of(300))
 async def test_any_answer_admits_or_refuses(response: Any, policy: str) -> None:
     """Never a crash; and what is admitted is judged like anything that a client sent."""
     admitting = admission.Admission(configured(failurePolicy=policy), Said(response))
@@ -130,7 +131,7 @@ async def test_any_answer_admits_or_refuses(response: Any, policy: str) -> None:
 
 
 @hypothesis.given(response=RESPONSE | JSON)
-@hypothesis.settings(deadline=None, max_examples=100)
+@hypothesis.settings(deadline=None, max_examples=examples.of(100))
 async def test_a_validating_webhook_changes_nothing(response: Any) -> None:
     """Whatever it says."""
     asked = creation()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comparisons.lab.controllers import rollout
+from tests import examples
 
 PERCENT_OR_COUNT = st.integers(0, 5) | st.integers(0, 100).map(lambda number: f"{number}%")
 
@@ -33,7 +34,7 @@ class Fleet:
         return rollout.Size(name=name, wanted=self.wanted, available=self.ready)
 
 
-@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.settings(max_examples=examples.of(300), deadline=None)
 @given(
     replicas=st.integers(0, 12),
     surge=PERCENT_OR_COUNT,

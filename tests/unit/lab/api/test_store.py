@@ -8,6 +8,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from comparisons.lab.api import kinds, store
+from tests import examples
 
 NAMES = st.sampled_from(["a", "b", "c"])
 HISTORY = 7
@@ -75,7 +76,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = hypothesis.settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestMachine.settings = hypothesis.settings(max_examples=examples.of(50), stateful_step_count=30, deadline=None)
 
 
 def test_a_dump_is_taken_over() -> None:
