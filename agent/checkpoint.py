@@ -31,6 +31,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Any = None
     owners: Any = None
     differences: Any = None
+    accounts: list[tuple[str, str]] = []
+    """Namespace and name of every service account that a tag was read as."""
 
 
 def boot_id() -> str:

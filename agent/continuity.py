@@ -9,6 +9,7 @@ import pathlib
 import structlog
 
 from agent import checkpoint, drops, edges, metrics, ownership, pipeline, remembered
+from ipseity import identity
 
 log = structlog.get_logger("agent")
 
@@ -34,6 +35,7 @@ class Continuity:
         try:  # before anything is taken over: totals without what was told of each edge would count twice
             remembered.load(state.owners, owners)
             table.load(state.edges)
+            accounts = [identity.ServiceAccount(*names) for names in state.accounts]
         except (ValueError, KeyError, TypeError) as error:
             self._unreadable(str(error))
             return 0
@@ -43,6 +45,7 @@ class Continuity:
         if not totals.unreadable:
             line.table = table
         line.take_over(owners)
+        line.tags.remember(accounts)
         line.differences.load(state.differences)
         return state.written_boot_ns
 
@@ -55,6 +58,7 @@ class Continuity:
             metrics=totals.dump(),
             owners=self._dump(line.owners),
             differences=line.differences.dump(),
+            accounts=line.tags.names(),
         )
         try:
             checkpoint.save(self._path, state)

@@ -43,11 +43,13 @@ class Handshake:
         self.follows_secret: Final = bool(settings.handshake_secret) and self._file is None
         self.wanted: Final = self.follows_secret or self._file is not None
         self._is_off = False
+        self._keys_left = False
         self._left: identities.Changes = {}
         """What the kernel did not take: said again at each tick."""
         for stage in ("identities_full", "identities_failed", "identities_refused"):
             lost.count(stage, 0)
-        lost.count("handshake_keys_unusable", 0)
+        for stage in ("handshake_keys_unusable", "handshake_keys_failed"):
+            lost.count(stage, 0)
         if not self.wanted:
             self._off()
 
@@ -76,6 +78,8 @@ class Handshake:
         Not before the pods are known too, as long as the API can be asked: they are still who they were.
         """
         self._scanned |= scanned
+        if self._keys_left:
+            self._tell_keys()
         changes = dict(self._left)
         if self._strangers_left and self._scanned and pods_known:
             try:
@@ -99,7 +103,7 @@ class Handshake:
         if found == self._keys:
             return
         self._keys, self._is_off = found, False
-        self._kernel.handshake(found.for_kernel(), on=True)
+        self._tell_keys()
         log.info("handshake keys", **found.named())
 
     def look(self, boot_ns: int) -> None:
@@ -119,7 +123,19 @@ class Handshake:
         if self._is_off:
             return
         self._keys, self._is_off = None, True
-        self._kernel.handshake((), on=False)
+        self._tell_keys()
+
+    def _tell_keys(self) -> None:
+        """Give the kernel the keys in use. What it does not take is said again at the next tick."""
+        try:
+            self._kernel.handshake(self._keys.for_kernel() if self._keys else (), on=self._keys is not None)
+            self._keys_left = False
+            self._drops.over("handshake_keys")
+        except OSError as error:
+            self._keys_left = True
+            self._drops.count("handshake_keys_failed")
+            hint = "the kernel goes on with the keys that it has; it is tried again"
+            self._drops.say("handshake_keys", "cannot write keys into the kernel", error=str(error), hint=hint)
 
     def _enter(self, changes: identities.Changes) -> None:
         """Write what became of directories, and count those that the picture had no room for."""

@@ -48,6 +48,17 @@ class Tags:
             oldest, _ = self._gone.popitem(last=False)
             del self._accounts[oldest]
 
+    def names(self) -> list[tuple[str, str]]:
+        """Give namespace and name of every account that has a name here, for the next run."""
+        return [(account.namespace, account.name) for account in self._accounts.values()]
+
+    def remember(self, accounts: Iterable[identity.ServiceAccount]) -> None:
+        """Begin with what an earlier run named: as accounts that may be no more, until the API tells of them."""
+        for account in accounts:
+            if self.tag(account) not in self._accounts:
+                self.learn(account)
+                self.lose(account)
+
     def apply(self, event: model.ObjectEvent) -> None:
         """Take what the API told of a pod: that it is there, and under which account it runs."""
         if not isinstance(event.object, model.Pod):

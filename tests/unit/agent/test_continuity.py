@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from agent import continuity, drops, ledger, metrics, model, ownership, pipeline, verdicts, wire
+from ipseity import identity
 from tests.fakes import flows, kernel
 
 NOW_NS = 10**12
@@ -46,6 +47,22 @@ def test_totals_come_back(tmp_path: pathlib.Path) -> None:
     totals, line = parts()
     assert NOW_NS == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert (1, 0) == (len(totals), lost.by_stage["checkpoint_unreadable"])
+
+
+def test_names_of_tags_come_back(tmp_path: pathlib.Path) -> None:
+    """Also where the API is away and tells only of this node's pods; a damaged one takes nothing over."""
+    lost, web = drops.Drops(), identity.ServiceAccount("shop", "web")
+    totals, line = parts()
+    line.tags.learn(web)
+    assert continuity.Continuity(tmp_path / "state", lost).save(totals, line, NOW_NS)
+    totals, line = parts()
+    continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
+    assert web == line.tags.account(line.tags.tag(web))
+    state = msgspec.msgpack.decode((tmp_path / "state").read_bytes())
+    state["accounts"] = [["shop", "no account/"]]
+    (tmp_path / "state").write_bytes(msgspec.msgpack.encode(state))
+    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(*parts())
+    assert 1 == lost.by_stage["checkpoint_unreadable"]
 
 
 def test_totals_without_their_edges_are_not_taken_over(tmp_path: pathlib.Path) -> None:

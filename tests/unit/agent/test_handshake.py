@@ -37,6 +37,8 @@ class FakeKernel:
         return refused
 
     def handshake(self, keys: Sequence[bytes], *, on: bool) -> None:
+        if self.error is not None:
+            raise self.error
         self.keys.append((tuple(keys), on))
 
 
@@ -148,6 +150,21 @@ def test_keys_are_written_when_they_change() -> None:
         told.take(found)
     assert [((OLD,), True), ((NEW, OLD), True), ((), False), ((NEW, OLD), True)] == held.keys
     assert {"current", "previous"} == set(told.fingerprints)
+
+
+def test_keys_that_the_kernel_refuses_are_told_again() -> None:
+    """Counted; at the next tick, whoever delivered them goes on; also that there are none any more."""
+    held = FakeKernel()
+    told, lost = made(held)
+    for found, expected in ((keys.Keys(current=OLD), ((OLD,), True)), (None, ((), False))):
+        held.error = OSError(1, "odd")
+        told.take(found)
+        told.tick(scanned=False, pods_known=False)
+        held.error = None
+        told.tick(scanned=False, pods_known=False)
+        told.tick(scanned=False, pods_known=False)
+        assert expected == held.keys[-1]
+    assert (2, 4) == (len(held.keys), lost.by_stage["handshake_keys_failed"])
 
 
 def test_keys_that_cannot_be_used_change_nothing() -> None:
