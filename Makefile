@@ -19,7 +19,7 @@ UV_VERSION := 0.13.9
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: packages-demo $(READY) ## two nodes, three services: live flows with names and evidence, bytes checked (root)
@@ -57,6 +57,11 @@ kernels: packages-kernels $(READY) ## the same programs on Debian's 5.10, 6.1 an
 .PHONY: image-check
 image-check: packages-image $(READY) ## make both images' root file systems from the Dockerfile and run them in a lab (root)
 	@$(BIN)/python -m tests.prove image-check
+
+# What a person says of his cluster (KUBECONFIG, CONTEXT, IMAGE_AGENT, ...: docs/install.md) is in the environment.
+.PHONY: test-cluster
+test-cluster: $(READY) ## try this version on a real cluster: KUBECONFIG=FILE, images as IMAGE_AGENT, IMAGE_MESH; leaves nothing
+	@$(BIN)/python -m tests.cluster
 
 .PHONY: proto
 proto: $(READY) ## generate the code of injector/proto/*.proto anew (a test holds it against what is committed)
