@@ -18,10 +18,11 @@ from typing import Any, Final
 import prometheus_client
 import structlog
 
-from injector import config, errors, health, leading, names, steering
+from injector import config, errors, health, leading, names, replicas, steering
 from injector.discovery import proxies
 from injector.identity import server as identity_server
 from injector.kube import events
+from injector.proto import replicas_pb2_grpc
 from injector.webhook import announcements, configuration, files, metrics, namespaces, options, rotation, server, tls
 from ipseity import identity, kube
 
@@ -80,10 +81,12 @@ class ControlPlane:
             self._identity(),
             self.registry,
             leads=self.leading.leads,
+            knows=lambda: self.following.known,
             tell=self.writer.tell,
             clock=_wall_s,
             boot_ns=time.monotonic_ns,
         )
+        self.sharing = replicas.Service(self.identity.ledger, self.identity.own, self.trust_domain)
         self.steering = steering.Steering(
             api,
             steering.Options(
@@ -96,9 +99,18 @@ class ControlPlane:
             pod_gone=self.identity.ledger.gone,
             tell=self.writer.tell,
             leads=self.leading.leads,
+            beside=lambda server: replicas_pb2_grpc.add_ReplicasServicer_to_server(self.sharing, server),
             boot_ns=time.monotonic_ns,
             clock=time.monotonic,
             wall_s=_wall_s,
+        )
+        self.following = replicas.Following(
+            self.identity.ledger,
+            self.identity.own,
+            self.pod,
+            lambda: replicas.control_planes(self.steering.state.pods, self.pod.namespace),
+            host=names.control_plane(self.pod.namespace),
+            port=settings.discovery_port,
         )
         self._injection(api)
         self.health = health.Server(self.registry, self._ready(), refresh=self._refresh)
@@ -165,6 +177,7 @@ class ControlPlane:
                 await self.webhook.start(settings.listen, settings.webhook_port)
                 yield
                 await self._hand_over()
+            await self._withdraw()
         finally:
             await self.steering.close()
             await self.identity.close()
@@ -176,8 +189,15 @@ class ControlPlane:
         await self.leading.election.resign()
         # Callers learn from readiness that we end; until they have, everything is answered.
         await self.webhook.close(linger_s=self.settings.linger_s)
-        await self.steering.drain(self.settings.drain_s)
+        await self.identity.finish()
+        await self.sharing.finish()
         await self.identity.leave()
+        await self.steering.drain(self.settings.drain_s)
+
+    async def _withdraw(self) -> None:
+        """Say nothing more of proxies, so that they are not counted twice. What cannot be said ends by its age."""
+        with contextlib.suppress(kube.KubernetesError):
+            await proxies.withdraw(self._api, self.pod.namespace, self.pod.name)
 
     def _began_to_lead(self) -> None:
         self.identity.publisher.wake()
@@ -186,6 +206,7 @@ class ControlPlane:
     def _tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return (
             self.leading.election.run(),
+            self.following.run(),
             self.writer.run(),
             self.announcements.run(),
             self.namespaces.run(),

@@ -1,7 +1,7 @@
 """Which control plane decides what only one may: its candidacy for the Lease ``ipseity-control``, and its metrics.
 
 Here because webhook, identity and steering ask one question (``leads``) and none of them should know how it is
-answered. What every replica does alike, and what only this one: docs/adr/0018. Leaves out the rules
+answered. What every replica does alike, and what only this one: docs/adr/0019. Leaves out the rules
 (``kube.leases``) and the requests (``kube.election``).
 """
 

@@ -71,18 +71,20 @@ class Steering:
         pod_gone: Callable[[str], None],
         tell: Callable[[events.Event], None],
         leads: Callable[[], bool],
+        beside: Callable[[Any], None],
         boot_ns: Callable[[], int],
         clock: Callable[[], float],
         wall_s: Callable[[], float],
     ) -> None:
         """``pod_gone`` hears the UIDs of deleted pods; ``tell`` takes Events; ``clock`` only grows.
 
-        ``leads``: whether it is us who write statuses and tell Events.
+        ``leads``: whether it is us who write statuses and tell Events; ``beside`` adds what else the port serves.
         """
         self._options = options
         self._own = own
         self._pod_gone = pod_gone
         self._leads = leads
+        self._beside = beside
         self._clock = clock
         self._wall_s = wall_s
         self._metrics = metrics.Metrics(registry)
@@ -123,6 +125,7 @@ class Steering:
         """Open the socket; our own leaf must be there. Proxies wait until there is something to tell."""
         self._grpc = grpc.aio.server(options=service.OPTIONS)
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self._service, self._grpc)
+        self._beside(self._grpc)
         credentials = serving.credentials(self._own, mutual=True)
         identity_server.listen(self._grpc, self._options.address, credentials, "discovery")
         await self._grpc.start()

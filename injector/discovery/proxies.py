@@ -117,5 +117,10 @@ async def publish(
     )
 
 
+async def withdraw(api: "client.ApiClient", namespace: str, name: str) -> None:
+    """Take the report away: its proxies are others' by now. Raises KubernetesError."""
+    await _BOARD.remove(api, namespace, name)
+
+
 def _forgotten(found: Mapping[str, Report], own: str, now_s: float) -> tuple[str, ...]:
     return tuple(name for name, each in found.items() if name != own and now_s - each.time_s > _FORGOTTEN_S)

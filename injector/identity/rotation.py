@@ -119,11 +119,11 @@ def plan(known: Known, goal: Goal, *, now_s: float) -> Plan:
 
 def _published(known: Known, *, now_s: float) -> Plan:
     waits = _silence(known.statuses, now_s=now_s)
-    statuses = status.telling(known.statuses, now_s=now_s).values()
-    moments = [each.everywhere_since_s.get(known.upcoming) for each in statuses if not each.left]
+    statuses = status.telling(known.statuses, now_s=now_s)
+    moments = [each.everywhere_since_s.get(known.upcoming) for each in statuses.values() if not each.left]
     since_s = max((moment for moment in moments if moment is not None), default=None)
     everywhere_s = since_s if all(moment is not None for moment in moments) else None
-    summaries = [each.summary() for each in statuses]
+    summaries = [each.summary() for each in status.distinct(statuses).values()]
     waits += readiness.to_use(known.upcoming, summaries, everywhere_s, now_s=now_s, settle_s=known.settle_s)
     manual = "" if known.upcoming_key else "bring an issuer below the next anchor: its key is not in its Secret"
     return Plan(phase=Phase.PUBLISHED, step=Step.SWITCH_ISSUER, waits=waits, manual=manual, ahead=(Step.DROP_OLD,))
@@ -133,13 +133,12 @@ def _switched(known: Known, *, now_s: float) -> Plan:
     if known.anchor == known.upcoming:  # interrupted between its two writes
         return Plan(phase=Phase.SWITCHED, step=Step.DROP_OLD)
     waits = list(_silence(known.statuses, now_s=now_s))
-    for name, each in sorted(status.telling(known.statuses, now_s=now_s).items()):
-        if each.left:  # it signs nothing any more; what it has signed is still held
-            waits += readiness.to_drop(known.anchor, [each.summary()], known.issuer_anchor)
-            continue
-        if each.issuer_anchor != known.upcoming:
+    statuses = status.telling(known.statuses, now_s=now_s)
+    for name, each in sorted(statuses.items()):
+        if not each.left and each.issuer_anchor != known.upcoming:
             waits.append(f"{name} does not use the new issuer yet")
-        waits += readiness.to_drop(known.anchor, [each.summary()], each.issuer_anchor)
+    summaries = [each.summary() for each in status.distinct(statuses).values()]
+    waits += readiness.to_drop(known.anchor, summaries, known.issuer_anchor)
     return Plan(phase=Phase.SWITCHED, step=Step.DROP_OLD, waits=tuple(dict.fromkeys(waits)))
 
 

@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import pathlib
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final
 
 import grpc
@@ -73,11 +73,16 @@ class Server:
         registry: prometheus_client.CollectorRegistry,
         *,
         leads: Callable[[], bool],
+        knows: Callable[[], Collection[str]],
         tell: Callable[[events.Event], None],
         clock: Callable[[], float],
         boot_ns: Callable[[], int],
     ) -> None:
-        """``leads``: whether it is us who decide. ``clock`` gives seconds since the epoch."""
+        """``leads``: whether it is us who decide; ``knows``: replicas whose every leaf is in our ledger.
+
+        ``clock`` gives seconds since the epoch.
+        """
+        self._knows = knows
         self._api = api
         self._options = options
         self._clock = clock
@@ -87,7 +92,7 @@ class Server:
         self.ledger = ledger.Ledger()
         self.authority = authority.Authority(options.trust_domain, settle_s=options.settle_s)
         self._others: tuple[ledger.Summary, ...] = ()
-        """What the other control planes said that they have signed."""
+        """What control planes have signed whose leaves we do not know each by each."""
         self._leaving = False
         self.publisher = bundle.Publisher(api, self.authority, leads=leads, clock=clock, boot_ns=boot_ns)
         self._custody = custody.Custody(
@@ -174,7 +179,8 @@ class Server:
         """Read what the others have signed. Raises KubernetesError."""
         found = await status.read(self._api, self._options.namespace)
         telling = status.telling(found, now_s=self._clock())
-        self._others = tuple(each.summary() for name, each in telling.items() if name != self._options.pod.name)
+        ours = {self._options.pod.name, *self._knows()}
+        self._others = tuple(each.summary() for name, each in telling.items() if name not in ours)
 
     async def _follow_others(self) -> None:
         trouble = False
@@ -199,7 +205,7 @@ class Server:
         now_s = self._clock()
         known = self.ledger.summary(now_s)
         said = status.of(self.authority, known, self._log, self.publisher, now_s=now_s)
-        return msgspec.structs.replace(said, left=self._leaving)
+        return msgspec.structs.replace(said, left=self._leaving, knows=tuple(sorted(self._knows())))
 
     def refresh_metrics(self) -> None:
         """Set the gauges; called before they are read."""
@@ -218,11 +224,14 @@ class Server:
                 trouble = str(error)
             await asyncio.sleep(_OWN_LEAF_S)
 
-    async def leave(self) -> None:
-        """End what is in work, sign nothing more, and leave behind what there is to know of all that was signed."""
+    async def finish(self) -> None:
+        """End what is in work, and sign nothing more."""
         if self._grpc is not None:
             await self._grpc.stop(_GRACE_S)
         self._leaving = True
+
+    async def leave(self) -> None:
+        """Leave behind what there is to know of all that was signed."""
         try:
             await status.leave(self._api, self._options.namespace, self._options.pod.name, self.status())
         except kube.KubernetesError as error:

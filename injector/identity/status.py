@@ -50,6 +50,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """When the leaf that ends first ends; 0: there is none."""
     left: bool = False
     """It has ended, and this is all that it has ever signed: nobody has to wait for more of it."""
+    knows: tuple[str, ...] = ()
+    """Other control planes whose every leaf is in here too."""
 
     def summary(self) -> ledger.Summary:
         """Give what it says about pods."""
@@ -111,13 +113,27 @@ def is_stale(each: Status, *, now_s: float) -> bool:
 
 
 def telling(statuses: Mapping[str, Status], *, now_s: float) -> Mapping[str, Status]:
-    """Leave out the control planes that are gone and whose every leaf has ended."""
-    return {name: each for name, each in statuses.items() if not _is_over(each, now_s=now_s)}
+    """Leave out the control planes that are gone and whose every leaf has ended, or is known to one that is there."""
+    gone = {name for name, each in statuses.items() if each.left or is_stale(each, now_s=now_s)}
+    known = {other for name, each in statuses.items() if name not in gone for other in each.knows}
+    return {
+        name: each
+        for name, each in statuses.items()
+        if name not in gone or not (name in known or _has_ended(each, now_s=now_s))
+    }
 
 
-def _is_over(each: Status, *, now_s: float) -> bool:
-    gone = each.left or is_stale(each, now_s=now_s)
-    return gone and all(use.last_not_after_s <= now_s for use in each.by_anchor.values())
+def _has_ended(each: Status, *, now_s: float) -> bool:
+    return all(use.last_not_after_s <= now_s for use in each.by_anchor.values())
+
+
+def distinct(statuses: Mapping[str, Status]) -> Mapping[str, Status]:
+    """Leave out those of which all is in another one that stays: what they know of pods would count twice."""
+    kept: dict[str, Status] = {}
+    for name, each in sorted(statuses.items(), key=lambda one: (one[1].left, -one[1].time_s, one[0])):
+        if not any(name in other.knows for other in kept.values()):
+            kept[name] = each
+    return kept
 
 
 def inherited(statuses: Mapping[str, Status], own: str, head: issuance.Head) -> tuple[str, ...]:

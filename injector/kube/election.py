@@ -6,7 +6,7 @@
     await election.resign()               # so that another one begins at once
 
 Here because several replicas serve alike, and some things must be decided by one. The client library's own election
-compares wall clocks, stops at the first connection that fails, and gives nothing back (docs/adr/0018). Leaves out what
+compares wall clocks, stops at the first connection that fails, and gives nothing back (docs/adr/0019). Leaves out what
 is decided.
 """
 

@@ -52,6 +52,10 @@ class Board(Generic[Report]):
         """Write one report, once. Raises KubernetesError."""
         await configmaps.ensure(api, namespace, self.name, {pod: msgspec.json.encode(report).decode()})
 
+    async def remove(self, api: "client.ApiClient", namespace: str, pod: str) -> None:
+        """Take one report away. Raises KubernetesError."""
+        await configmaps.ensure(api, namespace, self.name, {pod: None})
+
     async def publish(  # noqa: PLR0913  # where, as whom, what, instead of what, how often
         self,
         api: "client.ApiClient",

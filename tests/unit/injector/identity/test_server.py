@@ -59,6 +59,7 @@ def serving(api: Any, log: Path) -> server.Server:
         options,
         registry,
         leads=lambda: True,
+        knows=tuple,
         tell=lambda _: None,
         clock=now_s,
         boot_ns=time.monotonic_ns,
