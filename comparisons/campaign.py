@@ -12,7 +12,7 @@ import pathlib
 import random
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -22,6 +22,8 @@ from comparisons.lab import errors
 from comparisons.scenarios import scene
 from ipseity import kube
 
+CHUNK = 7
+"""Runs of a scenario that a lane plays before somebody else may take over: no lane is idle while another has twenty."""
 ATTEMPTS = 3
 """Of a run that did not set up what it is about; and of a contender, in a new lab each time."""
 Told = Callable[[str, str, int], None]
@@ -37,6 +39,42 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     picture: results.Timeline
 
 
+class _Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the parts of an interrupted comparison took."""
+
+    took_s: float
+    cpu_s: float
+
+
+@dataclasses.dataclass(slots=True)
+class Turn:
+    """Who plays: many side by side, or one alone. Whoever is to be alone waits for the others, and they for it."""
+
+    playing: int = 0
+    waiting: int = 0
+    changed: asyncio.Condition = dataclasses.field(default_factory=asyncio.Condition)
+
+    @contextlib.asynccontextmanager
+    async def take(self, *, alone: bool) -> AsyncIterator[None]:
+        """Play meanwhile."""
+        async with self.changed:
+            self.waiting += alone
+            try:
+                await self.changed.wait_for(
+                    lambda: self.playing == 0 if alone else not (self.playing < 0 or self.waiting)
+                )
+            finally:
+                self.waiting -= alone
+                self.changed.notify_all()
+            self.playing = -1 if alone else self.playing + 1
+        try:
+            yield
+        finally:
+            async with self.changed:
+                self.playing = 0 if alone else self.playing - 1
+                self.changed.notify_all()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What is to be played."""
@@ -49,7 +87,7 @@ class Order:
     loads: Sequence[int]
     """Cost is measured with so many callers; empty: not at all."""
     lanes: int
-    """How many scenarios are played side by side."""
+    """How many runs are played side by side at the most; a contender may ask for fewer."""
     lab: str
     """Name of the labs, one after the other."""
 
@@ -123,12 +161,29 @@ class Shelf:
             )
         return msgspec.structs.replace(scenario.told, entries=tuple(entries))
 
+    def spent(self) -> tuple[float, float]:
+        """Tell what playing has taken until now, over interruptions: seconds, and seconds of processor time."""
+        with contextlib.suppress(results.ResultsError):
+            kept = results.read(self._spent_path, _Spent)
+            return kept.took_s, kept.cpu_s
+        return 0.0, 0.0
+
+    def spend(self, *, took_s: float = 0.0, cpu_s: float = 0.0) -> None:
+        """Add to it."""
+        before_s, before_cpu_s = self.spent()
+        results.write(self._spent_path, _Spent(took_s=before_s + took_s, cpu_s=before_cpu_s + cpu_s))
+
+    @property
+    def _spent_path(self) -> pathlib.Path:
+        return self.order.folder / UNFINISHED / "spent.json"
+
     def drop(self) -> None:
         """Forget single runs: they are in the results now."""
         top = self.order.folder / UNFINISHED
         names = [it.told.name for it in self.order.scenarios] + (["cost"] if self.order.loads else [])
         for name in names:
             shutil.rmtree(top / name, ignore_errors=True)
+        self._spent_path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something else that was interrupted goes on another time
             top.rmdir()
 
@@ -169,17 +224,31 @@ async def play(order: Order, told: Told) -> None:
 async def _contender(order: Order, contender: model.Contender, told: Told) -> None:
     shelf = Shelf(order=order)
     todo = [(scenario, shelf.missing(scenario, contender)) for scenario in order.scenarios]
-    todo = [(scenario, missing) for scenario, missing in todo if missing]
-    if todo:
-        lanes = min(order.lanes, len(todo))
-        async with stage.up(order.lab, nodes=2 * lanes) as where, contender.install(where):
-            await _lanes(shelf, where, contender, todo, told)
+    chunks = [
+        (scenario, missing[at : at + CHUNK]) for scenario, missing in todo for at in range(0, len(missing), CHUNK)
+    ]
+    if chunks:
+        lanes = min(order.lanes, contender.lanes, len(chunks))
+        async with _lab(shelf, contender, nodes=2 * lanes) as where:
+            await _lanes(shelf, where, contender, chunks, told)
     loads = [pods for pods in order.loads if shelf.usage(contender, pods) is None]
     if loads:  # in a lab of its own: nothing else may run while it is measured
-        async with stage.up(order.lab, nodes=2) as where, contender.install(where):
+        async with _lab(shelf, contender, nodes=2) as where:
             for pods in loads:
                 shelf.keep_usage(await cost.measure(where, contender, pods))
                 told(contender.name, "cost", 1)
+
+
+@contextlib.asynccontextmanager
+async def _lab(shelf: Shelf, contender: model.Contender, *, nodes: int) -> AsyncIterator[stage.Stage]:
+    """Bring up a lab with a contender in it, and note what it took."""
+    async with stage.up(shelf.order.lab, nodes=nodes) as where:
+        try:
+            async with contender.install(where):
+                yield where
+        finally:
+            with contextlib.suppress(OSError, results.ResultsError):  # a lab that broke has other news than this
+                shelf.spend(cpu_s=where.cpu_s())
 
 
 async def _lanes(
@@ -190,12 +259,13 @@ async def _lanes(
     told: Told,
 ) -> None:
     """Play scenarios side by side, each on two nodes that no other uses: addresses are a node's."""
-    waiting = list(reversed(todo))
+    waiting, turn = list(reversed(todo)), Turn()
 
     async def lane(here: stage.Stage) -> None:
         while waiting:
             scenario, missing = waiting.pop()
-            await _scenario(shelf, here, contender, scenario, missing, told)
+            async with turn.take(alone=scenario.alone):
+                await _scenario(shelf, here, contender, scenario, missing, told)
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -213,7 +283,7 @@ async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
     missing: Sequence[int],
     told: Told,
 ) -> None:
-    namespace = scenario.told.name
+    namespace = f"{scenario.told.name}-{missing[0]}"
     await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     it = scene.Scene(
         where=where,

@@ -5,6 +5,7 @@ Here because a platform team wants a page and not a test suite. Prints, and deci
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
 import importlib.metadata
@@ -12,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shlex
 import shutil
 import signal
@@ -23,13 +25,16 @@ from typing import Any
 import click
 
 from comparisons import campaign, contenders, guard, observing, report, results, scenarios, stats
+from comparisons.contenders import mesh
 from ipseity import screen
 
-LANES = 2
-"""Scenarios side by side. Two cores are busy with that; more would measure the machine."""
+LANES = 6
+"""Runs side by side. A contender that starts a proxy for each pod asks for fewer."""
 QUICK_RUNS = 2
 QUICK_CONTENDERS = ("nothing", "ip", "sidecar")
 PROGRAMS = {"nftables": ("nft", "--version"), "runc": ("runc", "--version")}
+PODS_OWN = pathlib.Path("/tmp")  # noqa: S108  # a name, not a file
+"""A pod that is to run a program of this clone would not find it there."""
 NEEDED = {"nft": "nftables", "runc": "runc", "ip": "iproute2", "nsenter": "util-linux"}
 
 
@@ -79,7 +84,7 @@ def compare(  # noqa: PLR0913, PLR0917  # a command line
     observing.refuse(observed)
     if not again:
         order = _order(catalogue, only, chosen, runs, seed, quick=quick, cost=cost, folder=folder)
-        _check()
+        _check(order)
         _play(order, shlex.join(["ipseity", "compare", *sys.argv[2:]]))
     report.write(folder)
     found = report.load(folder)
@@ -119,15 +124,19 @@ def _order(  # noqa: PLR0913  # what was asked for
         seed=seed,
         folder=folder,
         loads=() if not cost else (10,) if quick else (1, 10, 50),
-        lanes=1 if quick else LANES,
+        lanes=LANES,
         lab=f"cmp-{os.getpid()}",
     )
 
 
-def _check() -> None:
+def _check(order: campaign.Order) -> None:
     """Refuse before anything is made."""
     if os.geteuid() != 0:
         raise CompareError("a comparison needs root: it makes labs", hint="sudo ipseity compare")
+    if mesh.ROOT.is_relative_to(PODS_OWN) and any(it.annotations() for it in order.contenders):
+        raise CompareError(
+            f"cannot compare from {mesh.ROOT}: pods have a {PODS_OWN} of their own", hint="clone it somewhere else"
+        )
     for program, package in NEEDED.items():
         if shutil.which(program) is None:
             raise CompareError(f"cannot compare without {program!r}: no such program", hint=f"install {package}")
@@ -141,13 +150,22 @@ def _play(order: campaign.Order, command: str) -> None:
         raise CompareError(f"cannot make {order.folder}: {error.strerror}", hint="give another -o DIR") from error
     progress = Progress(page=screen.Page.of(sys.stderr, os.environ), total=campaign.left(order))
     progress.begin()
-    with guard.watching(order.lab):
-        asyncio.run(_interruptible(order, progress))
+    shelf = campaign.Shelf(order=order)
+    try:
+        with guard.watching(order.lab):
+            asyncio.run(_interruptible(order, progress))
+    finally:
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        with contextlib.suppress(results.ResultsError):  # what ended it is said, and not that this could not be noted
+            shelf.spend(took_s=time.monotonic() - started_s, cpu_s=own.ru_utime + own.ru_stime)
+    took_s, cpu_s = shelf.spent()
     environment = results.Environment(
         seed=order.seed,
         runs=order.runs,
         started=started.isoformat(timespec="seconds"),
-        took_s=round(time.monotonic() - started_s, 1),
+        took_s=round(took_s, 1),
+        cpu_s=round(cpu_s, 1),
+        lanes=max((min(order.lanes, it.lanes) for it in order.contenders), default=0),
         kernel=platform.release(),
         machine=platform.machine(),
         cores=os.cpu_count() or 1,
@@ -156,7 +174,7 @@ def _play(order: campaign.Order, command: str) -> None:
         command=command,
     )
     campaign.finish(order, environment)
-    campaign.Shelf(order=order).drop()
+    shelf.drop()
 
 
 async def _interruptible(order: campaign.Order, progress: "Progress") -> None:

@@ -112,7 +112,7 @@ def may(rights: Iterable[Right], it: Attempt) -> bool:
 def run(
     number: int, played: Played, found: Sequence[Attempt], beliefs: Sequence[Belief] = (), tolerance_ms: float = 0.0
 ) -> results.Run:
-    """Judge all attempts of a run. ``tolerance_ms``: a window that is no longer and has closed is no fault."""
+    """Judge all attempts of a run. ``tolerance_ms``: what lasts no longer, and was over before the end, is no fault."""
     from_ns = played.from_ns or played.since_ns
     judged = [it for it in found if from_ns <= it.sent_ns < played.until_ns]
     entitled = [it for it in judged if may(played.rights, it)]
@@ -124,9 +124,11 @@ def run(
     named = [_named(it, played.accounts, beliefs) for it in judged if it.got_ns]
     window_ms = round((last_ns - played.since_ns) / _MS, 3) if wrong else 0.0
     closed = not wrong or refused
+    lag_ms = round((max(it.sent_ns for it in denied) - played.since_ns) / _MS, 3) if denied else 0.0
+    late = bool(denied) and not (tolerance_ms and lag_ms <= tolerance_ms and _admitted_after(denied, entitled))
     return results.Run(
         number=number,
-        outcome=_outcome(wrong=bool(wrong) and not (closed and window_ms <= tolerance_ms), denied=bool(denied)),
+        outcome=_outcome(wrong=bool(wrong) and not (closed and window_ms <= tolerance_ms), denied=late),
         plan=dict(played.plan),
         attempts=len(judged),
         entitled=len(entitled),
@@ -135,11 +137,18 @@ def run(
         false_denies=len(denied),
         window_ms=window_ms,
         closed=closed,
-        lag_ms=round((max(it.sent_ns for it in denied) - played.since_ns) / _MS, 3) if denied else 0.0,
+        lag_ms=lag_ms,
         named_right=named.count("right"),
         named_wrong=named.count("wrong"),
         unnamed=named.count(""),
     )
+
+
+def _admitted_after(denied: Sequence[Attempt], entitled: Sequence[Attempt]) -> bool:
+    """Tell whether everybody who was refused passed later on."""
+    last_ns = {it.who: it.sent_ns for it in denied}
+    passed_ns = {it.who: it.sent_ns for it in entitled if it.got_ns}
+    return all(passed_ns.get(who, 0) > at_ns for who, at_ns in last_ns.items())
 
 
 def _outcome(*, wrong: bool, denied: bool) -> results.Outcome:

@@ -18,6 +18,8 @@ ENOUGH_RUNS: Final = 20
 Count = Annotated[int, msgspec.Meta(ge=0)]
 T = TypeVar("T")
 Outcome = Literal["right", "lets_in", "keeps_out"]
+Expected = Literal["right", "lets_in", "keeps_out", "may_let_in"]
+"""``may_let_in``: nothing decides it. Shown by one run that lets in, since that is what no guarantee means."""
 
 
 class ResultsError(Exception):
@@ -133,8 +135,8 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     sources: tuple[Source, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     tolerance_ms: float = 0.0
-    """How long a change may take to reach everybody; a shorter window that closes is no fault."""
-    expect: dict[str, Outcome]
+    """How long a change may take to reach everybody; a shorter window or refusal that ended is no fault."""
+    expect: dict[str, Expected]
     """By contender: the claim, so that it can be checked. Written before the run."""
     lesson: str = ""
     entries: tuple[Entry, ...] = ()
@@ -175,6 +177,11 @@ class Environment(_Strict, frozen=True, kw_only=True):
     runs: Count
     started: str
     took_s: float
+    """All of it, over interruptions."""
+    cpu_s: float = 0.0
+    """Processor time of the labs and of who played in them; 0: not measured."""
+    lanes: Count = 0
+    """Runs side by side at the most; 0: not known."""
     kernel: str
     machine: str
     cores: Count

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from comparisons.lab import cluster, lab, layout
+from comparisons.lab import cgroups, cluster, lab, layout
 from ipseity import kube
 
 Json = dict[str, Any]
@@ -86,6 +86,12 @@ class Stage:
         """Read a pod."""
         return await self.api.read(f"{_PATHS['Pod'].format(namespace)}/{name}")
 
+    async def addresses(self, node: str) -> list[str]:
+        """List a node's own IPv4 addresses."""
+        found = await self.api.read(f"/api/v1/nodes/{node}") or {"status": {}}
+        said = [it["address"] for it in found["status"].get("addresses") or () if it["type"] == "InternalIP"]
+        return [it for it in said if ":" not in it]
+
     async def ready(self, namespace: str, name: str) -> Json:
         """Wait until a pod is ready."""
         return await self._until(namespace, name, _ready, "ready")
@@ -122,6 +128,11 @@ class Stage:
                 raise StageError(f"pod {pod['metadata']['name']} does not go", hint=f"see {where.logs}")
             await asyncio.sleep(POLL_S)
 
+    def cpu_s(self) -> float:
+        """Tell how much processor time the lab has taken until now, with all that has ended in it."""
+        text = (cgroups.unified() / self.names.cgroup.lstrip("/") / "cpu.stat").read_text()
+        return int(dict(line.split() for line in text.splitlines())["usage_usec"]) / 1e6
+
     def truth(self) -> pathlib.Path:
         """Where the programs of the pods write, a file each."""
         return self.top / "truth"
@@ -138,9 +149,10 @@ class Stage:
         (top / "truth").mkdir(parents=True, exist_ok=True)
         return dataclasses.replace(self, nodes=self.nodes[2 * number : 2 * number + 2], top=top)
 
-    def lines(self) -> list[str]:
-        """Read all that they wrote."""
-        return [line for path in sorted(self.truth().iterdir()) for line in path.read_text().splitlines()]
+    def lines(self, *, but: Sequence[str] = ()) -> list[str]:
+        """Read all that they wrote, but those."""
+        paths = [path for path in sorted(self.truth().iterdir()) if path.name not in but]
+        return [line for path in paths for line in path.read_text().splitlines()]
 
     async def wrote(self, who: str, word: str, *, limit_s: float = PATIENCE_S) -> int:
         """Wait until a program has written a line of this kind; gives its time."""
@@ -204,6 +216,32 @@ def actor(  # noqa: PLR0913  # what scenarios vary
             **(spec or {}),
         },
     }
+
+
+@contextlib.asynccontextmanager
+async def beside(where: Stage, netns: pathlib.Path, name: str, *words: str) -> AsyncIterator[str]:
+    """Run the pods' program outside of any pod, in a network namespace, for a while; gives its name."""
+    what, *rest = words
+    command_ = ["nsenter", f"--net={netns}", PYTHON, "-I", "-S", str(ACTOR), what, str(where.truth() / name), *rest]
+    process = await asyncio.create_subprocess_exec(*command_, env={"WHO": name}, start_new_session=True)
+    try:
+        await where.wrote(name, "ready" if what in {"serve", "read"} else "started")
+        yield name
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def address(netns: pathlib.Path, link: str, it: str) -> AsyncIterator[None]:
+    """Have an address more in a network namespace, for a while."""
+    words = ("nsenter", f"--net={netns}", "ip", "address")
+    await command(*words, "add", f"{it}/32", "dev", link)
+    try:
+        yield
+    finally:
+        await command(*words, "del", f"{it}/32", "dev", link)
 
 
 @contextlib.asynccontextmanager

@@ -85,17 +85,23 @@ class Verdict:
     """Empty if it was shown."""
 
 
+def _as_expected(outcome: results.Outcome, expected: results.Expected) -> bool:
+    return outcome in {"right", "lets_in"} if expected == "may_let_in" else outcome == expected
+
+
 def verdict(scenario: results.Scenario) -> Verdict:
     """Hold the claim against the runs: every run of every contender that it speaks of, and enough of them."""
     entries = {entry.contender: entry for entry in scenario.entries}
     short, missing, against = [], [], []
     for contender, expected in scenario.expect.items():
         runs = entries[contender].runs if contender in entries else ()
-        other = sum(run.outcome != expected for run in runs)
+        other = sum(not _as_expected(run.outcome, expected) for run in runs)
         if not runs:
             missing.append(contender)
         elif other:
             against.append(f"{contender}: {other} of {len(runs)} runs came out otherwise")
+        elif expected == "may_let_in" and not any(run.outcome == "lets_in" for run in runs):
+            against.append(f"{contender}: it let nobody in in {len(runs)} runs")
         elif len(runs) < results.ENOUGH_RUNS:
             short.append(f"{contender}: {len(runs)}")
     if against:

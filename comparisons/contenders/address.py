@@ -24,6 +24,7 @@ class Address:
         "NetworkPolicy to nftables sets on each node. A new pod's traffic waits for its rules (gate), and tracked "
         "connections that are no longer allowed are ended (strict)."
     )
+    lanes: int = 6
     careful: bool = True
     agents: ClassVar[dict[tuple[str, str], contender.Agent]] = {}
     """By lab and node: those that run."""
@@ -52,18 +53,20 @@ class Address:
 
     def objects(self, intent: model.Intent) -> Sequence[model.Json]:
         """Admit pods by label. A method cannot be said."""
-        peers = [{"podSelector": {"matchLabels": {"app": name}}} for name in intent.callers]
         ports = [{"port": intent.port, "protocol": "UDP" if intent.udp else "TCP"}]
+        if intent.to_ranges is not None:
+            rules = [{"to": [{"ipBlock": {"cidr": it}} for it in intent.to_ranges], "ports": ports}]
+            said: model.Json = {"policyTypes": ["Egress"], "egress": rules if intent.to_ranges else []}
+        else:
+            pods = [{"podSelector": {"matchLabels": {"app": name}}} for name in intent.callers]
+            blocks = [{"ipBlock": {"cidr": it}} for it in intent.from_ranges]
+            said = {"policyTypes": ["Ingress"], "ingress": [{"from": blocks or pods, "ports": ports}]}
         return (
             {
                 "apiVersion": "networking.k8s.io/v1",
                 "kind": "NetworkPolicy",
                 "metadata": {"name": intent.app, "namespace": intent.namespace},
-                "spec": {
-                    "podSelector": {"matchLabels": {"app": intent.app}},
-                    "policyTypes": ["Ingress"],
-                    "ingress": [{"from": peers, "ports": ports}],
-                },
+                "spec": {"podSelector": {"matchLabels": {"app": intent.app}}, **said},
             },
         )
 
@@ -76,6 +79,12 @@ class Address:
             yield
         finally:
             agent.thaw()
+
+    @contextlib.asynccontextmanager
+    async def away(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Policy takes no part in making a pod."""
+        del where
+        yield
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Read from its log whose pod it took an address for, from when to when."""

@@ -16,6 +16,7 @@ class Both:
     second: model.Contender
     name: str = "both"
     title: str = "Both together"
+    lanes: int = 3
     what: str = "NetworkPolicy and the mesh: a caller passes if its address and its certificate are admitted."
 
     @contextlib.asynccontextmanager
@@ -36,6 +37,12 @@ class Both:
     async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
         """Cut both."""
         async with self.first.partition(where, node), self.second.partition(where, node):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def away(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Have both away."""
+        async with self.first.away(where), self.second.away(where):
             yield
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:

@@ -4,18 +4,22 @@ Here because more than one contender is the mesh and something. In a lab images 
 of this clone.
 """
 
+import contextlib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, Literal
 
 from comparisons import stage
+from comparisons.lab import cluster
 
 ROOT: Final = pathlib.Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
 NAMESPACE: Final = "ipseity-system"
 CONTROL: Final = "ipseity-control"
+WEBHOOKS: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/ipseity"
+CUT_TABLE: Final = "ipseity-comparison-away"
 _IMAGE_COMMAND: Final = re.compile(r"command: \[ipseity,")
 
 
@@ -45,3 +49,33 @@ async def control_addresses(where: stage.Stage) -> list[str]:
     services = await where.api.read(f"/api/v1/namespaces/{NAMESPACE}/services") or {"items": ()}
     found = [pod["status"].get("podIP", "") for pod in pods["items"]]
     return sorted({it for it in [*found, *(each["spec"].get("clusterIP", "") for each in services["items"])] if it})
+
+
+@contextlib.asynccontextmanager
+async def cut_off(where: stage.Stage) -> AsyncIterator[None]:
+    """Refuse whatever goes to the control plane and comes from it, for a while: it runs, and nobody can ask it."""
+    pods = (await where.api.read(f"/api/v1/namespaces/{NAMESPACE}/pods") or {"items": ()})["items"]
+    nodes = sorted({pod["spec"]["nodeName"] for pod in pods})
+    addresses = ", ".join(sorted(pod["status"]["podIP"] for pod in pods))
+    rules = f"""table ip {CUT_TABLE} {{
+        chain cut {{
+            type filter hook forward priority -10
+            ip daddr {{ {addresses} }} meta l4proto tcp reject with tcp reset
+            ip saddr {{ {addresses} }} meta l4proto tcp reject with tcp reset
+        }}
+    }}"""
+    for node in nodes:
+        await stage.inside(where.names.node(node), "nft", "-f", "-", given=rules)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            with contextlib.suppress(stage.StageError):
+                await stage.inside(where.names.node(node), "nft", "delete", "table", "ip", CUT_TABLE)
+
+
+async def fail(where: stage.Stage, policy: Literal["Fail", "Ignore"]) -> None:
+    """Say what the API server does with a pod that it cannot ask the webhook about."""
+    found = await where.api.read(WEBHOOKS) or {"webhooks": ()}
+    webhooks = [{**it, "failurePolicy": policy} for it in found["webhooks"]]
+    await where.api.send("PATCH", WEBHOOKS, {"webhooks": webhooks}, content_type=cluster.MERGE)

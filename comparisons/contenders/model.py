@@ -25,6 +25,11 @@ class Intent:
     udp: bool = False
     method: str = ""
     """The only HTTP method that is meant; a contender that cannot say so admits the port."""
+    from_ranges: Sequence[str] = ()
+    """Callers from these ranges of addresses, instead; a contender that goes by identity names ``callers``."""
+    to_ranges: Sequence[str] | None = None
+    """The other direction, instead: pods of ``app`` call these ranges only, and nobody if there are none. A contender
+    that cannot say so keeps no intent."""
 
 
 class Contender(Protocol):
@@ -42,6 +47,10 @@ class Contender(Protocol):
     def what(self) -> str:
         """One sentence: how it decides who may pass, or that it does not."""
 
+    @property
+    def lanes(self) -> int:
+        """How many runs side by side keep half of two cores busy: more would measure the machine."""
+
     def install(self, where: stage.Stage) -> contextlib.AbstractAsyncContextManager[None]:
         """Run it in a lab; afterwards nothing of it is left."""
 
@@ -53,6 +62,9 @@ class Contender(Protocol):
 
     def partition(self, where: stage.Stage, node: str) -> contextlib.AbstractAsyncContextManager[None]:
         """Cut what enforces on one node from what it learns of, for a while."""
+
+    def away(self, where: stage.Stage) -> contextlib.AbstractAsyncContextManager[None]:
+        """Have what takes part in making a pod be away for a while, and pods made all the same."""
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Say whom what enforces on a node took addresses for; nothing if it does not go by addresses."""

@@ -14,6 +14,7 @@ class Nothing:
 
     name: str = "nothing"
     title: str = "Nothing"
+    lanes: int = 6
     what: str = "No policy at all: everybody reaches everything. The baseline of what is measured."
 
     @contextlib.asynccontextmanager
@@ -35,6 +36,12 @@ class Nothing:
     async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
         """Nothing to cut."""
         del where, node
+        yield
+
+    @contextlib.asynccontextmanager
+    async def away(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Nobody takes part."""
+        del where
         yield
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:

@@ -15,6 +15,7 @@ class Sidecar:
     """See the module."""
 
     name: str = "sidecar"
+    lanes: int = 3
     title: str = "Per-pod mTLS sidecar"
     what: str = (
         "Ipseity's mesh: an Envoy in each pod, a key that never leaves the pod, mTLS, policy by service account."
@@ -32,6 +33,8 @@ class Sidecar:
 
     def objects(self, intent: model.Intent) -> Sequence[model.Json]:
         """Admit service accounts. A method cannot be said: the policy is about connections."""
+        if intent.to_ranges is not None:
+            return ()  # this mesh has no policy for where its pods call
         sources = [{"type": "ServiceAccount", "serviceAccount": {"name": name}} for name in intent.callers]
         return (
             {
@@ -64,6 +67,16 @@ class Sidecar:
         finally:
             with contextlib.suppress(stage.StageError):
                 await stage.inside(here, "nft", "delete", "table", "ip", TABLE)
+
+    @contextlib.asynccontextmanager
+    async def away(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Cut the control plane off, with its webhook, and have the API server make pods that it cannot ask about."""
+        async with mesh.cut_off(where):
+            await mesh.fail(where, "Ignore")
+            try:
+                yield
+            finally:
+                await mesh.fail(where, "Fail")
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Go by no addresses."""

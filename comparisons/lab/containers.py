@@ -23,6 +23,8 @@ RUNTIMES = ("runc", "crun")
 """In order of preference. crun before 1.9 refuses hybrid cgroups."""
 STARTS = 4
 """Runtimes that start at a time: each is a burst of CPU, more of them only wait for one another. Arbitrary."""
+STARTING = "runc:["
+"""How the name of a process begins that runc has made and that has not become its program yet."""
 DRAIN_S = 0.5
 """How long after a container's end its output may still come, if something else holds it open."""
 CHUNK_BYTES = 64 * 1024

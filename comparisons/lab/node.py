@@ -50,6 +50,8 @@ SOURCES = (kube.Resource(path="/api/v1/configmaps"), kube.Resource(path="/api/v1
 SLICES = kube.Resource(path="/apis/discovery.k8s.io/v1/endpointslices")
 REFRESH_S = 60.0
 """The kubelet's ``syncFrequency``: how often volumes look at their sources, should a watch have missed something."""
+BURY_S = 0.5
+"""Between two looks for dead orphans, each of which holds a pod up. Arbitrary: a look costs less than a millisecond."""
 log = structlog.get_logger("lab.node")
 
 
@@ -78,6 +80,7 @@ class Node:
             self._traffic.run(),
             self._watch_pods(),
             self._housekeeping(),
+            self._burying(),
             self._until_stopped(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -153,6 +156,13 @@ class Node:
     def _refresh_hosts(self) -> None:
         for worker in self._workers.values():
             worker.refresh_hosts()
+
+    async def _burying(self) -> None:
+        """Reap commands that lost their runtime before they began: a container cannot end before they are."""
+        strangers: set[int] = set()
+        while True:
+            await asyncio.sleep(BURY_S)
+            strangers = processes.bury(strangers, named=containers.STARTING)
 
     async def _housekeeping(self) -> None:
         strangers: set[int] = set()

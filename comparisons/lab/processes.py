@@ -90,13 +90,13 @@ def read(path: pathlib.Path) -> Identity | None:
         return None
 
 
-def bury(strangers: set[int]) -> set[int]:
+def bury(strangers: set[int], *, named: str = "") -> set[int]:
     """Reap those of ``strangers`` that are still dead children of ours; the answer is who is dead now.
 
     An orphan that was adopted is nobody's business when it dies. Whoever is somebody's is reaped at once, so who is
-    dead on two visits in a row is a stranger.
+    dead on two visits in a row is a stranger. ``named``: only whose name begins so.
     """
-    dead = {pid for pid in children() if (_stat(pid) or (0, True))[1] is False}
+    dead = {pid for pid in children() if (_stat(pid) or (0, True))[1] is False and _name(pid).startswith(named)}
     for pid in dead & strangers:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
@@ -118,6 +118,12 @@ def _stat(pid: int) -> tuple[int, bool] | None:
     except (OSError, ValueError):
         return None
     return int(fields[19]), fields[0] not in "ZX"
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text()
+    return ""
 
 
 def become_reaper() -> None:

@@ -29,12 +29,13 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     order: int
     quick: bool = False
+    alone: bool = False
     drive: str
     title: str
     question: str
     claim: str
     column: str
-    expect: dict[str, results.Outcome]
+    expect: dict[str, results.Expected]
     tolerance_ms: float = 0.0
     published: str = ""
     lesson: str = ""
@@ -50,6 +51,8 @@ class Scenario:
     order: int
     quick: bool
     """Whether it is among the few that ``--quick`` plays."""
+    alone: bool
+    """Whether nothing else is played meanwhile: its figure is a race, or it cuts off what all share."""
     drive: Any
     """The module with ``prepare`` and ``play``."""
 
@@ -69,10 +72,12 @@ def read(path: pathlib.Path) -> Scenario:
     try:
         said = msgspec.toml.decode(path.read_bytes(), type=_File)
         fields = {
-            name: getattr(said, name) for name in _File.__struct_fields__ if name not in {"order", "quick", "drive"}
+            name: getattr(said, name)
+            for name in _File.__struct_fields__
+            if name not in {"order", "quick", "alone", "drive"}
         }
         told = msgspec.convert({**msgspec.to_builtins(fields), "name": path.stem.replace("_", "-")}, results.Scenario)
         drive = importlib.import_module(f"comparisons.scenarios.{said.drive}")
     except (OSError, ValueError, msgspec.DecodeError, ImportError) as error:
         raise ScenarioError(f"scenario {path.name!r}: {error}", hint=f"correct {path}") from error
-    return Scenario(told=told, order=said.order, quick=said.quick, drive=drive)
+    return Scenario(told=told, order=said.order, quick=said.quick, alone=said.alone, drive=drive)

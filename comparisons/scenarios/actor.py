@@ -1,11 +1,13 @@
 """A program that a pod runs: it calls, or answers, and writes down each time that it did. What it writes is the truth.
 
     actor.py serve LOG [--http PORT] [--lines PORT] [--udp PORT]
-    actor.py call  LOG TARGET [--kind http|udp] [--method GET] [--every MS] [--seconds S]
+    actor.py call  LOG TARGET [--kind http|udp|spoof] [--method GET] [--every MS] [--seconds S]
     actor.py hold  LOG TARGET [--every MS] [--seconds S]      one connection, a line at a time
     actor.py load  LOG TARGET [--every MS] [--seconds S] [--warm S]    requests at fixed times; latencies
+    actor.py read  LOG INTERFACE                   what passes there in the clear, as one who listens on the way sees it
 
-With ``--wait FILE`` a caller begins when that file is beside its log; with ``--then stay`` it does not end.
+With ``--wait FILE`` a caller begins when that file is beside its log, with ``--until FILE`` it ends early when that one
+is; with ``--then stay`` it does not leave. ``--as ADDRESS``: whose ``spoof`` writes as its own; ``--uid``: who it is.
 
 Here because a comparison needs to know who sent what, whatever the address says. Attempts are due at fixed times and do
 not wait for one another. Standard library only, and as little of it as will do: how soon a pod can send its first
@@ -15,6 +17,7 @@ packet is one of the things that are measured. The clock is the machine's, the s
 import contextlib
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -23,9 +26,13 @@ TYPE_CHECKING = False  # typing costs a start 10 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S = 0.4
-"""After this an attempt has failed. The kernel sends a SYN again after 1 s: one attempt is one packet."""
-MAX_CALLERS = 200
+PATIENCE_S = 0.9
+"""After this an attempt has failed. The kernel sends a SYN again after 1 s: one attempt is one packet. Shorter, and a
+machine that was busy for a moment would be taken for somebody who refuses."""
+MAX_CALLERS = 300
+"""More than are under way at once: 0.9 s of attempts, every 4 ms."""
+ANY_PROTOCOL = 3
+"""ETH_P_ALL, from linux/if_ether.h."""
 LINE_BYTES = 4096
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # a server in a pod of a lab
 NEVER = threading.Event()
@@ -111,21 +118,27 @@ def answer_datagrams(datagrams: socket.socket, log: Log) -> None:
 
 
 def call(  # noqa: PLR0913, PLR0917  # a command line
-    log: Log, target: "tuple[str, int]", kind: str, method: str, every_s: float, seconds: float
+    log: Log, target: "tuple[str, int]", kind: str, method: str, every_s: float, seconds: float, until: str, who: str
 ) -> None:
-    """Attempt again and again, each in a thread of its own."""
+    """Attempt again and again, each in a thread of its own. Returns when all of them have ended."""
     room = threading.Semaphore(MAX_CALLERS)
     due_s = time.monotonic()
     end_s = due_s + seconds
     number = 0
-    while due_s < end_s:
+    while due_s < end_s and not (until and os.access(until, os.F_OK)):
         room.acquire()
         name = f"{os.environ['WHO']}:{number}"
         log.say("sent", name, method)
-        threading.Thread(target=attempt, args=(log, name, target, kind, method, room)).start()
+        if kind == "spoof":
+            spoof(log, name, target, who)
+            room.release()
+        else:
+            threading.Thread(target=attempt, args=(log, name, target, kind, method, room)).start()
         number += 1
         due_s += every_s
         NEVER.wait(max(0.0, due_s - time.monotonic()))
+    for _ in range(MAX_CALLERS):
+        room.acquire()
 
 
 def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
@@ -150,6 +163,32 @@ def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
         log.say("refused", name, type(error).__name__)
     finally:
         room.release()
+
+
+def spoof(log: Log, name: str, target: "tuple[str, int]", who: str) -> None:
+    """Send one datagram under somebody else's address; the answer, if any, goes to whom that is."""
+    text = name.encode()
+    udp = struct.pack("!HHHH", 40000, target[1], 8 + len(text), 0) + text  # no checksum: IPv4 allows that
+    addresses = socket.inet_aton(who) + socket.inet_aton(target[0])
+    packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses + udp
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:  # the kernel fills in the sum
+            raw.sendto(packet, (target[0], 0))
+        log.say("refused", name, "nobody-answers")  # what counts is whether the server got it
+    except OSError as error:
+        log.say("refused", name, type(error).__name__)
+
+
+def read(log: Log, interface: str) -> None:
+    """Note each request that passes in the clear."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(ANY_PROTOCOL)) as wire:
+        wire.bind((interface, 0))
+        log.say("ready", "-")
+        while True:
+            for word in wire.recv(65535).split(b" HTTP/1.1\r\n")[:-1]:
+                method, _, path = word[-80:].decode("latin-1").rpartition(" ")
+                if path.startswith("/") and ":" in path:
+                    log.say("got", path.lstrip("/"), f"- {method[-4:].strip()} -")
 
 
 def hold(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) -> None:
@@ -210,13 +249,20 @@ def main(words: "list[str]") -> None:
     if what == "serve":
         serve(log, {kind: int(flags.get(kind, "0")) for kind in ("http", "lines", "udp")})
         return
+    if what == "read":
+        read(log, rest[0])
+    if "uid" in flags:
+        os.setuid(int(flags["uid"]))
     host, _, port = rest[0].rpartition(":")
     target = (host, int(port))
     every_s, seconds = float(flags.get("every", "10")) / 1000, float(flags.get("seconds", "1"))
-    while "wait" in flags and not os.access(path.rpartition("/")[0] + "/" + flags["wait"], os.F_OK):
+    beside = path.rpartition("/")[0] + "/"
+    while "wait" in flags and not os.access(beside + flags["wait"], os.F_OK):
         NEVER.wait(0.01)
     if what == "call":
-        call(log, target, flags.get("kind", "http"), flags.get("method", "GET"), every_s, seconds)
+        until = beside + flags["until"] if "until" in flags else ""
+        method, who = flags.get("method", "GET"), flags.get("as", "")
+        call(log, target, flags.get("kind", "http"), method, every_s, seconds, until, who)
     elif what == "hold":
         hold(log, target, every_s, seconds)
     else:

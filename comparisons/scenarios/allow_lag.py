@@ -12,7 +12,7 @@ async def prepare(it: scene.Scene) -> None:
 
 async def play(it: scene.Scene) -> match.Played:
     """One newcomer."""
-    every = str(it.draw("every_ms", 4, 7))
+    every = str(it.draw("every_ms", 9, 14))
     first = await it.call("client", "call", "--every", every, "--seconds", "1")
     started_ns = await it.where.wrote(first, "started")
     await it.done(first)

@@ -13,12 +13,13 @@ async def prepare(it: scene.Scene) -> None:
 async def play(it: scene.Scene) -> match.Played:
     """Read and write at once."""
     every = str(it.draw("every_ms", 10, 15))
-    reader = await it.call("client", "call", "--every", every, "--seconds", "1.5")
+    reader = await it.call("client", "call", "--every", every, "--seconds", "1.2", held=True)
+    flags = ("--every", every, "--seconds", "0.8", "--method", "POST")
+    writer = await it.call("client", "call", *flags, name=f"client-w{it.number}", held=True)
+    await it.where.wrote(writer, "started")
+    await it.go(reader)
     began_ns = await it.where.wrote(reader, "answered")
-    writer = await it.call(
-        "client", "call", "--every", every, "--seconds", "0.8", "--method", "POST", name=f"client-w{it.number}"
-    )
-    started_ns = await it.where.wrote(writer, "started")
+    started_ns = await it.go(writer)
     await it.done(reader, writer)
     ended_ns = stage.now_ns()
     await it.dismiss(reader, writer)

@@ -7,7 +7,7 @@ Here so that a drive reads as what happens in it. One scene is one scenario agai
 import asyncio
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from comparisons import match, stage
 from comparisons.contenders import model
@@ -20,6 +20,10 @@ PORTS = (
 )
 SETTLED_S = 1.5
 """After an intent was written and before anything is judged: all contenders have heard of it long since."""
+
+
+ARRIVED_S = 0.1
+"""For what is on its way when its sender has given up. Arbitrary: a hundred times what the way takes."""
 
 
 class VoidError(Exception):
@@ -39,6 +43,8 @@ class Scene:
     server_ip: str = ""
     intent: model.Intent | None = None
     plan: dict[str, float | int | str] = dataclasses.field(default_factory=dict)
+    unheard: tuple[str, ...] = ()
+    """Programs whose word does not count: what has passed is said by somebody else."""
 
     @property
     def near(self) -> str:
@@ -66,12 +72,12 @@ class Scene:
         *,
         annotations: Mapping[str, str] | None = None,
         spec: model.Json | None = None,
-        wait: bool = True,
+        meshed: bool = True,
     ) -> model.Json:
         """Have a server on the far node, and remember its address."""
         await self.account("web")
         words = ["serve", "--http", str(HTTP), "--lines", str(LINES), "--udp", str(UDP)]
-        said = {**self.contender.annotations(), **(annotations or {})}
+        said = {**(self.contender.annotations() if meshed else {}), **(annotations or {})}
         body = stage.actor(
             self.namespace,
             name,
@@ -84,16 +90,32 @@ class Scene:
             spec=spec,
         )
         await self.where.create(body)
-        if not wait:
-            return body
         await self.where.wrote(name, "ready")
         pod = await self.where.ready(self.namespace, name)
         self.server_ip = pod["status"]["podIP"]
         return pod
 
-    async def intend(self, *callers: str, port: int = HTTP, udp: bool = False, method: str = "") -> None:
+    async def intend(  # noqa: PLR0913  # what an intent may say
+        self,
+        *callers: str,
+        app: str = "web",
+        port: int = HTTP,
+        udp: bool = False,
+        method: str = "",
+        from_ranges: Sequence[str] = (),
+        to_ranges: Sequence[str] | None = None,
+    ) -> None:
         """Say who may call; again, with others, to change it. Returns when the API server has it."""
-        intent = model.Intent(namespace=self.namespace, app="web", callers=callers, port=port, udp=udp, method=method)
+        intent = model.Intent(
+            namespace=self.namespace,
+            app=app,
+            callers=callers,
+            port=port,
+            udp=udp,
+            method=method,
+            from_ranges=from_ranges,
+            to_ranges=to_ranges,
+        )
         for body in self.contender.objects(intent):
             if self.intent is None:
                 await self.where.create(body)
@@ -112,12 +134,18 @@ class Scene:
         name: str = "",
         port: int = HTTP,
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        meshed: bool = True,
         address: str = "",
+        held: bool = False,
     ) -> str:
-        """Start a caller on the near node; gives its name. ``role`` is its account, and its label unless said."""
+        """Start a caller on the near node; gives its name. ``role`` is its account, and its label unless said.
+
+        ``meshed``: as the contender wants its pods; ``annotations`` are beside that. ``held``: it begins at ``go``.
+        """
         named = name or f"{role}-{self.number}"
         await self.account(role)
-        words = [what, f"{address or self.server_ip}:{port}", *flags]
+        words = [what, f"{address or self.server_ip}:{port}", *flags, *(["--wait", f"go-{named}"] if held else [])]
         body = stage.actor(
             self.namespace,
             named,
@@ -125,17 +153,31 @@ class Scene:
             words,
             node=self.near,
             stage=self.where,
-            annotations=self.contender.annotations(),
+            annotations={**(self.contender.annotations() if meshed else {}), **(annotations or {})},
             labels=labels,
         )
         await self.where.create(body)
         return named
 
+    async def known(self, *names: str) -> None:
+        """Wait until callers could begin, and until everybody has heard of them: how soon that is, is not the point."""
+        for name in names:
+            await self.where.wrote(name, "started")
+        await asyncio.sleep(SETTLED_S)
+
+    async def go(self, *names: str) -> int:
+        """Have callers begin that were held, once all of them can; gives the time of the first attempt of all."""
+        for name in names:
+            await self.where.wrote(name, "started")
+        for name in names:
+            (self.where.truth() / f"go-{name}").touch()
+        return min([await self.where.wrote(name, "sent") for name in names])
+
     async def done(self, *names: str) -> None:
-        """Wait until callers have made all their attempts, and a moment more: the last ones may be under way."""
+        """Wait until all attempts of callers have ended, and a moment more: what was given up may still arrive."""
         for name in names:
             await self.where.wrote(name, "done")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(ARRIVED_S)
 
     async def dismiss(self, *names: str) -> None:
         """End pods, and wait until their addresses are free."""
@@ -148,7 +190,7 @@ class Scene:
 
     def found(self) -> list[match.Attempt]:
         """Read what the programs wrote."""
-        return match.attempts(self.where.lines())
+        return match.attempts(self.where.lines(but=self.unheard))
 
 
 async def pause(seconds: float) -> None:

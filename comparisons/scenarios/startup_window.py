@@ -3,6 +3,9 @@
 from comparisons import match, stage
 from comparisons.scenarios import scene
 
+AFTER_S = 1.0
+"""How long the stranger goes on once the program listens and the pod is ready."""
+
 
 async def prepare(it: scene.Scene) -> None:
     """Learn the address that the server will have, and write the intent: it is there before the pod."""
@@ -13,14 +16,17 @@ async def prepare(it: scene.Scene) -> None:
 
 async def play(it: scene.Scene) -> match.Played:
     """One start under fire."""
-    every = str(it.draw("every_ms", 5, 9))
-    second = await it.call("intruder", "call", "--every", every, "--seconds", "4.5", "--then", "stay")
+    every = str(it.draw("every_ms", 8, 12))
+    stop = f"stop-{it.number}"
+    second = await it.call("intruder", "call", "--every", every, "--seconds", "30", "--until", stop, "--then", "stay")
     await it.where.wrote(second, "refused")
     name, expected = f"web-{it.number}", it.server_ip
     created_ns = stage.now_ns()
     await it.serve(name)
     ready_ns = await it.where.wrote(name, "ready")
     address, it.server_ip = it.server_ip, expected
+    await scene.pause(AFTER_S)
+    (it.where.truth() / stop).touch()
     await it.done(second)
     ended_ns = stage.now_ns()
     await it.dismiss(second, name)

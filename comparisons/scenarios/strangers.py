@@ -1,6 +1,7 @@
 """A stranger and an admitted caller call side by side: a server with something special, or over another protocol.
 
-Serves several scenarios; what is special is a parameter: ``host_network``, ``udp``, ``skip_port``, ``shared_account``.
+Serves several scenarios; what is special is a parameter: ``host_network``, ``udp``, ``skip_port``, ``shared_account``,
+``audit`` (the proxy writes down and refuses nobody; the stranger has no proxy).
 """
 
 from comparisons import match, stage
@@ -9,9 +10,13 @@ from comparisons.scenarios import scene
 
 async def prepare(it: scene.Scene) -> None:
     """Have the server, and say who may call it."""
-    skipped = {"config.ipseity.io/skip-inbound-ports": str(scene.HTTP)} if it.parameters.get("skip_port") else None
+    annotations = {}
+    if it.parameters.get("skip_port"):
+        annotations["config.ipseity.io/skip-inbound-ports"] = str(scene.HTTP)
+    if it.parameters.get("audit"):
+        annotations["config.ipseity.io/inbound-policy"] = "audit"
     spec = {"hostNetwork": True} if it.parameters.get("host_network") else None
-    await it.serve(annotations=skipped, spec=spec)
+    await it.serve(annotations=annotations, spec=spec)
     udp = bool(it.parameters.get("udp"))
     await it.intend("client", port=scene.UDP if udp else scene.HTTP, udp=udp)
 
@@ -21,14 +26,25 @@ async def play(it: scene.Scene) -> match.Played:
     udp, shared = bool(it.parameters.get("udp")), bool(it.parameters.get("shared_account"))
     flags = ["--every", str(it.draw("every_ms", 10, 15)), *(["--kind", "udp"] if udp else [])]
     port = scene.UDP if udp else scene.HTTP
-    first = await it.call("client", "call", *flags, "--seconds", "2.5", "--then", "stay", port=port)
-    began_ns = await it.where.wrote(first, "answered")
     role = "client" if shared else "intruder"
+    first = await it.call("client", "call", *flags, "--seconds", "1.2", port=port, held=True)
     second = await it.call(
-        role, "call", *flags, "--seconds", "0.8", port=port, name=f"intruder-{it.number}", labels={"app": "intruder"}
+        role,
+        "call",
+        *flags,
+        "--seconds",
+        "0.8",
+        port=port,
+        name=f"intruder-{it.number}",
+        labels={"app": "intruder"},
+        meshed=not it.parameters.get("audit"),
+        held=True,
     )
-    started_ns = await it.where.wrote(second, "started")
-    await it.done(second)
+    await it.where.wrote(second, "started")
+    await it.go(first)
+    began_ns = await it.where.wrote(first, "answered")
+    started_ns = await it.go(second)
+    await it.done(first, second)
     ended_ns = stage.now_ns()
     await it.dismiss(first, second)
     return match.Played(

@@ -36,11 +36,17 @@ def picture() -> results.Timeline:
     )
 
 
+def outcome(told: results.Scenario, name: str) -> results.Outcome:
+    """Give what a run must come out as."""
+    expected = told.expect[name]
+    return "lets_in" if expected == "may_let_in" else expected
+
+
 def scenario(told: results.Scenario, runs: int) -> results.Scenario:
     """Make a scenario in which every claim holds."""
     entries = tuple(
         results.Entry(
-            contender=name, runs=tuple(run(number, told.expect[name]) for number in range(runs)), picture=picture()
+            contender=name, runs=tuple(run(number, outcome(told, name)) for number in range(runs)), picture=picture()
         )
         for name in CONTENDERS
         if name in told.expect
@@ -51,7 +57,8 @@ def scenario(told: results.Scenario, runs: int) -> results.Scenario:
 def environment(runs: int) -> results.Environment:
     """Make an environment."""
     return results.Environment(
-        seed=7, runs=runs, started="2026-01-02T03:04:05+00:00", took_s=61.0, kernel="6.1.0", machine="x86_64", cores=2,
+        seed=7, runs=runs, started="2026-01-02T03:04:05+00:00", took_s=61.0, cpu_s=50.0, lanes=6,
+        kernel="6.1.0", machine="x86_64", cores=2,
         versions={"envoy": "1.40.0"}, command="ipseity compare",
         contenders=tuple(results.Contender(name=name, title=name.title(), what="what it is") for name in CONTENDERS),
     )  # fmt: skip

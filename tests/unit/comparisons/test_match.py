@@ -66,6 +66,18 @@ def test_who_may_and_was_refused_is_a_false_deny() -> None:
     assert (1, "keeps_out", 1.0) == (run.false_denies, run.outcome, run.lag_ms)
 
 
+def test_a_refusal_that_is_tolerated_must_have_ended() -> None:
+    """Refused for a moment and then admitted: right, if that long is tolerated. Never admitted: kept out."""
+    told = [(1, "sent", "a:0", "GET"), (2, "refused", "a:0", "x")]
+    later = [(8, "sent", "a:1", "GET"), (9, "got", "a:1", "10.0.0.2 GET -"), (9, "answered", "a:1", "200")]
+    ended, ongoing = match.attempts(lines(*told, *later)), match.attempts(lines(*told))
+    mine = played(rights=[match.Right(who="a")])
+    assert "right" == match.run(0, mine, ended, tolerance_ms=3).outcome
+    assert "keeps_out" == match.run(0, mine, ended, tolerance_ms=0.5).outcome
+    assert "keeps_out" == match.run(0, mine, ended).outcome
+    assert "keeps_out" == match.run(0, mine, ongoing, tolerance_ms=3).outcome
+
+
 def test_a_method_may_be_all_that_a_right_is_for() -> None:
     """The same caller: one method is entitled, the other is not."""
     found = match.attempts(

@@ -148,9 +148,13 @@ def test_the_first_screen_answers_from_what_was_measured(tmp_path: pathlib.Path)
     told = report.context(report.load(tmp_path))
     answers = told["answers"]
     assert isinstance(answers, dict)
-    assert {"ip-reuse-partitioned", "mutable-label"} == {it.scenario.name for it in answers["not_enough"]}
-    assert {"udp", "skip-port", "shared-account"} == {it.scenario.name for it in answers["loses"]}
-    assert {"same-port", "host-network"} == {it.scenario.name for it in answers["neither"]}
+    named = {key: {it.scenario.name for it in answers[key]} for key in ("not_enough", "late", "loses", "neither")}
+    assert {
+        "not_enough": {"ip-reuse-partitioned", "mutable-label", "on-the-wire", "snat-ip-block"},
+        "late": {"snat"},
+        "loses": {"udp", "skip-port", "shared-account", "permissive", "spoof", "uid-escape", "webhook-down"},
+        "neither": {"same-port", "host-network", "external", "plaintext-fall-back"},
+    } == named
     assert 4.0 == pytest.approx(answers["cost"]["sidecar"].p50_ms)
 
 

@@ -77,6 +77,24 @@ def test_a_claim_needs_enough_runs_and_no_other(runs: int, against: str | None, 
     assert why in verdict.why
 
 
+def test_what_nothing_decides_is_shown_by_one_run_and_by_none_contradicted() -> None:
+    """No promise: whoever is let in once shows it. Kept out is another fault."""
+
+    def judged(*outcomes: results.Outcome) -> stats.Verdict:
+        runs = tuple(made.run(number, it) for number, it in enumerate(outcomes))
+        told = msgspec.structs.replace(
+            scenarios.load()["udp"].told,
+            expect={"ip-lax": "may_let_in"},
+            entries=(results.Entry(contender="ip-lax", runs=runs),),
+        )
+        return stats.verdict(told)
+
+    right: tuple[results.Outcome, ...] = ("right",) * 19
+    assert judged("lets_in", *right).shown
+    assert "let nobody in in 20 runs" in judged("right", *right).why
+    assert "1 of 21 runs came out otherwise" in judged("lets_in", "keeps_out", *right).why
+
+
 def test_a_contender_that_was_not_run_shows_nothing() -> None:
     """A claim about five is not shown by four."""
     told = made.scenario(scenarios.load()["ip-reuse"].told, 20)

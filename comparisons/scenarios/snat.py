@@ -1,0 +1,61 @@
+"""Two pods call through a node that writes its own address over theirs; one of them is admitted.
+
+``block``: the policy admits the node's address, as people do when they see what arrives.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from comparisons import match, stage
+from comparisons.scenarios import scene
+
+TABLE = "ipseity-comparison-snat"
+
+
+async def prepare(it: scene.Scene) -> None:
+    """Have a server that admits ``client``, or what the caller's node is."""
+    await it.serve()
+    ranges = [f"{address}/32" for address in await it.where.addresses(it.near)] if it.parameters.get("block") else []
+    await it.intend("client", from_ranges=ranges)
+
+
+@contextlib.asynccontextmanager
+async def translated(it: scene.Scene) -> AsyncIterator[None]:
+    """Have the callers' node write its address over theirs, as kube-proxy does for node ports and clouds for egress."""
+    here = it.where.names.node(it.near)
+    rules = f"""table ip {TABLE} {{
+        chain out {{
+            type nat hook postrouting priority srcnat
+            ip daddr {it.server_ip} masquerade
+        }}
+    }}"""
+    await stage.inside(here, "nft", "-f", "-", given=rules)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(stage.StageError):
+            await stage.inside(here, "nft", "delete", "table", "ip", TABLE)
+
+
+async def play(it: scene.Scene) -> match.Played:
+    """Both call."""
+    flags = ("--every", str(it.draw("every_ms", 10, 15)), "--seconds", "0.8")
+    async with translated(it):
+        first = await it.call("client", "call", *flags, held=True)
+        second = await it.call("intruder", "call", *flags, held=True)
+        await it.known(first, second)
+        began_ns = await it.go(first, second)
+        await it.done(first, second)
+    ended_ns = stage.now_ns()
+    await it.dismiss(first, second)
+    return match.Played(
+        accounts={first: "client", second: "intruder"},
+        rights=[match.Right(who=first)],
+        since_ns=began_ns,
+        until_ns=ended_ns,
+        stretches=[
+            match.Stretch(lane="owner", text=f"{first} and {second}", from_ns=began_ns, until_ns=ended_ns),
+            match.Stretch(lane="link", text="one address for both", from_ns=began_ns, until_ns=ended_ns),
+        ],
+        marks=[(began_ns, "both begin")],
+    )

@@ -1,0 +1,85 @@
+"""Who plays when, and what is kept of an interrupted comparison. Leaves out labs: ``tests/functional/comparisons``."""
+
+import asyncio
+import pathlib
+
+from comparisons import campaign, scenarios
+from comparisons.contenders import nothing
+from tests.unit.comparisons import made
+
+
+async def test_who_is_alone_waits_for_the_others_and_they_for_it() -> None:
+    """Two side by side, then one alone, then whoever came meanwhile."""
+    turn, told = campaign.Turn(), []
+    leave = asyncio.Event()
+
+    async def play(name: str, *, alone: bool) -> None:
+        async with turn.take(alone=alone):
+            told.append(f"+{name}")
+            if not alone:
+                await leave.wait()
+            assert 1 == abs(turn.playing) or not alone
+            told.append(f"-{name}")
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in ("a", "b"):
+            tasks.create_task(play(name, alone=False))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        tasks.create_task(play("alone", alone=True))
+        await asyncio.sleep(0)
+        tasks.create_task(play("late", alone=False))
+        await asyncio.sleep(0)
+        assert ["+a", "+b"] == told
+        leave.set()
+    assert told.index("+alone") > max(told.index("-a"), told.index("-b"))
+    assert told.index("+alone") + 1 == told.index("-alone") < told.index("+late")
+
+
+async def test_who_was_ended_alone_holds_nobody_up() -> None:
+    """Neither while it waits nor while it plays."""
+    turn = campaign.Turn()
+    async with turn.take(alone=False):
+        waiting = asyncio.create_task(_take(turn))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        async with asyncio.timeout(1), turn.take(alone=False):
+            assert 2 == turn.playing
+
+
+async def _take(turn: campaign.Turn) -> None:
+    async with turn.take(alone=True):
+        raise AssertionError
+
+
+def order(folder: pathlib.Path) -> campaign.Order:
+    udp = scenarios.load()["udp"]
+    return campaign.Order(
+        scenarios=[udp], contenders=[nothing.Nothing()], runs=2, seed=3, folder=folder, loads=(), lanes=1, lab="none"
+    )
+
+
+def test_what_it_took_adds_up_over_interruptions(tmp_path: pathlib.Path) -> None:
+    """Until the results are there."""
+    shelf = campaign.Shelf(order=order(tmp_path))
+    assert (0.0, 0.0) == shelf.spent()
+    shelf.spend(took_s=7.0)
+    campaign.Shelf(order=order(tmp_path)).spend(took_s=4.0, cpu_s=3.0)
+    assert (11.0, 3.0) == shelf.spent()
+    shelf.drop()
+    assert not (tmp_path / campaign.UNFINISHED).exists()
+
+
+def test_a_run_that_was_played_is_not_missing_unless_the_seed_is_another(tmp_path: pathlib.Path) -> None:
+    """Nor if the scenario has changed."""
+    mine = order(tmp_path)
+    shelf, (udp,), (contender,) = campaign.Shelf(order=mine), mine.scenarios, mine.contenders
+    shelf.keep(udp, contender, made.run(1, "lets_in"), made.picture())
+    assert [0] == shelf.missing(udp, contender)
+    other = campaign.Shelf(order=campaign.Order(**{**_fields(mine), "seed": 4}))
+    assert [0, 1] == other.missing(udp, contender)
+
+
+def _fields(it: campaign.Order) -> dict[str, object]:
+    return {name: getattr(it, name) for name in it.__slots__}
