@@ -1,29 +1,20 @@
 """Every scenario's claim is shown by 20 runs or said not to be; the same seed gives the same attempts and verdicts.
 
 Plays everything once with 20 runs of each, and again with 3: their plans must be those of the first three, and each
-cell's outcome the same. Takes an hour.
+cell's outcome the same. Takes most of an hour; may be interrupted, and goes on where it was.
 """
 
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
-
-from comparisons import report, results, scenarios, stats
-from tests.prove import verdict
+from comparisons import report, scenarios, stats
+from tests.prove import _whole, verdict
 
 AGAIN = 3
 
 
 def prove() -> verdict.Verdict:
     """Play twice."""
-    if os.geteuid() != 0:
-        raise verdict.CannotMeasure("a comparison needs root", hint="run it with sudo")
-    with tempfile.TemporaryDirectory(prefix="ipseity-claims-", dir="/var/tmp") as name:
-        first = _play(pathlib.Path(name) / "first", results.ENOUGH_RUNS)
-        second = _play(pathlib.Path(name) / "second", AGAIN)
-        page = (pathlib.Path(name) / "first/report.md").read_text()
+    first = _whole.play("first")
+    second = _whole.play("second", "--no-cost", "--runs", str(AGAIN))
+    page = _whole.page("first")
     told = {it.name: stats.verdict(it) for it in first.scenarios}
     shown = [name for name, it in told.items() if it.shown]
     said = [name for name, it in told.items() if not it.shown and f"Not shown: {it.why}" in page]
@@ -37,14 +28,8 @@ def prove() -> verdict.Verdict:
     )
 
 
-def _play(folder: pathlib.Path, runs: int) -> report.Found:
-    command = [str(pathlib.Path(sys.executable).with_name("ipseity")), "compare", "--no-cost"]
-    subprocess.run([*command, "--runs", str(runs), "-o", str(folder)], check=True, stdout=subprocess.DEVNULL)
-    return report.load(folder)
-
-
 def _differences(first: report.Found, second: report.Found) -> list[str]:
-    """List where the same seed did not give the same."""
+    """List where the same seed did not give the same. What nothing decides may come out either way in a few runs."""
     found = []
     others = {(it.name, entry.contender): entry for it in second.scenarios for entry in it.entries}
     for scenario in first.scenarios:
@@ -54,6 +39,7 @@ def _differences(first: report.Found, second: report.Found) -> list[str]:
             if plans[0] != plans[1]:
                 found.append(f"{scenario.name}, {entry.contender}: other attempts")
             one, two = stats.summary(entry), stats.summary(other)
-            if one is not None and two is not None and one.outcome != two.outcome:
+            free = scenario.expect.get(entry.contender) == "may_let_in"
+            if one is not None and two is not None and one.outcome != two.outcome and not free:
                 found.append(f"{scenario.name}, {entry.contender}: {one.outcome}, then {two.outcome}")
     return found
