@@ -13,7 +13,7 @@ CASES = {
     "results that are no results": f"{PURE}/test_results.py::test_a_file_that_does_not_fit_is_refused_by_name",
     "wrong words": f"{REAL}::test_wrong_words_are_named",
     "a missing tool": f"{REAL}::test_a_missing_tool_is_named_before_anything_is_made",
-    "killed half-way": f"{REAL}::test_killed_half_way_it_leaves_no_lab_no_report_and_goes_on",
+    "killed half-way": f"{REAL}::test_killed_half_way_it_leaves_no_lab_and_no_report_and_goes_on",
     "a full disk": f"{REAL}::test_a_full_disk_is_said_and_leaves_nothing_that_looks_whole",
 }
 
