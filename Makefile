@@ -102,7 +102,7 @@ packages-kernels:
 $(READY): requirements.lock pyproject.toml deploy/debian/prometheus deploy/debian/packages.txt
 	@deploy/debian/ensure check
 	@test -x $(BIN)/pip || { rm -rf $(VENV); $(PYTHON) -m venv --system-site-packages $(VENV); }
-	@echo "setting up $(VENV)"
+	@echo "setting up $(VENV)" >&2
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@# xds-protos brings an old copy of OpenTelemetry's messages to the same place: the right one goes over it.
 	@echo opentelemetry-proto | $(PYTHON) deploy/image/pick.py requirements.lock /dev/stdin > $(VENV)/over.lock

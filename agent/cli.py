@@ -9,6 +9,7 @@ nor ``--help`` for the agent. Leaves out what flags mean (``flags``) and who pri
 
 import asyncio
 import os
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -50,12 +51,21 @@ def run(**flags: object) -> int:
 @agent.command()
 @click.option("--bpffs", metavar="DIR", help="Where the BPF file system is mounted.  [IPSEITY_BPFFS]")
 @click.option("--instance", metavar="NAME", help="Whose pins to remove.  [IPSEITY_INSTANCE]")
-def cleanup(**flags: object) -> int:
-    """Remove every pin and program of this instance, and nothing else."""
+@click.option(
+    "--checkpoint",
+    envvar="IPSEITY_CHECKPOINT",
+    metavar="FILE",
+    help="To remove as well.  [IPSEITY_CHECKPOINT, or none]",
+)
+def cleanup(checkpoint: str | None, **flags: object) -> int:
+    """Remove every pin and program of this instance, its checkpoint if that is named, and nothing else."""
     from agent import attach
 
     loaded = settings.load(config.Config, flags, os.environ)
     removed = attach.cleanup(loaded.bpffs, loaded.instance)
+    if checkpoint and pathlib.Path(checkpoint).exists():
+        pathlib.Path(checkpoint).unlink()
+        removed.append(checkpoint)
     for path in removed:
         click.echo(f"removed {path}")
     click.echo(f"{len(removed)} removed" if removed else "there was nothing to remove")

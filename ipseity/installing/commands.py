@@ -16,7 +16,6 @@ _WORKLOADS: Final[dict[str, Any]] = {
     "agent": {"kind": "DaemonSet", "metadata": {"name": "ipseity-agent", "namespace": manifests.NAMESPACE}},
 }
 """What tells whether a part is there, and whether it is ready."""
-_EVENTS: Final = f"/api/v1/namespaces/{manifests.NAMESPACE}/events"
 _HINT_READY: Final = (
     f"see: kubectl -n {manifests.NAMESPACE} get pods, and: kubectl -n {manifests.NAMESPACE} describe pods"
 )
@@ -194,7 +193,8 @@ async def _ready(where: cluster.Cluster, part: str, limit_s: float) -> None:
 
     async def why() -> list[str]:
         pods = await where.items(removal.PODS, labelSelector=f"app={_WORKLOADS[part]['metadata']['name']}")
-        return trouble.of_pods(pods) or trouble.of_workload(await where.get(path), await where.items(_EVENTS))
+        events = await where.items(removal.EVENTS)
+        return trouble.of_pods(pods, events) or trouble.of_workload(await where.get(path), events)
 
     await where.until(holds, limit_s, f"the {part} is ready", _HINT_READY, why)
     click.echo(f"the {part} is ready")

@@ -24,7 +24,10 @@ INJECTS: Final = "ipseity.io/injects"
 MESHED: Final = "ipseity.io/meshed=true"
 AGENT: Final = f"/apis/apps/v1/namespaces/{manifests.NAMESPACE}/daemonsets/ipseity-agent"
 CLEANUP: Final = "ipseity-cleanup"
+EVENTS: Final = f"/api/v1/namespaces/{manifests.NAMESPACE}/events"
 PODS: Final = f"/api/v1/namespaces/{manifests.NAMESPACE}/pods"
+_CHECKPOINT: Final = "/run/ipseity/state"
+"""What the agent leaves on its node beside pins: who has talked to whom."""
 _FOR_EVER: Final = "import signal; signal.pause()"
 """SIGTERM ends it: PID 1 of a container needs a handler, which Python's default is not."""
 
@@ -50,7 +53,7 @@ class Removal:
         await self._namespaces()
         if purge:
             for each in manifests.definitions():
-                await self._gone(manifests.shown(each), manifests.path(each))
+                await self._definition(manifests.shown(each), manifests.path(each))
         else:
             self.tell("kept: the kind AuthorizationPolicy and all policies; --purge removes them")
         await self._own_namespace()
@@ -109,7 +112,8 @@ class Removal:
 
     def _why(self, selector: str) -> cluster.Why:
         async def why() -> list[str]:
-            return trouble.of_pods(await self.where.items(PODS, labelSelector=selector))
+            pods = await self.where.items(PODS, labelSelector=selector)
+            return trouble.of_pods(pods, await self.where.items(EVENTS))
 
         return why
 
@@ -124,6 +128,16 @@ class Removal:
             await self.where.merge(f"/api/v1/namespaces/{each['metadata']['name']}", change)
         if bundles or labelled:
             self.tell(f"{len(bundles)} trust bundles and {len(labelled)} labels of namespaces removed")
+
+    async def _definition(self, shown: str, path: str) -> None:
+        """Remove a kind, and wait: its objects go first, and who installs again meanwhile would be confused."""
+        await self._gone(shown, path)
+
+        async def why() -> list[str]:
+            return trouble.of_definition(await self.where.get(path))
+
+        if not self.where.dry_run:
+            await self.where.until(self._absent(path), self.limit_s, f"{shown} is gone", _HINT_DEFINITION, why)
 
     async def _own_namespace(self) -> None:
         """Remove it if it is ours alone; with it go the keys of the mesh."""
@@ -159,6 +173,7 @@ class Removal:
 
 
 _HINT_NODES: Final = f"see: kubectl -n {manifests.NAMESPACE} get pods -o wide; then run it again"
+_HINT_DEFINITION: Final = "see: kubectl get authorizationpolicies -A, for finalizers of somebody's; then run it again"
 _HINT_NAMESPACE: Final = f"see: kubectl get namespace {manifests.NAMESPACE} -o yaml; then run it again"
 
 
@@ -166,7 +181,7 @@ def cleanup(agent: Json) -> Json:
     """Make the DaemonSet that cleans, from the agent's own as it is in the cluster: same image, nodes and rights."""
     spec = agent["spec"]["template"]["spec"]
     (own,) = (each for each in spec["containers"] if each["name"] == "agent")
-    (bpffs,) = (each for each in spec["volumes"] if each["name"] == "bpffs")
+    places = {each["name"]: each for each in spec["volumes"]}
     settings = [each for each in own.get("env", ()) if each["name"] in {"IPSEITY_INSTANCE", "IPSEITY_BPFFS"}]
     rights = {
         "runAsUser": 0,
@@ -179,9 +194,9 @@ def cleanup(agent: Json) -> Json:
         **run,
         "name": "clean",
         "command": ["ipseity", "agent", "cleanup"],
-        "env": settings,
+        "env": [*settings, {"name": "IPSEITY_CHECKPOINT", "value": _CHECKPOINT}],
         "securityContext": {**rights, "appArmorProfile": {"type": "Unconfined"}},
-        "volumeMounts": [{"name": "bpffs", "mountPath": "/sys/fs/bpf"}],
+        "volumeMounts": [{"name": "bpffs", "mountPath": "/sys/fs/bpf"}, {"name": "run", "mountPath": "/run/ipseity"}],
     }
     wait = {**run, "name": "done", "command": ["/usr/lib/ipseity/bin/python", "-I", "-S", "-c", _FOR_EVER]}
     kept = ("nodeSelector", "tolerations", "imagePullSecrets", "priorityClassName")
@@ -192,7 +207,7 @@ def cleanup(agent: Json) -> Json:
         "terminationGracePeriodSeconds": 1,
         "initContainers": [clean],
         "containers": [{**wait, "securityContext": {**rights, "runAsUser": 65534, "runAsNonRoot": True}}],
-        "volumes": [bpffs],
+        "volumes": [places["bpffs"], places["run"]],
     }
     return {
         "apiVersion": "apps/v1",

@@ -16,10 +16,33 @@ _FINE: Final = frozenset({"ContainerCreating", "PodInitializing"})
 """Reasons to wait that are none to worry."""
 
 
-def of_pods(pods: Iterable[Json]) -> list[str]:
-    """Say of each pod that is not ready why it is not."""
-    said = [f"pod {each['metadata']['name']}: {why}" for each in pods if (why := of_pod(each))]
+def of_pods(pods: Iterable[Json], events: Iterable[Json] = ()) -> list[str]:
+    """Say of each pod that is not ready why it is not. ``events`` know what its status does not: volumes, networks."""
+    last = _warnings(events)
+    said = []
+    for each in pods:
+        if why := of_pod(each):
+            event = last.get(each["metadata"].get("uid", ""), "")
+            told = f"pod {each['metadata']['name']}{_where(each)}: {why}"
+            said.append(told if not event or event in told else f"{told}; {event}")
     return said[:_MOST] + ([f"and {len(said) - _MOST} more pods"] if len(said) > _MOST else [])
+
+
+def _where(pod: Json) -> str:
+    node = pod["spec"].get("nodeName")
+    return f" on {node}" if node else ""
+
+
+def _warnings(events: Iterable[Json]) -> dict[str, str]:
+    """Give the last Warning of each object, by its uid."""
+    found = [each for each in events if each.get("type") == "Warning"]
+    found.sort(key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))
+    return {
+        str((each.get("involvedObject") or {}).get("uid", "")): _short(
+            f"{each.get('reason', '')}: {each.get('message', '')}"
+        )
+        for each in found
+    }
 
 
 def of_pod(pod: Json) -> str:
@@ -27,8 +50,7 @@ def of_pod(pod: Json) -> str:
     status = pod.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     if pod["metadata"].get("deletionTimestamp"):
-        where = pod["spec"].get("nodeName") or "no node"
-        return f"is being deleted, and the kubelet of {where} has not said that it is gone"
+        return "is being deleted, and its node's kubelet has not said that it is gone"
     if conditions.get("Ready", {}).get("status") == "True":
         return ""
     scheduled = conditions.get("PodScheduled", {})
@@ -85,6 +107,14 @@ def of_workload(found: Json | None, events: Iterable[Json]) -> list[str]:
         if ours and each.get("type") == "Warning" and str(about.get("name", "")).startswith(name):
             said.append(_short(f"{each.get('reason', '')}: {each.get('message', '')}"))
     return list(dict.fromkeys(said))[:_MOST]
+
+
+def of_definition(found: Json | None) -> list[str]:
+    """Say what keeps a CustomResourceDefinition from going: its objects, as a rule."""
+    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
+    said = [_short(each.get("message", "")) for each in conditions if each["type"] == "Terminating"]
+    finalizers = (found or {}).get("metadata", {}).get("finalizers") or ()
+    return said + ([f"finalizers: {', '.join(finalizers)}"] if finalizers else [])
 
 
 def of_namespace(found: Json | None) -> list[str]:

@@ -219,7 +219,7 @@ class Ground:
             async def why(name: str = name, where: str = where) -> list[str]:
                 events = await self.items(f"/api/v1/namespaces/{namespace}/events")
                 pods = await self.pods(namespace, name)
-                return trouble.of_pods(pods) or trouble.of_workload(await self.get(where), events)
+                return trouble.of_pods(pods, events) or trouble.of_workload(await self.get(where), events)
 
             hint = f"kubectl -n {namespace} describe pods -l app={name}"
             await self.until(ready, f"Deployment {namespace}/{name} is ready", why=why, hint=hint)

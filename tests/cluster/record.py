@@ -8,7 +8,7 @@ from typing import Final
 
 from ipseity import screen, table
 
-_NAME_WIDTH: Final = 62
+_TITLE_WIDTH: Final = 68
 _MARGIN: Final = "      "
 
 
@@ -80,7 +80,7 @@ class Record:
             outcome = table.paint(outcome, _COLOURS[result.outcome])
         title = f"{result.key.partition('/')[0]:12}{result.says}"
         if result.outcome is Outcome.OK:
-            yield f"{outcome}  {title.ljust(_NAME_WIDTH)}  {result.took_s:5.1f} s  {result.text}".rstrip()
+            yield f"{outcome}  {title.ljust(_TITLE_WIDTH)}  {result.took_s:5.1f} s  {result.text}".rstrip()
             return
         yield f"{outcome}  {title}"
         for word, text in (("why", result.text), ("do", result.hint)):

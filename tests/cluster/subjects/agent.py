@@ -28,7 +28,7 @@ async def _asked(on: ground.Ground, *paths: str, keep: tuple[str, ...] = ("",)) 
 
 @checks.check(
     "agent/ready",
-    "every agent answers on its metrics port, and shows nothing but metrics and probes",
+    "every agent shows metrics and probes, and nothing else",
     "install/agents",
     "server/namespaces",
 )

@@ -75,9 +75,7 @@ def _faults(where: str) -> dict[str, tuple[Json, str]]:
     }
 
 
-@checks.check(
-    "kind/validation", "wrong policies are refused, by schema and by rule, right ones are not", "kind/established"
-)
+@checks.check("kind/validation", "wrong policies are refused, right ones are not", "kind/established")
 async def validated(on: ground.Ground) -> str:
     """By dry runs: each refusal names the place."""
     taken = []

@@ -15,7 +15,7 @@ def _proven(on: ground.Ground, call: Json) -> bool:
     return call["status"] == 200 and f"/ns/{on.meshed}/sa/client" in told and "forged" not in told
 
 
-@checks.check("destination/service", "through a Service: mTLS, and the server is told who calls", "identity/workloads")
+@checks.check("destination/service", "through a Service: mTLS, the server is told who calls", "identity/workloads")
 async def by_service(on: ground.Ground) -> str:
     """The name is the certificate's; what the caller writes into the header itself is gone."""
     found = await traffic.settled(
@@ -80,9 +80,7 @@ async def beyond(on: ground.Ground) -> str:
     return "both ways"
 
 
-@checks.check(
-    "destination/endpoints", "new endpoints are used, gone ones are not, and no call fails", "destination/service"
-)
+@checks.check("destination/endpoints", "endpoints come and go, and no call fails", "destination/service")
 async def endpoints(on: ground.Ground) -> str:
     """One more pod, then one less."""
     since = await traffic.number(on, on.meshed, "client", "web")
@@ -104,9 +102,7 @@ async def endpoints(on: ground.Ground) -> str:
     return f"0 of {count} calls failed"
 
 
-@checks.check(
-    "destination/edges", "ipseity edges shows the edge as secured, with both identities", "destination/service"
-)
+@checks.check("destination/edges", "ipseity edges shows the edge, with both identities", "destination/service")
 async def edges(on: ground.Ground) -> str:
     """Read from the proxies through the API server (pods/proxy)."""
     said = await on.ipseity("edges", "-n", on.meshed, "-o", "json", *on.given.reach)

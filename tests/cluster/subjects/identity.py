@@ -96,9 +96,7 @@ async def _review(on: ground.Ground, token: str, audience: str) -> Json:
     return dict(answer.body["status"])
 
 
-@checks.check(
-    "identity/signed", "the control plane signs what a pod's token proves, and for no other token", "identity/bundle"
-)
+@checks.check("identity/signed", "what a pod's token proves is signed, and nothing else", "identity/bundle")
 async def signed(on: ground.Ground) -> str:
     """Asked from a pod, with the kubelet's own projected tokens: ours, the API server's, none."""
     sources = [
@@ -144,7 +142,8 @@ async def played(on: ground.Ground, pod: Json) -> str:
 
     async def why() -> list[str]:
         found = await on.get(path)
-        return trouble.of_pods([found] if found else [])
+        events = await on.items(f"/api/v1/namespaces/{pod['metadata']['namespace']}/events")
+        return trouble.of_pods([found] if found else [], events)
 
     name, where = pod["metadata"]["name"], pod["metadata"]["namespace"]
     phase = await on.until(over, f"pod {name} has ended", why=why, hint=f"kubectl -n {where} describe pod {name}")

@@ -49,7 +49,7 @@ async def rolls(on: ground.Ground) -> str:
     return await _unbroken(on, since, "the upgrade")
 
 
-@checks.check("upgrade/counts", "the new agents go on from what the old ones counted", "upgrade/rolls", "agent/names")
+@checks.check("upgrade/counts", "new agents go on from what old ones counted", "upgrade/rolls", "agent/names")
 async def counts(on: ground.Ground) -> str:
     """From pinned tables and the checkpoint, both on the node."""
     before = float(on.notes["connections"])
@@ -79,7 +79,7 @@ async def injects(on: ground.Ground) -> str:
 
 @checks.check(
     "uninstall/all",
-    "ipseity uninstall takes it out, and running pods go on",
+    "ipseity uninstall takes it out, running pods go on",
     "install/install",
     admin=True,
     changes=True,
@@ -107,7 +107,7 @@ async def left(on: ground.Ground) -> str:
 
 @checks.check(
     "uninstall/pods",
-    "a pod that asks for a sidecar does not wait for what is gone",
+    "a pod that asks for a sidecar waits for nobody",
     "uninstall/all",
     admin=True,
     changes=True,

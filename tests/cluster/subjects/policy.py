@@ -46,7 +46,7 @@ async def explained(on: ground.Ground) -> str:
     return " ".join(said.out.splitlines()[0].split())[:80]
 
 
-@checks.check("policy/admitted", "who is admitted gets through, as soon as the policy says so", "policy/refused")
+@checks.check("policy/admitted", "who is admitted gets through at once", "policy/refused")
 async def admitted(on: ground.Ground) -> str:
     """The same object, changed; a stranger stays outside."""
     await on.apply(workloads.policy(on.meshed, "web", "web", ["client"]))
@@ -71,9 +71,7 @@ async def admitted(on: ground.Ground) -> str:
     return str(found["caller"])[:80]
 
 
-@checks.check(
-    "policy/status", "its status says that it is in force, for which generation and how many pods", "policy/admitted"
-)
+@checks.check("policy/status", "its status says what is in force, and for how many pods", "policy/admitted")
 async def status(on: ground.Ground) -> str:
     """Written through the subresource; the spec is nobody's but the author's."""
 

@@ -101,7 +101,7 @@ async def clock(on: ground.Ground) -> str:
     return f"within {max(off_s, 0.5):.1f} s"
 
 
-@checks.check("server/nodes", "every node is ready, and one that the agent runs on")
+@checks.check("server/nodes", "every node is ready, and the agent can run on it")
 async def nodes(on: ground.Ground) -> str:
     """Linux 5.10 or later on amd64."""
     found = await on.items("/api/v1/nodes")
@@ -122,7 +122,7 @@ async def nodes(on: ground.Ground) -> str:
     return f"{len(found)}: {', '.join(sorted(set(told)))}"
 
 
-@checks.check("server/namespaces", "namespaces can be made, and get what every namespace has")
+@checks.check("server/namespaces", "namespaces can be made, and get what they all have")
 async def namespaces(on: ground.Ground) -> str:
     """Where everything else happens; with their default account and the API server's authority."""
     await own.prepare(on)

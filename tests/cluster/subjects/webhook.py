@@ -42,7 +42,7 @@ async def _made(on: ground.Ground, where: str, **annotations: str) -> Json:
     return dict(answer.body)
 
 
-@checks.check("webhook/registered", "the webhook is registered, with the authority of its certificate", "install/there")
+@checks.check("webhook/registered", "the webhook is registered, with its authority", "install/there")
 async def registered(on: ground.Ground) -> str:
     """The control plane does it itself, as soon as it is ready."""
 
@@ -91,7 +91,7 @@ async def others(on: ground.Ground) -> str:
     return "2 of 2"
 
 
-@checks.check("webhook/namespace", "a namespace that asks is labelled at once, and its pods injected", "webhook/asked")
+@checks.check("webhook/namespace", "a namespace that asks is labelled, its pods injected", "webhook/asked")
 async def labelled(on: ground.Ground) -> str:
     """The webhook's own label: API servers select by labels only. Then without a word in the pod."""
     await on.apply(workloads.namespace(on.meshed, on.run, inject=True))
@@ -106,7 +106,7 @@ async def labelled(on: ground.Ground) -> str:
     return "at once"
 
 
-@checks.check("webhook/refused", "a pod whose annotation makes no sense is refused, and told why", "webhook/asked")
+@checks.check("webhook/refused", "a pod with a senseless annotation is refused", "webhook/asked")
 async def refused(on: ground.Ground) -> str:
     """The message names annotation and value."""
     said = {"ipseity.io/inject": "enabled", "config.ipseity.io/opaque-ports": "many"}
@@ -117,9 +117,7 @@ async def refused(on: ground.Ground) -> str:
     return "names opaque-ports"
 
 
-@checks.check(
-    "webhook/pod-security", "Pod Security baseline minds NET_ADMIN in injected pods, and nothing else", "webhook/asked"
-)
+@checks.check("webhook/pod-security", "Pod Security baseline minds NET_ADMIN, and nothing else", "webhook/asked")
 async def guarded(on: ground.Ground) -> str:
     """Namespaces that enforce it refuse injected pods: docs/injection.md. It must be for that alone."""
     answer = await on.create(_pod(on, on.guarded, **{"ipseity.io/inject": "enabled"}), dry_run=True)

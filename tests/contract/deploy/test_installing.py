@@ -245,7 +245,9 @@ def test_cleaning_runs_where_and_as_the_agent_did() -> None:
     made = removal.cleanup(agent)["spec"]["template"]["spec"]
     (clean,) = made["initContainers"]
     assert agent["spec"]["template"]["spec"]["containers"][0]["image"] == clean["image"]
-    assert [{"name": "IPSEITY_INSTANCE", "value": "one"}] == clean["env"]
+    checkpoint = {"name": "IPSEITY_CHECKPOINT", "value": "/run/ipseity/state"}
+    assert [{"name": "IPSEITY_INSTANCE", "value": "one"}, checkpoint] == clean["env"]
+    assert ["/sys/fs/bpf", "/run/ipseity"] == [each["mountPath"] for each in clean["volumeMounts"]]
     assert {"drop": ["ALL"]} == clean["securityContext"]["capabilities"]
     assert agent["spec"]["template"]["spec"]["tolerations"] == made["tolerations"]
 

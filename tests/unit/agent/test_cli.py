@@ -172,6 +172,21 @@ def test_cleanup(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> 
     assert other.exists()
 
 
+def test_cleanup_takes_the_checkpoint_that_is_named(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no other: instances have their own."""
+    words = ["agent", "cleanup", "--bpffs", str(tmp_path), "--instance", "test"]
+    state, other = tmp_path / "state", tmp_path / "other"
+    for path in (state, other):
+        path.touch()
+    monkeypatch.setenv("IPSEITY_CHECKPOINT", str(state))
+    assert cli.run(words) == 0
+    assert capsys.readouterr().out == f"removed {state}\n1 removed\n"
+    assert (False, True) == (state.exists(), other.exists())
+    assert cli.run(words) == 0
+
+
 @pytest.mark.parametrize("words", [["agent"], ["agent", "run"], ["agent", "cleanup"], ["observe"], ["who-owned"]])
 def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command explains itself, each option with a line."""

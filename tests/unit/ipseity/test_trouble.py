@@ -56,7 +56,7 @@ def pod(*conditions: dict[str, str], containers: tuple[dict[str, Any], ...] = ()
         (pod(NOT_READY), "containers with unready status: [agent]"),
         (
             pod(READY, metadata={"deletionTimestamp": "2026-11-27T00:00:00Z"}),
-            "is being deleted, and the kubelet of a has not said that it is gone",
+            "is being deleted, and its node's kubelet has not said that it is gone",
         ),
         (pod(), "is Pending"),
     ],
@@ -67,7 +67,23 @@ def test_a_pod_says_why_it_is_not_ready(found: dict[str, Any], said: str) -> Non
 
 def test_the_first_tell_for_many() -> None:
     told = trouble.of_pods([pod()] * 23)
-    assert (["pod one: is Pending"] * 5, "and 18 more pods") == (told[:5], told[5])
+    assert (["pod one on a: is Pending"] * 5, "and 18 more pods") == (told[:5], told[5])
+
+
+def test_events_tell_what_the_status_does_not() -> None:
+    """A volume that cannot be mounted is a container that is being created, for ever. The last one counts."""
+    waiting = pod(NOT_READY, metadata={"uid": "u"})
+    about = {"kind": "Pod", "uid": "u"}
+    said = {"type": "Warning", "reason": "FailedMount", "involvedObject": about}
+    old = {**said, "message": "old", "lastTimestamp": "2026-11-27T14:00:00Z"}
+    new = {**said, "message": "hostPath type check failed", "lastTimestamp": "2026-11-27T14:01:00Z"}
+    (told,) = trouble.of_pods([waiting], [new, old, {**new, "involvedObject": {"uid": "other"}, "message": "not mine"}])
+    assert told.endswith("[agent]; FailedMount: hostPath type check failed")
+
+
+def test_a_kind_that_stays_says_what_keeps_it() -> None:
+    found = {"metadata": {"finalizers": ["customresourcecleanup.apiextensions.k8s.io"]}, "status": {}}
+    assert ["finalizers: customresourcecleanup.apiextensions.k8s.io"] == trouble.of_definition(found)
 
 
 def test_a_workload_without_pods_says_who_refuses_them() -> None:

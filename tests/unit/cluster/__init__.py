@@ -1,0 +1,1 @@
+"""The suite for clusters, itself: without one."""
