@@ -11,6 +11,7 @@ served: the one before stays. Leaves out gRPC (``service``) and the order of a s
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -25,6 +26,10 @@ QUIET_S: Final = 0.03
 """A burst has ended when nothing came for so long."""
 LONGEST_S: Final = 0.2
 """A change waits no longer for its burst to end."""
+SHARE: Final = 0.5
+"""Of a core: where changes never end, they are told together, so rarely that the process works no more than so."""
+REST_S: Final = 1.0
+"""A change waits no longer for that: a policy may be among them."""
 _log = structlog.get_logger("discovery")
 
 
@@ -90,8 +95,16 @@ class Proxy:
 class Hub:
     """Owns the latest state and the connected proxies. Everything runs on one event loop."""
 
-    def __init__(self, config: settings.Settings, counted: metrics.Metrics, *, clock: Callable[[], float]) -> None:
-        """``clock`` gives seconds that only grow."""
+    def __init__(
+        self,
+        config: settings.Settings,
+        counted: metrics.Metrics,
+        *,
+        clock: Callable[[], float],
+        worked_s: Callable[[], float] = time.process_time,
+    ) -> None:
+        """``clock`` gives seconds that only grow, ``worked_s`` how many of a processor's the process has used."""
+        self._worked_s = worked_s
         self._maker = snapshot.Maker(config)
         self._counted = counted
         self._clock = clock
@@ -100,6 +113,8 @@ class Hub:
         self._since_s = 0.0
         self._world: world.World | None = None
         self._world_s = 0.0
+        self._began = (0.0, worked_s())
+        """Of what was made last: when, and how much the process had worked by then."""
         self._count = 0
         """Of what was made; a proxy that acknowledges has the latest already, and nothing is made for it anew."""
         self._complaint = ""
@@ -126,6 +141,7 @@ class Hub:
         """Make what was published into snapshots, until cancelled."""
         while True:
             await self._burst()
+            await self._rest()
             self._apply()
 
     async def _burst(self) -> None:
@@ -143,11 +159,23 @@ class Hub:
             except TimeoutError:
                 return
 
+    async def _rest(self) -> None:
+        """Let time pass after work. A change that comes alone finds none to wait for."""
+        until_s = self._since_s + REST_S
+        began_s, worked_s = self._began
+        while True:
+            now_s = self._clock()
+            enough_s = began_s + (self._worked_s() - worked_s) / SHARE
+            if now_s >= min(enough_s, until_s):
+                return
+            await asyncio.sleep(min(enough_s, until_s) - now_s)
+
     def _apply(self) -> None:
         if self._pending is None:
             return
         given, self._pending = self._pending, None
         began_s = self._clock()
+        self._began = began_s, self._worked_s()
         self._world = self._maker.update(*given)
         self._world_s = self._since_s
         self._count += 1

@@ -4,7 +4,7 @@ import itertools
 import os
 import sys
 
-from tests.bench import figure, figures, handshake, mesh, stage
+from tests.bench import figure, figures, handshake, mesh, routes, stage
 
 
 def main() -> int:
@@ -14,7 +14,9 @@ def main() -> int:
         return 2
     with stage.ready() as where:
         tally = figure.printed(
-            itertools.chain(figures.all_figures(where), handshake.all_figures(where), mesh.all_figures())
+            itertools.chain(
+                figures.all_figures(where), handshake.all_figures(where), mesh.all_figures(), routes.all_figures()
+            )
         )
     print(f"{tally.said} ({figure.machine()})")
     return 0 if tally.holds else 1

@@ -2,9 +2,9 @@
 
     python -m tests.bench.crowd [--proxies 500] [--services 1000] [--pods 10000] [--accounts 50] [--changes 23]
 
-Discovery, as it is, in a process of its own, by mTLS on the loopback; each proxy is a delta ADS client that asks for
-what Envoy asks for and acknowledges. A change is a pod more, and an endpoint. Both processes read the same clock.
-Leaves out Envoy's own time to apply (milliseconds for one endpoint) and the watch of Kubernetes.
+Discovery, as it is, in a process of its own, by mTLS on the loopback; proxies are those of ``light_proxies``. A change
+is a pod more, and an endpoint. Leaves out Envoy's own time to apply (milliseconds for one endpoint) and the watch of
+Kubernetes.
 """
 
 import argparse
@@ -15,19 +15,16 @@ import json
 import pathlib
 import sys
 import time
-from typing import Any
 
 import grpc
 import prometheus_client
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from envoy.service.discovery.v3 import ads_pb2_grpc
 
 from injector.cluster import model
 from injector.discovery import hub, metrics, resource, service, settings
+from tests.bench import light_proxies
 from tests.fakes import authority, clusters
 
-OPTIONS = (("grpc.ssl_target_name_override", authority.CONTROL_PLANE), ("grpc.use_local_subchannel_pool", 1))
-PATIENCE_S = 300.0
 WATCHED = "outbound|80|shop/s0@"
 
 
@@ -67,7 +64,7 @@ def cluster(said: argparse.Namespace) -> Cluster:
 
 
 async def serve(said: argparse.Namespace) -> None:
-    """Be the control plane: a line on stdin is a change; tells when it was published."""
+    """Be the control plane: a line on stdin is a change; tells that it was published."""
     ours, there = authority.make(), cluster(said)
     counted = metrics.Metrics(prometheus_client.CollectorRegistry())
     known = hub.Hub(settings.Settings(trust_domain=clusters.TRUST_DOMAIN), counted, clock=time.monotonic)
@@ -92,74 +89,14 @@ async def serve(said: argparse.Namespace) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.readline():
         there.change()
-        began_s = time.monotonic()
         known.publish(there.state(), ())
-        synced = sum(each.state == "synced" for each in known.statuses())
-        print(json.dumps({"at_s": began_s, "synced": synced, "rss_kb": _rss_kb()}), flush=True)
+        print(json.dumps({"rss_kb": _rss_kb()}), flush=True)
     running.cancel()
 
 
 def _rss_kb() -> int:
     status = pathlib.Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
-
-
-@dataclasses.dataclass(slots=True)
-class Crowd:
-    """What the proxies have heard."""
-
-    first: str = ""
-    """Name of the endpoints that change."""
-    heard_s: list[float] = dataclasses.field(default_factory=list)
-    ready: int = 0
-    more: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-
-    async def until(self, holds: Any) -> None:
-        """Wait for something that proxies tell."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                self.more.clear()
-                await self.more.wait()
-
-
-async def proxy(crowd: Crowd, port: int, bundle: str, papers: list[str], watched: str = WATCHED) -> None:
-    """Be one proxy for ever. ``watched``: how the name of the endpoints begins whose changes are told."""
-    key, chain = papers
-    credentials = grpc.ssl_channel_credentials(bundle.encode(), key.encode(), chain.encode())
-    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=(*OPTIONS, _UNLIMITED)) as channel:
-        call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).DeltaAggregatedResources()
-        for kind in (resource.CLUSTER, resource.LISTENER):
-            await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=kind))
-        while (response := await call.read()) is not grpc.aio.EOF:
-            now_s, kind = time.monotonic(), response.type_url
-            await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=kind, response_nonce=response.nonce))
-            if kind == resource.CLUSTER:
-                names = [_asked(each) for each in response.resources if each.name.startswith("outbound|")]
-                crowd.first = next((name for name in names if name.startswith(watched)), crowd.first)
-                await call.write(
-                    discovery_pb2.DeltaDiscoveryRequest(type_url=resource.ENDPOINT, resource_names_subscribe=names)
-                )
-            elif kind == resource.LISTENER:
-                routes = {
-                    each.name.rpartition("|")[0] for each in response.resources if each.name.startswith("outbound|")
-                }
-                if routes:
-                    await call.write(
-                        discovery_pb2.DeltaDiscoveryRequest(type_url=resource.ROUTE, resource_names_subscribe=routes)
-                    )
-                crowd.ready += 1
-                crowd.more.set()
-            elif crowd.ready and any(each.name == crowd.first for each in response.resources):
-                crowd.heard_s.append(now_s)
-                crowd.more.set()
-
-
-_UNLIMITED = ("grpc.max_receive_message_length", -1)
-
-
-def _asked(item: Any) -> str:
-    name: str = cluster_pb2.Cluster.FromString(item.resource.value).eds_cluster_config.service_name
-    return name
 
 
 async def measure(said: argparse.Namespace) -> None:
@@ -174,30 +111,35 @@ async def measure(said: argparse.Namespace) -> None:
     assert plane.stdin is not None
     assert plane.stdout is not None
     hello = json.loads(await plane.stdout.readline())
-    crowd, began_s = Crowd(), time.monotonic()
-    proxies = [asyncio.create_task(proxy(crowd, hello["port"], hello["bundle"], each)) for each in hello["papers"]]
-    await crowd.until(lambda: crowd.ready >= len(proxies))
-    print(f"{len(proxies)} proxies are told everything {time.monotonic() - began_s:.1f} s after the first connected")
-    late_s: list[float] = []
-    told: dict[str, Any] = {}
-    for _ in range(said.changes):
-        await asyncio.sleep(0.5)
-        crowd.heard_s.clear()
-        plane.stdin.write(b"change\n")
-        told = json.loads(await plane.stdout.readline())
-        await crowd.until(lambda: len(crowd.heard_s) >= len(proxies))
-        late_s += [each - told["at_s"] for each in crowd.heard_s]
+    changing = _Changing(plane.stdin, plane.stdout)
+    began_s = time.monotonic()
+    async with light_proxies.connected(hello["port"], hello["bundle"], hello["papers"]) as crowd:
+        print(f"{crowd.size} proxies are told everything {time.monotonic() - began_s:.1f} s after the first connected")
+        late_s: list[float] = []
+        for _ in range(said.changes):
+            await asyncio.sleep(0.5)
+            late_s += await crowd.heard(resource.ENDPOINT, WATCHED, changing.change)
     late_s.sort()
     print(f"an endpoint change is heard after {_share(late_s, 0.5):.3f} s p50, {late_s[-1]:.3f} s at most")
-    print(f"control plane: {told['rss_kb'] / 1024:.0f} MB resident")
+    print(f"control plane: {changing.rss_kb / 1024:.0f} MB resident")
     print(f"p99 {_share(late_s, 0.99):.3f} s")
     plane.stdin.close()
-    for each in proxies:
-        each.cancel()
-    await asyncio.gather(*proxies, return_exceptions=True)
     with contextlib.suppress(ProcessLookupError):
         plane.kill()
     await plane.wait()
+
+
+@dataclasses.dataclass(slots=True)
+class _Changing:
+    """Has the control plane change something."""
+
+    to: asyncio.StreamWriter
+    told: asyncio.StreamReader
+    rss_kb: int = 0
+
+    async def change(self) -> None:
+        self.to.write(b"change\n")
+        self.rss_kb = json.loads(await self.told.readline())["rss_kb"]
 
 
 def _share(values: list[float], share: float) -> float:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from injector.proto import identity_pb2, identity_pb2_grpc
 from injector.sidecar import certify
-from tests.bench import mesh_plane
+from tests.bench import mesh_cluster
 from tests.fakes import authority
 
 OPTIONS = (("grpc.ssl_target_name_override", authority.CONTROL_PLANE), ("grpc.use_local_subchannel_pool", 1))
@@ -48,7 +48,7 @@ async def papers(port: int, bundle: str, number: int) -> list[str]:
 async def _certificate(port: int, bundle: bytes, request: bytes, number: int) -> list[bytes]:
     credentials = grpc.ssl_channel_credentials(bundle)
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=OPTIONS) as channel:
-        asked = identity_pb2.CertifyRequest(csr_der=request, token=mesh_plane.token(number))
+        asked = identity_pb2.CertifyRequest(csr_der=request, token=mesh_cluster.token(number))
         answer = await identity_pb2_grpc.IdentityStub(channel).Certify(asked, timeout=_DEADLINE_S)
     return list(answer.chain_der)
 
@@ -57,7 +57,7 @@ async def _certify(anchors: bytes, port: str, count: str, at_once: str) -> dict[
     requests = [certify.signing_request(ec.generate_private_key(ec.SECP256R1())) for _ in range(_KEYS)]
 
     async def one(number: int) -> None:
-        await _certificate(int(port), anchors, requests[number % _KEYS], number % mesh_plane.PODS)
+        await _certificate(int(port), anchors, requests[number % _KEYS], number % mesh_cluster.USUAL.pods)
 
     return await _all(one, int(count), int(at_once), 0.0)
 

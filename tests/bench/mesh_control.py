@@ -8,17 +8,18 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from tests.bench import costs, crowd, figure, mesh_callers, mesh_plane
+from injector.discovery import resource
+from tests.bench import costs, figure, light_proxies, mesh_callers, mesh_cluster, mesh_plane
 from tests.fakes import recordings
 
 ROUNDS = 5
@@ -87,7 +88,7 @@ async def _reviews(plane: mesh_plane.Plane) -> list[figure.Figure]:
     fast, steady = [], []
     for _ in range(ROUNDS):
         fast.append(await _asked(plane, REVIEWS, *where, str(REVIEWS), str(AT_ONCE), "0"))
-        async with _ahead(plane.pid):
+        async with ahead(plane.pid):
             count = RATE * RATE_S
             steady.append(await _asked(plane, count, *where, str(count), str(AT_ONCE), str(RATE), ahead=True))
     p50_ms = statistics.median(statistics.median(each.latencies_ms) for each in steady)
@@ -106,7 +107,7 @@ async def _reviews(plane: mesh_plane.Plane) -> list[figure.Figure]:
 def _opted_in(review: dict[str, Any]) -> dict[str, Any]:
     metadata = review["request"]["object"]["metadata"]
     metadata["annotations"] = {**metadata.get("annotations", {}), "ipseity.io/inject": "enabled"}
-    review["request"]["namespace"] = mesh_plane.NAMESPACE
+    review["request"]["namespace"] = mesh_cluster.NAMESPACE
     return review
 
 
@@ -131,7 +132,7 @@ def _rate(name: str, rounds: list[Round], how: str) -> figure.Figure:
 
 
 @contextlib.asynccontextmanager
-async def _ahead(*pids: int) -> AsyncIterator[None]:
+async def ahead(*pids: int) -> AsyncIterator[None]:
     """Have processes run ahead of others meanwhile: latency is their own then, and not a neighbour's."""
     _schedule(pids, os.SCHED_FIFO, 10)
     try:
@@ -148,40 +149,23 @@ def _schedule(pids: Iterable[int], policy: int, priority: int) -> None:
 
 async def _crowd(plane: mesh_plane.Plane) -> list[figure.Figure]:
     """Connect a proxy for every pod; then let a pod come and go, again and again."""
-    known, port = crowd.Crowd(), plane.ports.discovery
-    bundle = plane.bundle
-    papers = [await mesh_callers.papers(plane.ports.identity, bundle, number) for number in range(mesh_plane.PODS)]
-    watched = f"outbound|80|{mesh_plane.NAMESPACE}/{mesh_plane.account(0)}@"
-    proxies = [asyncio.create_task(crowd.proxy(known, port, bundle, each, watched)) for each in papers]
-    late_s: list[float] = []
-    try:
-        await known.until(lambda: known.ready >= len(proxies))
-        async with _ahead(plane.pid, os.getpid()):
+    cluster, late_s = plane.api.cluster, []
+    papers = [await mesh_callers.papers(plane.ports.identity, plane.bundle, number) for number in range(cluster.pods)]
+    async with light_proxies.connected(plane.ports.discovery, plane.bundle, papers) as crowd:
+        async with ahead(plane.pid, os.getpid()):
             for number in range(CHANGES):
-                late_s += await _changed(plane, known, len(proxies), up=number % 2 == 0)
+                await asyncio.sleep(_PAUSE_S)
+                change = functools.partial(plane.scale, up=number % 2 == 0)
+                late_s += await crowd.heard(resource.ENDPOINT, f"{cluster.watched()}@", change)
         resident = costs.resident_bytes(plane.pid)
-    finally:
-        for each in proxies:
-            each.cancel()
-        await asyncio.gather(*proxies, return_exceptions=True)
-    return _heard(sorted(late_s), len(proxies), resident)
+    return _heard(sorted(late_s), cluster, resident)
 
 
-async def _changed(plane: mesh_plane.Plane, known: crowd.Crowd, proxies: int, *, up: bool) -> list[float]:
-    """Change something; gives after how many seconds each proxy heard of it."""
-    await asyncio.sleep(_PAUSE_S)
-    known.heard_s.clear()
-    began_s = time.monotonic()
-    await plane.scale(mesh_plane.PODS, up=up)
-    await known.until(lambda: len(known.heard_s) >= proxies)
-    return [each - began_s for each in known.heard_s]
-
-
-def _heard(late_s: list[float], proxies: int, resident: int) -> list[figure.Figure]:
+def _heard(late_s: list[float], cluster: mesh_cluster.Cluster, resident: int) -> list[figure.Figure]:
     told = f"p50 {late_s[len(late_s) // 2]:.3f} s, worst {late_s[-1]:.3f} s; {CHANGES} changes, by mTLS, acknowledged"
     return [
         figure.Figure(
-            name=f"endpoint change at {proxies} proxies, p99",
+            name=f"endpoint change at {cluster.pods} proxies, p99",
             value=late_s[int(0.99 * (len(late_s) - 1))],
             unit="s",
             limit=1.0,
@@ -192,6 +176,6 @@ def _heard(late_s: list[float], proxies: int, resident: int) -> list[figure.Figu
             value=resident / 1e6,
             unit="MB",
             limit=300.0,
-            detail=f"{mesh_plane.PODS} pods behind {mesh_plane.SERVICES} Services",
+            detail=f"{cluster.pods} pods behind {cluster.services} Services",
         ),
     ]

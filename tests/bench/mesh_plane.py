@@ -1,8 +1,7 @@
 """The whole control plane in a process of its own, as it is deployed, over an API server that is a fake in ours.
 
-A cluster of 500 meshed pods behind 50 Services is in the fake. Tokens say of which pod they are, and the fake believes
-them; everything else is as in a cluster: the process follows what there is, makes its own certificates, writes its
-issuance log to the disk.
+The cluster of ``mesh_cluster`` is in the fake, which believes the tokens; everything else is as in a real one: the
+process follows what there is, makes its own certificates, writes its issuance log to the disk.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,19 +23,21 @@ from typing import Any
 from aiohttp import web
 
 from injector import names
+from tests.bench import mesh_cluster
 from tests.fakes import mesh_api
 
 Json = dict[str, Any]
-NAMESPACE = "shop"
-PODS, SERVICES = 500, 50
-_COLLECTIONS = {"pods", "services", "endpointslices", "authorizationpolicies"}
+_COLLECTIONS = {"pods", "services", "endpointslices", "authorizationpolicies", mesh_cluster.ROUTES}
+_STATUS = "/status"
 _PATIENCE_S = 60.0
-_USER = "system:serviceaccount"
-_BOUND = "authentication.kubernetes.io"
 
 
 class Api(mesh_api.FakeMeshApi):
     """The fake, with what discovery follows, and a word on every token."""
+
+    def __init__(self, cluster: mesh_cluster.Cluster) -> None:
+        super().__init__()
+        self.cluster = cluster
 
     async def _answer(self, request: web.Request, path: str, body: Any) -> web.StreamResponse:
         kind = path.rpartition("/")[2]
@@ -43,7 +45,17 @@ class Api(mesh_api.FakeMeshApi):
             return await self._watch(request) if "watch" in request.query else self._list(request)
         if request.method == "POST" and kind == "events":
             return web.json_response(body, status=http.HTTPStatus.CREATED)
+        if request.method == "PATCH" and path.endswith(_STATUS) and path.removesuffix(_STATUS) in self.objects:
+            return await self._patch_status(path.removesuffix(_STATUS), body)
         return await super()._answer(request, path, body)
+
+    async def _patch_status(self, path: str, body: list[Json]) -> web.Response:
+        """Apply the one JSON patch that there is: two tests, and the status whole."""
+        *tests, added = body
+        current = self.objects[path]
+        if any(current["metadata"][each["path"].rpartition("/")[2]] != each["value"] for each in tests):
+            return self._status(http.HTTPStatus.UNPROCESSABLE_ENTITY, "a test does not hold")
+        return web.json_response(await self._store(path, {**current, "status": added["value"]}, "MODIFIED"))
 
     def _selected(self, request: web.Request, path: str, obj: Json) -> bool:
         if request.path.rpartition("/")[2] in _COLLECTIONS:
@@ -52,34 +64,8 @@ class Api(mesh_api.FakeMeshApi):
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/tokenreviews"):
-            return web.json_response(reviewed(await request.json()), status=http.HTTPStatus.CREATED)
+            return web.json_response(self.cluster.reviewed(await request.json()), status=http.HTTPStatus.CREATED)
         return await super()._handle(request)
-
-
-def token(number: int) -> str:
-    """Give the token of a pod."""
-    return f"bench.{number}.bench"
-
-
-def account(number: int) -> str:
-    """Name the service account of a pod, which is also its Service's name."""
-    return f"app{number % SERVICES}"
-
-
-def reviewed(asked: Json) -> Json:
-    """Answer a TokenReview."""
-    number = int(asked["spec"]["token"].split(".")[1])
-    extra = {f"{_BOUND}/pod-name": [_name(number)], f"{_BOUND}/pod-uid": [_uid(number)]}
-    user = {"username": f"{_USER}:{NAMESPACE}:{account(number)}", "extra": extra}
-    return {**asked, "status": {"authenticated": True, "user": user, "audiences": [names.AUDIENCE]}}
-
-
-def _name(number: int) -> str:
-    return f"{account(number)}-{number}"
-
-
-def _uid(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number:012d}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +86,8 @@ class Plane:
     process: asyncio.subprocess.Process
     ports: Ports
     folder: pathlib.Path
+    began_s: float
+    """When it was started, on the monotonic clock."""
 
     @property
     def pid(self) -> int:
@@ -109,25 +97,25 @@ class Plane:
     @property
     def bundle(self) -> str:
         """The trust anchors, as pods get them."""
-        found = self.api.objects[f"/api/v1/namespaces/{NAMESPACE}/configmaps/{names.TRUST_BUNDLE}"]
+        found = self.api.objects[f"/api/v1/namespaces/{mesh_cluster.NAMESPACE}/configmaps/{names.TRUST_BUNDLE}"]
         return str(found["data"][names.TRUST_KEY])
 
-    async def scale(self, number: int, *, up: bool) -> None:
+    async def scale(self, *, up: bool, unready: frozenset[int] = frozenset()) -> None:
         """Let a pod come and be one more endpoint of the first Service, or go."""
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{_name(number)}"
-        members = range(0, PODS, SERVICES)
+        cluster = self.api.cluster
+        path, pod = cluster.pod(cluster.pods)
         if up:
-            await self.api.put(path, pod(number))
-            await self.api.put(*endpoints(0, (*members, number)))
+            await self.api.put(path, pod)
+            await self.api.put(*cluster.endpoints(0, cluster.pods, unready=unready))
         else:
-            await self.api.put(*endpoints(0, tuple(members)))
+            await self.api.put(*cluster.endpoints(0, unready=unready))
             await self.api.drop(path)
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Plane]:
+async def running(cluster: mesh_cluster.Cluster = mesh_cluster.USUAL) -> AsyncIterator[Plane]:
     """Fill the fake, start the process, wait until it is ready; afterwards nothing is left."""
-    api = Api()
+    api = Api(cluster)
     with tempfile.TemporaryDirectory(prefix="ipseity-bench-", dir="/var/tmp") as place:
         async with api.running():
             await _fill(api)
@@ -142,13 +130,13 @@ async def running() -> AsyncIterator[Plane]:
 
 
 async def _fill(api: Api) -> None:
-    for name in (NAMESPACE, names.SYSTEM_NAMESPACE):
+    for name in (mesh_cluster.NAMESPACE, names.SYSTEM_NAMESPACE):
         await api.add_namespace(name)
-    for number in range(PODS):
-        await api.put(f"/api/v1/namespaces/{NAMESPACE}/pods/{_name(number)}", pod(number))
-    for number in range(SERVICES):
-        await api.put(*service(number))
-        await api.put(*endpoints(number, tuple(range(number, PODS, SERVICES))))
+    for number in range(api.cluster.pods):
+        await api.put(*api.cluster.pod(number))
+    for number in range(api.cluster.services):
+        await api.put(*api.cluster.service(number))
+        await api.put(*api.cluster.endpoints(number))
 
 
 async def _start(api: Api, folder: pathlib.Path) -> Plane:
@@ -170,7 +158,7 @@ async def _start(api: Api, folder: pathlib.Path) -> Plane:
         process = await asyncio.create_subprocess_exec(
             str(command), "control-plane", "run", stderr=log, env={"PATH": os.environ["PATH"], **settings}
         )
-    return Plane(api=api, process=process, ports=ports, folder=folder)
+    return Plane(api=api, process=process, ports=ports, folder=folder, began_s=time.monotonic())
 
 
 def _free() -> int:
@@ -194,64 +182,3 @@ def _answers(address: str) -> bool:
     with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as said:
         return bool(said.status == http.HTTPStatus.OK)
     return False
-
-
-def pod(number: int) -> Json:
-    """Give a meshed pod that is ready."""
-    address = f"10.244.{number // 250}.{number % 250 + 1}"
-    ports = [{"name": "http", "containerPort": 8080}, {"name": "bytes", "containerPort": 7000}]
-    labels = {"app": account(number), names.MESHED: "true"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": _name(number), "namespace": NAMESPACE, "uid": _uid(number), "labels": labels},
-        "spec": {
-            "serviceAccountName": account(number),
-            "nodeName": f"node{number % 20}",
-            "containers": [{"name": "app", "image": "app", "ports": ports}],
-        },
-        "status": {
-            "phase": "Running",
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        },
-    }
-
-
-def service(number: int) -> tuple[str, Json]:
-    """Give path and object of a Service."""
-    name, address = account(number), f"10.96.0.{number + 10}"
-    ports = [
-        {"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"},
-        {"name": "tcp-bytes", "port": 7000, "targetPort": 7000, "protocol": "TCP"},
-    ]
-    spec = {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "selector": {"app": name}}
-    return f"/api/v1/namespaces/{NAMESPACE}/services/{name}", {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {**spec, "ports": ports},
-    }
-
-
-def endpoints(number: int, members: tuple[int, ...]) -> tuple[str, Json]:
-    """Give path and object of a Service's EndpointSlice."""
-    name = account(number)
-    there = [
-        {
-            "addresses": [pod(each)["status"]["podIP"]],
-            "conditions": {"ready": True, "serving": True, "terminating": False},
-            "targetRef": {"kind": "Pod", "namespace": NAMESPACE, "name": _name(each), "uid": _uid(each)},
-        }
-        for each in members
-    ]
-    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "tcp-bytes", "port": 7000, "protocol": "TCP"}]
-    return f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices/{name}", {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
-        "addressType": "IPv4",
-        "endpoints": there,
-        "ports": ports,
-    }

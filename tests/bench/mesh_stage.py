@@ -87,7 +87,7 @@ class Stage:
         """Give how many TLS handshakes one of our sidecars has finished."""
         address = f"http://127.0.0.1:{names.STATUS_PORT}/metrics"
         read = f"import urllib.request as u; print(u.urlopen({address!r}).read().decode())"
-        said = _enter(self.mesh.pid(_one(self.mesh, app)), sys.executable, "-c", read)
+        said = _enter(self.mesh.pid(one(self.mesh, app)), sys.executable, "-c", read)
         counts = (line.split() for line in said.splitlines() if line.startswith("envoy_listener_ssl_handshake{"))
         return sum(int(line[-1]) for line in counts)
 
@@ -135,14 +135,20 @@ def _read(said: str) -> Latency:
 @contextlib.contextmanager
 def ready() -> Iterator[Stage]:
     """Compile the load, bring the pods up, redirect."""
+    with compiled() as program, mesh.up("bench") as where:
+        yield _staged(where, program.parent, program)
+
+
+@contextlib.contextmanager
+def compiled() -> Iterator[pathlib.Path]:
+    """Compile the load, in a folder that pods may read; afterwards it is gone."""
     with tempfile.TemporaryDirectory(prefix="ipseity-bench-", dir="/var/tmp") as folder:
         place = pathlib.Path(folder)
         place.chmod(0o755)
         program = place / "mesh_load"
         compiler = shutil.which("gcc") or "gcc"
         subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, SOURCE], check=True)
-        with mesh.up("bench") as where:
-            yield _staged(where, place, program)
+        yield program
 
 
 def _staged(where: mesh.Mesh, place: pathlib.Path, program: pathlib.Path) -> Stage:
@@ -151,16 +157,16 @@ def _staged(where: mesh.Mesh, place: pathlib.Path, program: pathlib.Path) -> Sta
     rest = ["/bin/sleep", "infinity"]
     (place / "server.json").write_text(mesh_static.server(str(place / "server")))
     where.apply(mesh.namespace(NAMESPACE))
-    _apply(where, _service(), _pod("server", serve, "node-b"), _pod("client", rest, "node-a"))
-    _apply(where, _pod("static-server", serve, "node-b", proxy=place / "server.json"))
+    apply(where, _service(), pod("server", serve, "node-b"), pod("client", rest, "node-a"))
+    apply(where, pod("static-server", serve, "node-b", proxy=place / "server.json"))
     theirs = _address(where, "static-server")
     (place / "client.json").write_text(mesh_static.client(str(place / "client"), theirs))
-    _apply(where, _pod("static-client", rest, "node-a", proxy=place / "client.json"))
-    callers = {ours: where.pid(_one(where, "client" if ours else "static-client")) for ours in (True, False)}
-    for pid, hook in ((callers[False], "output"), (where.pid(_one(where, "static-server")), "prerouting")):
+    apply(where, pod("static-client", rest, "node-a", proxy=place / "client.json"))
+    callers = {ours: where.pid(one(where, "client" if ours else "static-client")) for ours in (True, False)}
+    for pid, hook in ((callers[False], "output"), (where.pid(one(where, "static-server")), "prerouting")):
         _enter(pid, "nft", "-f", "-", given=mesh_static.redirect(hook))
     unknown = f"{_address(where, 'server').rpartition('.')[0]}.{_UNKNOWN_HOST}"
-    _enter(where.pid(_one(where, "server")), "ip", "address", "add", f"{unknown}/32", "dev", "eth0")
+    _enter(where.pid(one(where, "server")), "ip", "address", "add", f"{unknown}/32", "dev", "eth0")
     hasten(where)
     service = where.get("services", NAMESPACE)[0]["spec"]["clusterIP"]
     targets = {
@@ -187,7 +193,7 @@ def _write_identities(place: pathlib.Path) -> None:
             shutil.chown(folder / name, names.PROXY_UID)
 
 
-def _apply(where: mesh.Mesh, *objects: dict[str, Any]) -> None:
+def apply(where: mesh.Mesh, *objects: dict[str, Any]) -> None:
     """Make objects, and wait for those that are pods."""
     where.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
     for each in objects:
@@ -197,17 +203,24 @@ def _apply(where: mesh.Mesh, *objects: dict[str, Any]) -> None:
             where.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", f"pod/{name}", limit)
 
 
-def _one(where: mesh.Mesh, app: str) -> dict[str, Any]:
+def one(where: mesh.Mesh, app: str) -> dict[str, Any]:
+    """Give the one pod of an app."""
     (found,) = where.get("pods", NAMESPACE, "-l", f"app={app}")
     return found
 
 
 def _address(where: mesh.Mesh, app: str) -> str:
-    return str(_one(where, app)["status"]["podIP"])
+    return str(one(where, app)["status"]["podIP"])
 
 
 def _enter(pid: int, *words: str, given: str = "") -> str:
     return lab.succeed("nsenter", "--target", str(pid), "--net", *words, given=given)
+
+
+def tried(pid: int, *words: str) -> str:
+    """Run a command in the network of a process, and give what it says of its errors."""
+    command = ["nsenter", "--target", str(pid), "--net", *words]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30).stderr
 
 
 def _service() -> dict[str, Any]:
@@ -220,7 +233,7 @@ def _service() -> dict[str, Any]:
     }
 
 
-def _pod(app: str, command: Sequence[str], node: str, *, proxy: pathlib.Path | None = None) -> dict[str, Any]:
+def pod(app: str, command: Sequence[str], node: str, *, proxy: pathlib.Path | None = None) -> dict[str, Any]:
     """Give a pod: injected, or with a proxy of its own beside it, which is granted what ours is."""
     said = {"ipseity.io/inject": "enabled"} if proxy is None else {}
     containers: list[dict[str, Any]] = [{"name": "app", "image": "tests/load", "command": list(command)}]

@@ -53,6 +53,29 @@ async def test_a_snapshot_is_made_for_a_change_and_not_for_an_acknowledgement(kn
     assert (1, 2) == tuple(each.revision for each in (first, second) if each is not None)
 
 
+async def test_changes_that_never_end_leave_time_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After work there is a rest, and a change waits for its end, or so long at most; one that comes alone does not."""
+    monkeypatch.setattr(hub, "REST_S", 0.3)
+    loop, worked_s = asyncio.get_running_loop(), [0.0]
+    counted = metrics.Metrics(prometheus_client.CollectorRegistry())
+    config = settings.Settings(trust_domain=clusters.TRUST_DOMAIN)
+    known = hub.Hub(config, counted, clock=loop.time, worked_s=lambda: worked_s[0])
+    proxy, took_s = connected(known), []
+    task = asyncio.create_task(known.run())
+    for revision in (1, 2):
+        proxy.wake.clear()
+        began_s = loop.time()
+        known.publish(clusters.state([POD], revision=revision), ())
+        async with asyncio.timeout(5):
+            await proxy.wake.wait()
+        took_s.append(loop.time() - began_s)
+        worked_s[0] += 1000
+    assert took_s[0] < 0.3 <= took_s[1] + 0.001
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def test_a_pod_that_is_not_known_is_looked_for_each_time(known: hub.Hub) -> None:
     """It may come with the next change."""
     proxy = connected(known)
