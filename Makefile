@@ -67,6 +67,10 @@ test-cluster: $(READY) ## try this version on a real cluster: KUBECONFIG=FILE, i
 proto: $(READY) ## generate the code of injector/proto/*.proto anew (a test holds it against what is committed)
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. injector/proto/*.proto
 
+.PHONY: dashboards
+dashboards: $(READY) ## make deploy/grafana anew from deploy/dashboards (a test holds it against what is committed)
+	@$(BIN)/python -m deploy.dashboards
+
 .PHONY: clean
 clean: ## remove what the other targets made in this folder
 	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache htmlcov

@@ -1,6 +1,6 @@
-"""Dashboards are what Grafana imports: whole panels, queries that Prometheus takes, of metrics that we serve.
+"""Dashboards are what Grafana imports: by its own schema, with queries that Prometheus takes, of what is served.
 
-Leaves out how they look.
+Leaves out how they look, and whether a real server finds series for every query (tests/prove/rules.py).
 """
 
 import functools
@@ -13,30 +13,52 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog import encoder
+from grafana_foundation_sdk.models import dashboard as models
 
-from tests.scene import clone
+from deploy.dashboards import __main__ as dashboards
+from tests.golden import golden
+from tests.scene import boards, clone
 
-FILES = sorted((clone.ROOT / "deploy/grafana").glob("*.json"))
+FILES = sorted(boards.FOLDER.glob("*.json"))
 PAGE = (clone.ROOT / "docs/metrics.md").read_text()
-VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$node": ".*"}
+OF_TARGETS = {"job", "namespace", "pod", "node"}
+"""Labels that the chart's PodMonitors give to what is scraped."""
+OF_PROXIES = {"envoy_http_conn_manager_prefix", "envoy_tcp_prefix", "envoy_cluster_name", "envoy_response_code_class"}
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+each_query = pytest.mark.parametrize(
+    "query", boards.queries(), ids=lambda query: f"{query.board}: {query.panel} {query.ref}"
+)
 
 
 def panels(path: pathlib.Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(path.read_text())["panels"]
-    return found
+    """Give panels that ask something."""
+    return [panel for panel in json.loads(path.read_text())["panels"] if panel["type"] != "row"]
 
 
-def queries(path: pathlib.Path) -> list[str]:
-    return [target["expr"] for panel in panels(path) for target in panel["targets"]]
+@pytest.mark.parametrize("name", dashboards.BOARDS)
+def test_a_file_is_what_its_source_makes(name: str, request: pytest.FixtureRequest) -> None:
+    """``make dashboards``, or --update."""
+    golden.check(request, boards.FOLDER / f"{name}.json", dashboards.written(name))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_file_has_its_source() -> None:
+    assert sorted(dashboards.BOARDS) == [path.stem for path in FILES]
+
+
+@each_file
+def test_grafanas_schema_knows_all_of_it(path: pathlib.Path) -> None:
+    """Read into Grafana's own types and written again nothing is missing: a field that they do not have would be."""
+    text = json.loads(path.read_text())
+    read = models.Dashboard.from_json(text)
+    assert text == json.loads(json.dumps(read, cls=encoder.JSONEncoder))
+
+
+@each_file
 def test_prometheus_takes_every_query(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """With Grafana's variables put in."""
-    rules = []
-    for number, query in enumerate(queries(path)):
-        filled = functools.reduce(lambda text, variable: text.replace(*variable), VARIABLES.items(), query)
-        rules.append({"record": f"query:number:{number}", "expr": filled})
+    found = [query for query in boards.queries() if query.board == path.stem]
+    rules = [{"record": f"query:number:{number}", "expr": query.filled("5m")} for number, query in enumerate(found)]
     file = tmp_path / "queries.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
     words = [str(clone.ROOT / ".venv/bin/promtool"), "check", "rules", str(file)]
@@ -44,19 +66,45 @@ def test_prometheus_takes_every_query(path: pathlib.Path, tmp_path: pathlib.Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_metric_is_one_of_ours(path: pathlib.Path) -> None:
-    """As docs/metrics.md has it."""
-    read = {name for query in queries(path) for name in re.findall(r"\bipseity_[a-z0-9_]+", query)}
-    assert read
-    assert [] == sorted(name for name in read if f"`{name}`" not in PAGE)
+@functools.cache
+def served() -> dict[str, set[str]]:
+    """Give every series that docs/metrics.md has, with its labels; other tests hold that page against the code."""
+    common = set(
+        re.findall(r"`((?:source|destination)_\w+|port|protocol|direction)`", PAGE.partition("**The source")[0])
+    )
+    found: dict[str, set[str]] = {"up": set()}
+    for name, kind, labels in re.findall(r"^\| `(ipseity_\w+)` \| (\w+) \| (.+?) \|", PAGE, re.MULTILINE):
+        own = set(re.findall(r"`(\w+)`", labels)) | (common if name.startswith("ipseity_flow_") else set())
+        found[name] = own
+        if kind == "histogram":
+            found |= {f"{name}_sum": own, f"{name}_count": own, f"{name}_bucket": own | {"le"}}
+    for name in re.findall(r"`(envoy_\w+)`", PAGE.partition("## Sidecars")[2]):
+        found[name] = OF_PROXIES | {"le"}
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@each_query
+def test_it_asks_for_what_is_served(query: boards.Query) -> None:
+    """Every metric is one of docs/metrics.md, and every label is one that the query's metrics have."""
+    expr = query.filled("5m")
+    text = re.sub(r'"[^"]*"', '""', expr)
+    names = set(re.findall(r"\b(?:ipseity|envoy)_\w+|\bup\b", text)) - OF_PROXIES
+    assert names
+    assert set() == names - served().keys()
+    asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"\"", text))
+    for listed in re.findall(r"\bby \(([^)]*)\)", text):
+        asked |= {label.strip() for label in listed.split(",")}
+    made = set(re.findall(r', "(\w+)", "\$1"', expr))
+    known = set().union(*(served()[name] for name in names)) | OF_TARGETS | made
+    assert set() == (asked | set(re.findall(r"{{(\w+)}}", query.legend))) - known
+
+
+@each_file
 def test_panels_are_whole_and_beside_each_other(path: pathlib.Path) -> None:
     """Each has a title, a query, a unit and a place of its own on Grafana's 24 columns."""
     found = panels(path)
-    assert len({panel["id"] for panel in found}) == len(found) > 0
+    numbers = [panel["id"] for panel in json.loads(path.read_text())["panels"]]
+    assert len(set(numbers)) == len(numbers) > 0
     taken: set[tuple[int, int]] = set()
     for panel in found:
         assert panel["title"]
@@ -69,6 +117,8 @@ def test_panels_are_whole_and_beside_each_other(path: pathlib.Path) -> None:
         taken |= cells
 
 
-def test_there_is_one_on_attribution() -> None:
-    """The product's headline."""
-    assert "attribution.json" in {path.name for path in FILES}
+@each_file
+def test_variables_are_labels_of_what_is_served(path: pathlib.Path) -> None:
+    """A choice that is always empty hides everything."""
+    for metric, label in boards.variables(path):
+        assert label in served()[metric] | OF_TARGETS
