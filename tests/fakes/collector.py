@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import dataclasses
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 from aiohttp import web
@@ -33,8 +34,8 @@ class Collector:
     headers: list[dict[str, str]] = dataclasses.field(default_factory=list)
     at_s: list[float] = dataclasses.field(default_factory=list)
     """When each request came, also those that were not taken."""
-    answers: list[Answer] = dataclasses.field(default_factory=list)
-    """How the next requests are answered, instead of being taken."""
+    answers: list[Answer | None] = dataclasses.field(default_factory=list)
+    """How the next requests are answered, instead of being taken; None: taken."""
     always: Answer | None = None
     """How all after them are."""
 
@@ -132,3 +133,21 @@ async def until(holds: Callable[[], object], limit_s: float = 20.0) -> None:
 async def aside(call: Callable[..., Result], *words: object) -> Result:
     """Call what waits, while the collector goes on."""
     return await asyncio.to_thread(call, *words)
+
+
+@contextlib.contextmanager
+def apart(answers: list[Answer | None]) -> Iterator[Collector]:
+    """Run one in a thread of its own, for who has no event loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="collector")
+    thread.start()
+    held = running()
+    try:
+        gathered = asyncio.run_coroutine_threadsafe(held.__aenter__(), loop).result()
+        gathered.answers = answers
+        yield gathered
+        asyncio.run_coroutine_threadsafe(held.__aexit__(None, None, None), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
