@@ -68,9 +68,9 @@ async def read(api: "client.ApiClient", trust_domain: identity.TrustDomain) -> M
     return Moment(state=known.state(), book=policies, warnings=tuple(warnings))
 
 
-async def each(api: "client.ApiClient", path: str) -> AsyncIterator[Any]:
-    """Read a whole collection, page by page. Raises KubernetesError."""
-    query = {"limit": str(_PAGE)}
+async def each(api: "client.ApiClient", path: str, *, labels: str = "") -> AsyncIterator[Any]:
+    """Read a whole collection, or what a label selector chooses of it, page by page. Raises KubernetesError."""
+    query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
     while True:
         body = await kube.get(api, path, query)
         try:

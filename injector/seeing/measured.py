@@ -22,6 +22,7 @@ _CLASS: Final = "envoy_response_code_class"
 _BUCKET: Final = "envoy_http_downstream_rq_time_bucket"
 _ANSWERED: Final = "envoy_http_downstream_rq_xx"
 _INBOUND: Final = {
+    "envoy_http_downstream_rq_rx_reset": ("abandoned", _HTTP),
     "envoy_http_downstream_cx_total": ("connections", _HTTP),
     "envoy_http_downstream_cx_rx_bytes_total": ("received_bytes", _HTTP),
     "envoy_http_downstream_cx_tx_bytes_total": ("sent_bytes", _HTTP),
@@ -47,6 +48,8 @@ class Served:
     """Answered."""
     failed: int = 0
     """Of them, with 5xx. gRPC's own status is not looked at."""
+    abandoned: int = 0
+    """Not answered: the caller gave up waiting, or was gone."""
     within: Mapping[float, int] = dataclasses.field(default_factory=dict)
     """Requests answered within so many milliseconds, cumulative; ``math.inf``: all."""
     connections: int = 0
@@ -127,6 +130,7 @@ def _served(after: Served, before: Served) -> Served:
     return Served(
         requests=_grown(after.requests, before.requests),
         failed=_grown(after.failed, before.failed),
+        abandoned=_grown(after.abandoned, before.abandoned),
         within={bound: _grown(count, within.get(bound, 0)) for bound, count in after.within.items()},
         connections=_grown(after.connections, before.connections),
         received_bytes=_grown(after.received_bytes, before.received_bytes),

@@ -15,6 +15,7 @@ import pytest
 from agent import catalogue
 from injector.discovery import metrics as discovery_metrics
 from injector.identity import metrics as identity_metrics
+from injector.rollout import metrics as rollout_metrics
 from injector.seeing import measured
 from injector.webhook import metrics as webhook_metrics
 from ipseity import cli
@@ -59,7 +60,7 @@ def test_every_metric_of_the_mesh_is_documented() -> None:
     """docs/metrics.md has a row for each metric of the control plane, with its kind and labels."""
     page = (DOCS / "metrics.md").read_text()
     registry = prometheus_client.CollectorRegistry()
-    for part in (identity_metrics, webhook_metrics, discovery_metrics):
+    for part in (identity_metrics, webhook_metrics, discovery_metrics, rollout_metrics):
         part.Metrics(registry)
     rows = [row_of(metric) for metric in vars(registry)["_collector_to_names"]]
     assert len(rows) > 30

@@ -140,8 +140,12 @@ def server(  # what tests vary
     annotations: dict[str, str] | None = None,
     node: str = "",
     extra: str = "",
+    words: str = "",
 ) -> str:
-    """Write a Deployment of ``polyglot`` with a service account and a Service, all called ``name``."""
+    """Write a Deployment of ``polyglot`` with a service account and a Service, all called ``name``.
+
+    ``words``: further ones of its command, each after a comma.
+    """
     said = {**({"ipseity.io/inject": "enabled"} if inject else {}), **(annotations or {})}
     where = f"\n      nodeName: {node}" if node else ""
     return f"""
@@ -176,7 +180,7 @@ spec:
       containers:
         - name: app
           image: tests/polyglot
-          command: [PYTHON, -m, tests.traffic.polyglot, --name, $(NAME)]
+          command: [PYTHON, -m, tests.traffic.polyglot, --name, $(NAME){words}]
           env:
             - {{name: PYTHONPATH, value: REPOSITORY}}
             - {{name: NAME, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}

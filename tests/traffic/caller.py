@@ -2,7 +2,8 @@
 
     caller every HOST                    tries each protocol once; one JSON object: {protocol: what came or the error}
     caller load HOST --rate R --seconds S [--path P]
-                                         R requests/s on a fixed schedule, new connections now and then; counts failures
+                                         R requests/s on a fixed schedule, new connections now and then; counts
+                                         failures. SIGTERM: sends no more, and says what was found until then
     caller hold HOST --port P --count N --seconds S
                                          N connections that send a byte every 20 ms and check the echo; when each ended
 
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import collections
 import json
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -120,6 +122,8 @@ class Load:
 
     async def run(self) -> dict[str, Any]:
         """Send them all; none waits for another."""
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         connector = aiohttp.TCPConnector(limit=64)
         async with aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE_S)
@@ -129,6 +133,9 @@ class Load:
             for number in range(self.total):
                 due_s = started_s + number / self.rate
                 await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+                if stop.is_set():
+                    self.total = number
+                    break
                 tasks.append(asyncio.create_task(self.one(session, number, due_s)))
             await asyncio.gather(*tasks)
         return self.result()

@@ -5,11 +5,13 @@
     7000  bytes, client first: echoes what comes, a line at a time
     3306  bytes, server first: a greeting, then as 7000
 
-Usage: ``python -m tests.traffic.polyglot [--name NAME]``. Says ``ready`` when all of them listen. Every answer of an
-HTTP port is JSON with the caller as the proxy told it (``x-forwarded-client-cert``). SIGTERM: answers what is under
-way, then ends. ``/slow?seconds=N`` takes its time; ``/fail?status=N`` answers so, with ``&times=M`` only the first M
-times that this very path and query are asked for, with ``&of=NAME`` only the server of that name; ``?told`` has the
-request's headers in the answer, as has the gRPC question ``told``.
+Usage: ``python -m tests.traffic.polyglot [--name NAME] [--fail-every N] [--seconds S]``. Says ``ready`` when all of
+them listen. Every answer of an HTTP port is JSON with the caller as the proxy told it (``x-forwarded-client-cert``).
+SIGTERM: answers what is under way, then ends. ``/slow?seconds=N`` takes its time; ``/fail?status=N`` answers so, with
+``&times=M`` only the first M times that this very path and query are asked for, with ``&of=NAME`` only the server of
+that name; ``?told`` has the request's headers in the answer, as has the gRPC question ``told``. A version that is bad
+or slow: with ``--fail-every N`` every Nth page is a 500, with ``--seconds S`` each takes its time; ``/healthy`` is
+always well.
 """
 
 import argparse
@@ -31,8 +33,11 @@ GRACE_S = 5.0
 class Polyglot:
     """All ports of one server."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, fail_every: int = 0, seconds: float = 0.0) -> None:
         self.name = name
+        self.fail_every = fail_every
+        self.seconds = seconds
+        self.pages = 0
         self.seen: collections.Counter[str] = collections.Counter()
         self.asked: collections.Counter[str] = collections.Counter()
         """By path and query."""
@@ -47,6 +52,11 @@ class Polyglot:
         body = await request.read()
         await asyncio.sleep(float(request.query.get("seconds", "0")))
         self.asked[request.path_qs] += 1
+        if request.path != "/healthy":
+            self.pages += 1
+            await asyncio.sleep(self.seconds)
+            if self.fail_every and self.pages % self.fail_every == 0:
+                return web.json_response(self.about("bad", ""), status=500)
         failing = self.asked[request.path_qs] <= int(request.query.get("times", "1000000"))
         failing = failing and request.query.get("of", self.name) == self.name
         status = int(request.query.get("status", "200")) if failing else 200
@@ -100,9 +110,8 @@ def _told(context: grpc.aio.ServicerContext) -> str:
     return next((str(value) for key, value in context.invocation_metadata() or () if key == CALLER), "")
 
 
-async def serve(name: str) -> None:
+async def serve(ours: Polyglot) -> None:
     """Serve until SIGTERM."""
-    ours = Polyglot(name)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     application = web.Application()
@@ -131,7 +140,10 @@ def main() -> None:
     """Run as a program."""
     words = argparse.ArgumentParser()
     words.add_argument("--name", default="")
-    asyncio.run(serve(words.parse_args().name))
+    words.add_argument("--fail-every", type=int, default=0)
+    words.add_argument("--seconds", type=float, default=0.0)
+    given = words.parse_args()
+    asyncio.run(serve(Polyglot(given.name, given.fail_every, given.seconds)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 from agent import config as agent_config
 from injector import config as mesh_config
+from injector.rollout import config as rollout_config
 from tests.golden import golden
 from tests.scene import chart
 
@@ -22,6 +23,7 @@ SAID_OTHERWISE = {
         *("handshake_secret", "handshake_key_file", "trust_domain"),
         *("otlp_endpoint", "otlp_headers_file", "otlp_ca_file", "otlp_certificate_file", "otlp_key_file"),
     },
+    "rollout": {"pod_name", "pod_namespace", "kubeconfig", "context", "listen", "health_port", "prometheus"},
     "mesh": {
         *("pod_name", "pod_namespace", "pod_uid", "kubeconfig", "context", "listen", "issuance_log", "trust_domain"),
         *("webhook_port", "identity_port", "discovery_port", "health_port", "webhook_certificate", "webhook_key"),
@@ -29,7 +31,7 @@ SAID_OTHERWISE = {
     },
 }
 """Settings that the chart makes itself, from other values or from what else it renders."""
-CONFIGS: dict[str, Any] = {"agent": agent_config.Config, "mesh": mesh_config.Config}
+CONFIGS: dict[str, Any] = {"agent": agent_config.Config, "mesh": mesh_config.Config, "rollout": rollout_config.Config}
 
 
 def test_settings_are_those_of_the_programs(request: pytest.FixtureRequest) -> None:
@@ -84,6 +86,7 @@ def test_helm_finds_nothing_to_say_about_it() -> None:
         ({"agent": {"settings": {"max_egdes": 5}}}, "max_egdes"),
         ({"agent": {"settings": {"kubeconfig": "/tmp/x"}}}, "kubeconfig"),
         ({"mesh": {"replicas": 0}}, "replicas"),
+        ({"rollout": {"prometheus": "prometheus:9090"}}, "prometheus"),
         ({"mesh": {"image": {"digest": "0.1.0"}}}, "digest"),
         ({"image": {"pullPolicy": "always"}}, "pullPolicy"),
         ({"agent": {"metricsPort": 80}}, "metricsPort"),

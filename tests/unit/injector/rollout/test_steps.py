@@ -1,0 +1,200 @@
+"""Every decision of a rollout. Random lives are in ``tests/sim/injector/test_rollout.py``."""
+
+import pytest
+
+from injector.rollout import model, steps
+from tests.fakes import rollouts
+from tests.fakes.rollouts import FAILED, PASSED, WANTED, seen, status
+
+Phase, Why, Order, Standing, News = model.Phase, model.Why, model.Order, model.Standing, model.News
+NOW_S = 1100.0
+
+
+def step(before: model.Status | None, now: model.Seen) -> model.Decision:
+    return steps.step(WANTED, before, now, now_s=NOW_S)
+
+
+def news(decision: model.Decision) -> list[model.News]:
+    return [each.news for each in decision.said]
+
+
+def test_it_begins_with_all_traffic_on_stable() -> None:
+    decided = step(None, seen(standing=Standing.BEHIND)).status
+    assert (Phase.INITIALIZING, 0, 1) == (decided.phase, decided.weight, decided.step)
+
+
+def test_nothing_begins_until_the_route_says_so() -> None:
+    before = status(phase=Phase.INITIALIZING, weight=0)
+    assert before == step(before, seen(standing=Standing.BEHIND)).status
+
+
+def test_the_first_step_is_taken_when_the_canary_is_ready() -> None:
+    before = status(phase=Phase.INITIALIZING, weight=0)
+    decision = step(before, seen())
+    assert (Phase.PROGRESSING, 10, before.step + 1) == (
+        decision.status.phase,
+        decision.status.weight,
+        decision.status.step,
+    )
+    assert [News.STARTED] == news(decision)
+
+
+@pytest.mark.parametrize(("since_s", "phase"), [(NOW_S - 601, Phase.FAILED), (NOW_S - 600, Phase.INITIALIZING)])
+def test_who_is_never_ready_is_given_up(since_s: float, phase: model.Phase) -> None:
+    before = status(phase=Phase.INITIALIZING, weight=0, since_s=since_s)
+    decided = step(before, seen(ready=False, unready="no pod")).status
+    assert phase is decided.phase
+    assert "no pod" in decided.message
+
+
+def test_a_route_that_is_not_there_is_waited_for() -> None:
+    """Without an end: nobody is harmed meanwhile."""
+    before = status(phase=Phase.INITIALIZING, weight=0, since_s=0)
+    decided = step(before, seen(standing=Standing.ABSENT, absent="there is no HTTPRoute web")).status
+    assert (Phase.INITIALIZING, Why.NO_ROUTE, "there is no HTTPRoute web") == (
+        decided.phase,
+        decided.why,
+        decided.message,
+    )
+
+
+def test_nothing_moves_between_checks() -> None:
+    assert rollouts.STATUS == step(rollouts.STATUS, seen()).status
+
+
+@pytest.mark.parametrize(("weight", "then"), [(10, 20), (20, 30), (7, 10), (90, 30)])
+def test_each_passed_check_is_a_step(weight: int, then: int) -> None:
+    """A weight that no step has is of a spec that was changed: the next is one of the new ones, never beyond."""
+    decision = step(status(weight=weight), seen(check=PASSED))
+    assert (Phase.PROGRESSING, then, 1) == (
+        decision.status.phase,
+        decision.status.weight,
+        decision.status.iterations,
+    )
+    assert [News.ADVANCED] == news(decision)
+
+
+def test_a_check_at_the_most_promotes_and_then_it_is_done() -> None:
+    promoting = step(status(weight=30), seen(check=PASSED)).status
+    assert (Phase.PROMOTING, 100) == (promoting.phase, promoting.weight)
+    assert promoting == step(promoting, seen(standing=Standing.BEHIND)).status
+    done = step(promoting, seen())
+    assert (Phase.SUCCEEDED, 100, [News.PROMOTED]) == (done.status.phase, done.status.weight, news(done))
+
+
+def test_failed_checks_hold_it_and_then_end_it() -> None:
+    """Three are allowed none more than: they add up, also over passed ones."""
+    once = step(status(weight=20), seen(check=FAILED))
+    assert (20, 1, [News.HALTED]) == (once.status.weight, once.status.failed_checks, news(once))
+    passed = step(once.status, seen(check=PASSED)).status
+    assert (30, 1) == (passed.weight, passed.failed_checks)
+    twice = step(passed, seen(check=FAILED)).status
+    ended = step(twice, seen(check=FAILED))
+    assert (Phase.FAILED, Why.CHECKS_FAILED, 0) == (ended.status.phase, ended.status.why, ended.status.weight)
+    assert [News.ROLLED_BACK] == news(ended)
+    assert "3 of 3 failed checks: request-success-rate 90.00 % is below 99" in ended.said[0].note
+
+
+def test_a_canary_that_is_not_ready_passes_no_check() -> None:
+    decided = step(status(), seen(check=PASSED, ready=False, unready="no ready pod")).status
+    assert (10, 1) == (decided.weight, decided.failed_checks)
+    assert "no ready pod" in decided.message
+
+
+def test_what_ended_stays() -> None:
+    for before in (status(phase=Phase.FAILED, weight=0, why=Why.CHECKS_FAILED), status(phase=Phase.SUCCEEDED)):
+        for standing in Standing:
+            after = step(before, seen(standing=standing, check=FAILED)).status
+            assert before.phase is after.phase
+            assert before.step == after.step
+
+
+@pytest.mark.parametrize("phase", [Phase.INITIALIZING, Phase.PROGRESSING, Phase.PROMOTING, Phase.FAILED])
+def test_a_new_version_begins_anew(phase: model.Phase) -> None:
+    before = status(phase=phase, failed_checks=2)
+    decided = step(before, seen(revisions=frozenset({"a", "b"}), check=PASSED)).status
+    assert (Phase.INITIALIZING, 0, before.step + 1, 0) == (
+        decided.phase,
+        decided.weight,
+        decided.step,
+        decided.failed_checks,
+    )
+
+
+def test_the_pods_of_the_version_before_going_is_nothing_new() -> None:
+    before = status(revisions=frozenset({"a", "b"}))
+    narrowed = step(before, seen(revisions=frozenset({"b"}))).status
+    assert (Phase.PROGRESSING, frozenset({"b"})) == (narrowed.phase, narrowed.revisions)
+    assert Phase.INITIALIZING is step(narrowed, seen(revisions=frozenset({"a"}))).status.phase
+    assert narrowed == step(narrowed, seen(revisions=frozenset())).status
+
+
+def test_what_was_promoted_may_change_but_another_pair_begins_anew() -> None:
+    before = status(phase=Phase.SUCCEEDED, weight=100)
+    assert Phase.SUCCEEDED is step(before, seen(revisions=frozenset({"b"}))).status.phase
+    assert Phase.INITIALIZING is step(before, seen(rollout="r2")).status.phase
+
+
+def test_paused_it_moves_no_further_and_is_still_rolled_back() -> None:
+    held = step(status(weight=30), seen(order=Order.PAUSE, check=PASSED)).status
+    assert (Phase.PROGRESSING, 30, True, 1) == (held.phase, held.weight, held.paused, held.iterations)
+    bad = status(failed_checks=2, paused=True)
+    ended = step(bad, seen(order=Order.PAUSE, check=FAILED)).status
+    assert (Phase.FAILED, False) == (ended.phase, ended.paused)
+    assert (Phase.PROMOTING, False) == ((on := step(held, seen(check=PASSED)).status).phase, on.paused)
+
+
+def test_paused_it_does_not_begin_nor_runs_out_of_time() -> None:
+    before = status(phase=Phase.INITIALIZING, weight=0, since_s=0)
+    for ready in (True, False):
+        assert Phase.INITIALIZING is step(before, seen(order=Order.PAUSE, ready=ready)).status.phase
+
+
+@pytest.mark.parametrize("phase", [Phase.INITIALIZING, Phase.PROGRESSING, Phase.PROMOTING, Phase.SUCCEEDED])
+@pytest.mark.parametrize("standing", [Standing.APPLIED, Standing.BEHIND])
+def test_aborted_all_goes_back(phase: model.Phase, standing: model.Standing) -> None:
+    """Also what was promoted."""
+    decision = step(status(phase=phase, weight=30), seen(order=Order.ABORT, standing=standing, check=PASSED))
+    assert (Phase.FAILED, Why.ABORTED, 0) == (decision.status.phase, decision.status.why, decision.status.weight)
+    assert [News.ABORTED] == news(decision)
+
+
+def test_while_somebody_says_abort_nothing_begins() -> None:
+    before = status(phase=Phase.FAILED, weight=0, why=Why.ABORTED)
+    fresh = frozenset({"b"})
+    still = step(before, seen(order=Order.ABORT, revisions=fresh)).status
+    assert before == still
+    assert Phase.INITIALIZING is step(still, seen(revisions=fresh)).status.phase
+
+
+@pytest.mark.parametrize("phase", [Phase.INITIALIZING, Phase.PROGRESSING, Phase.PROMOTING])
+@pytest.mark.parametrize("standing", [Standing.FOREIGN, Standing.OVERTAKEN])
+@pytest.mark.parametrize("order", list(Order))
+def test_who_writes_other_weights_has_them(phase: model.Phase, standing: model.Standing, order: model.Order) -> None:
+    before = status(phase=phase)
+    decision = step(before, seen(standing=standing, order=order, check=FAILED))
+    assert (Phase.FAILED, Why.WEIGHTS_CHANGED, before.step) == (
+        decision.status.phase,
+        decision.status.why,
+        decision.status.step,
+    )
+    assert [News.LEFT_ALONE] == news(decision)
+    assert not any(steps.writes(decision.status, each) for each in Standing)
+
+
+def test_who_is_faster_than_our_way_back_is_told_about() -> None:
+    before = status(phase=Phase.FAILED, weight=0, why=Why.CHECKS_FAILED, message="bad")
+    decision = step(before, seen(standing=Standing.OVERTAKEN))
+    assert ([News.LEFT_ALONE], Why.WEIGHTS_CHANGED) == (news(decision), decision.status.why)
+    assert "bad" in decision.status.message
+    assert [] == news(step(decision.status, seen(standing=Standing.OVERTAKEN)))
+
+
+@pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.PROMOTING])
+def test_a_route_that_goes_ends_it(phase: model.Phase) -> None:
+    decided = step(status(phase=phase), seen(standing=Standing.ABSENT, absent="there is no HTTPRoute web")).status
+    assert (Phase.FAILED, Why.WEIGHTS_CHANGED) == (decided.phase, decided.why)
+
+
+def test_only_what_is_behind_is_written() -> None:
+    assert [Standing.BEHIND] == [each for each in Standing if steps.writes(rollouts.STATUS, each)]
