@@ -113,6 +113,18 @@ async def test_a_proxy_is_told_and_told_again_when_something_changes(plane: Plan
     await plane.until(lambda: not plane.hub.proxies)
 
 
+async def test_a_control_plane_that_ends_sends_its_proxies_away_one_by_one(plane: Plane) -> None:
+    """Each stream ends well, and what changes meanwhile is told to those that are still here."""
+    plane.publish([WEB, CLIENT], given.service("web", [WEB]))
+    async with stream(plane, CLIENT) as one, stream(plane, WEB) as other:
+        following = [asyncio.create_task(follow(each, xds_client.Client())) for each in (one, other)]
+        await plane.until(lambda: [each.state for each in plane.hub.statuses()] == ["synced", "synced"])
+        await asyncio.wait_for(plane.service.drain(0.01), PATIENCE_S)
+        await asyncio.wait_for(asyncio.gather(*following), PATIENCE_S)
+        assert [grpc.StatusCode.OK] * 2 == [await each.code() for each in (one, other)]
+    await plane.until(lambda: not plane.hub.proxies)
+
+
 async def test_a_pod_that_is_not_known_yet_is_waited_for(plane: Plane) -> None:
     """The proxy is often faster than the watch. A pod of that name with another account is not it."""
     plane.publish([WEB])

@@ -142,6 +142,29 @@ def test_anchor_and_issuer_replaced_in_place_hurt_nobody() -> None:
     assert [scene.new] == scene.bundle()
 
 
+def test_what_other_replicas_have_signed_counts_as_well() -> None:
+    """An anchor stays in the bundle for a leaf that another one signed; a new one waits for that one's pods too."""
+    scene = Scene()
+    scene.take()
+    name = anchors.fingerprint(scene.old.certificate)
+    theirs = ledger.Summary(pods=3, by_anchor={name: ledger.Use(pods=3, last_not_after_s=int(NOW_S) + 900)})
+    scene.found = authority.Found(
+        anchor=anchor_secret(scene.new), issuer=issuer_secret(authorities.issuer_of(scene.new), scene.new)
+    )
+    scene.spread[anchors.fingerprint(scene.new.certificate)] = NOW_S - 9000
+
+    def take(*others: ledger.Summary) -> list[str]:
+        told = scene.held.take(scene.found, [NOBODY, *others], scene.spread.get, now_s=NOW_S)
+        return [each.reason for each in told]
+
+    assert ["AnchorsUpdated", "IssuerHeld"] == take(theirs)
+    trusting = dataclasses.replace(theirs, trusting={anchors.fingerprint(scene.new.certificate): 3})
+    assert ["IssuerUpdated"] == take(trusting)
+    assert [scene.old, scene.new] == scene.bundle()
+    take()
+    assert [scene.new] == scene.bundle()
+
+
 def test_silent_pods_are_given_time() -> None:
     """Those that do not say what they trust have the bundle a while after it is everywhere."""
     scene = Scene()
@@ -189,6 +212,23 @@ def test_the_ledger_counts_the_newest_leaf_of_each_pod() -> None:
     pods.expire(NOW_S + 100)
     assert 1 == len(pods)
     assert NOBODY == ledger.Ledger().summary(NOW_S)
+
+
+def test_of_two_leaves_of_a_pod_the_newer_counts_whoever_tells_first() -> None:
+    """Other replicas tell late; a pod that was deleted is not brought back by what they tell."""
+    pods = ledger.Ledger()
+    heard: list[ledger.Leaf] = []
+    stop = pods.listen(heard.append)
+    pods.record(entry("a", "new", ("new",)))
+    older = ledger.Leaf(pod_uid="a", anchor="old", not_before_s=7, not_after_s=int(NOW_S) + 7, trusted=None)
+    pods.hear(older)
+    assert {"new": 1} == dict(pods.summary(NOW_S).trusting)
+    pods.gone("b")
+    pods.hear(dataclasses.replace(older, pod_uid="b"))
+    assert 1 == len(pods) == len(heard)
+    stop()
+    pods.record(entry("c", "new", None))
+    assert (2, 1) == (len(pods), len(heard))
 
 
 def test_a_ledger_that_is_full_becomes_careful_not_blind() -> None:

@@ -115,6 +115,30 @@ def test_nothing_is_done_while_nobody_knows_what_pods_hold(upcoming: str, issuer
     assert "no control plane" in "; ".join(made.waits)
 
 
+def test_replicas_that_know_of_one_another_count_each_pod_once() -> None:
+    """Also a third one that has ended: what it signed is in the others' ledgers, and it need not learn anything new."""
+    held = using("old", 23, old=23, new=22)
+    one, two = (
+        said(everywhere_since_s=EVERYWHERE, knows=knows, **held) for knows in (("control-1", "gone"), ("control-0",))
+    )
+    gone = said(left=True, time_s=int(NOW_S) - 900, **using("old", 23, old=23))
+    statuses = {"control-0": one, "control-1": two, "gone": gone}
+    made = rotation.plan(dataclasses.replace(IDLE, statuses=statuses, upcoming="new"), Goal.ANCHOR, now_s=NOW_S)
+    assert ("1 of 23 pods have not yet said that they trust it",) == made.waits
+
+
+def test_a_replica_that_took_its_leave_is_waited_for_only_by_what_it_has_signed() -> None:
+    """It is not asked to say anything more; what nobody else knows of, it left behind."""
+    left = said(left=True, time_s=int(NOW_S) - 900, **using("old", 5, old=5))
+    assert planned(Goal.ANCHOR, QUIET, left).due
+    knowing = said(everywhere_since_s={"old": NOW_S - 9000, "new": NOW_S - 500}, **using("old", 3, new=3))
+    made = planned(Goal.ANCHOR, knowing, left, upcoming="new")
+    assert ("5 of 8 pods have not yet said that they trust it",) == made.waits
+    switched = said(issuer_anchor="new", **using("new", 3))
+    made = planned(Goal.ANCHOR, switched, left, upcoming="new", issuer_anchor="new")
+    assert ("5 pods still have a leaf below it",) == made.waits
+
+
 def test_the_old_anchor_stays_while_a_pod_needs_it() -> None:
     """Or a control plane still signs below it."""
     status_ = said(issuer_anchor="new", **using("old", 2))
