@@ -187,14 +187,24 @@ def _troubled(each: proxies.Trouble) -> Finding:
 
 def _absent(live: Sequence[proxies.Report]) -> list[Finding]:
     """Name who is connected to no control plane. With several, each names those that are not connected to itself."""
-    named = set.intersection(*({one.pod for one in each.named if one.state == "absent"} for each in live))
-    if not named:
+    lists = [{one.pod for one in each.named if one.state == "absent"} for each in live]
+    tags = [each.tags() for each in live]
+    everywhere = [each for each in tags if each is not None]
+    if len(everywhere) == len(live):
+        lacking = frozenset.intersection(*everywhere)
+        named, count = {one for one in set.union(*lists) if proxies.tag(one) in lacking}, len(lacking)
+    else:  # too many to be told apart, or an older control plane: who is named by all
+        named = set.intersection(*lists)
+        count = live[0].absent if len(live) == 1 else len(named)
+    if not count:
         return []
-    count = live[0].absent if len(live) == 1 else len(named)
-    first = min(named)
-    text = f"{_several(sorted(named), count)} ready and not connected: what changes does not reach them"
-    namespace, _, name = first.partition("/")
-    return [_row("proxies", Status.WARN, text, f"kubectl logs -n {namespace} {name} -c {names.PROXY}")]
+    text = "ready and not connected: what changes does not reach them"
+    if not named:
+        hint = f"compare: kubectl get pods -A -l {names.MESHED}=true; {_LOG}"
+        return [_row("proxies", Status.WARN, f"{count} {'pod is' if count == 1 else 'pods are'} {text}", hint)]
+    namespace, _, name = min(named).partition("/")
+    hint = f"kubectl logs -n {namespace} {name} -c {names.PROXY}"
+    return [_row("proxies", Status.WARN, f"{_several(sorted(named), count)} {text}", hint)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

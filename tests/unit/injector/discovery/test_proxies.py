@@ -47,6 +47,16 @@ def test_ready_pods_that_are_not_connected_are_absent() -> None:
     assert 0 == proxies.report([], state, now_s=NOW_S, version="1").absent
 
 
+def test_of_all_that_are_absent_there_is_a_tag() -> None:
+    """So that whoever reads several reports can tell who is in none of them, beyond the fifty that are named."""
+    found = report(pods=211)
+    assert (211, 50) == (found.absent, len(found.named))
+    assert {proxies.tag(f"shop/web-{number}") for number in range(211)} == found.tags()
+    assert None is msgspec.structs.replace(found, absent=212).tags()
+    assert None is msgspec.structs.replace(found, absent_tags="no").tags()
+    assert frozenset() == report().tags()
+
+
 def test_a_report_stays_small() -> None:
     """Everything is counted, fifty are named: a ConfigMap holds 1 MiB."""
     found = report(*(status(f"p{n}", "refusing", 9.0, "y" * 999) for n in range(5000)))

@@ -168,6 +168,19 @@ def test_a_proxy_that_is_connected_elsewhere() -> None:
     assert says(found, WARN, "shop/c is ready and not connected")
 
 
+def test_a_proxy_that_is_connected_nowhere_is_found_among_many() -> None:
+    """Each control plane names fifty of the other's; the tags of all tell who is missing from both."""
+
+    def lacking(*numbers: int) -> proxies.Report:
+        pods = [clusters.pod(number, ready=True) for number in numbers]
+        return proxies.report([], clusters.state(pods), now_s=NOW_S, version="1")
+
+    first, second = range(400), range(399, 800)
+    found = inspection.proxies_of({"a": lacking(*first), "b": lacking(*second)}, now_s=NOW_S)
+    assert (1, True) == (len(found), says(found, WARN, "1 pod is ready and not connected"))
+    assert well(inspection.proxies_of({"a": lacking(*first), "b": lacking(*range(400, 800))}, now_s=NOW_S))
+
+
 def test_troubles_are_bounded() -> None:
     """A few by name, the rest as a number."""
     many = [proxies.Trouble(pod=f"shop/{n}", state="behind", for_s=9) for n in range(9)]
