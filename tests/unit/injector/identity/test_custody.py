@@ -130,24 +130,6 @@ async def test_an_empty_cluster_gets_anchor_issuer_and_bundle(fake: mesh_api.Fak
         assert made == set(fake.objects)
 
 
-async def test_only_the_leader_writes_and_another_goes_on_at_once(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
-    """A follower knows as much, and says that it is ready; when it leads, it mends what is wrong by then."""
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as leader:
-        await fake.until(lambda: everywhere(fake, leader))
-        follower = ControlPlane(api, tmp_path, "control-1")
-        follower.leading = False
-        async with running(follower):
-            await _until(lambda: follower.publisher.published and not follower.publisher.missing)
-            leader.leading = False
-            await fake.drop(f"/api/v1/namespaces/shop/configmaps/{names.TRUST_BUNDLE}")
-            await _until(lambda: 1 == follower.publisher.missing)
-            assert (0, "") == (follower.publisher.writes, trust_in(fake, "shop"))
-            follower.leading = True
-            follower.publisher.wake()
-            await fake.until(lambda: everywhere(fake, follower))
-            assert 1 == follower.publisher.writes
-
-
 async def test_it_is_published_once_it_was_written_but_where_it_cannot_be(
     fake: mesh_api.FakeMeshApi, tmp_path: Path
 ) -> None:
