@@ -31,6 +31,7 @@ ORDER: Final[tuple[checks.Check, ...]] = (
     *destination.CHECKS,
     *policy.CHECKS,
     *agent.CHECKS,
+    *webhook.LAST,
     *installing.LAST,
     *leaving.CHECKS,
 )

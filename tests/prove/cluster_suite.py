@@ -80,8 +80,8 @@ def judge(up: lab.Lab, images: dict[str, str]) -> verdict.Verdict:
     lines += [f"DOES NOT HOLD: {name}" for name, holds in checks.items() if not holds]
     return verdict.Verdict(
         holds=all(checks.values()),
-        figure=f"{len(holding)} of {len(whole['checks'])} checks hold on a lab with RBAC, in {took_s:.0f} s (aim {AIM_S:.0f} s); "
-        f"{sum(checks.values())} of {len(checks)} about the suite itself",
+        figure=f"{len(holding)} of {len(whole['checks'])} checks hold on a lab with RBAC, in {took_s:.0f} s "
+        f"(aim {AIM_S:.0f} s); {sum(checks.values())} of {len(checks)} about the suite itself",
         lines=tuple(lines),
     )
 

@@ -26,6 +26,7 @@ from comparisons.lab.api import (
     kinds,
     operations,
     plugins,
+    pod_security,
     preparation,
     status,
     store,
@@ -82,7 +83,8 @@ class Admission:
         return asked.object or {}
 
     async def validate(self, asked: attributes.Attributes) -> None:
-        """Raise Refused if a webhook refuses the write, or cannot be asked and must be."""
+        """Raise Refused if Pod Security or a webhook refuses the write, or one cannot be asked and must be."""
+        self._check_security(asked)
         found = hooks.ordered(self._objects.objects(kinds.VALIDATING_WEBHOOK_CONFIGURATION).values())
         concerned = [hook for hook in found if self._concerns(hook, asked)]
         if not concerned:
@@ -96,6 +98,16 @@ class Admission:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _check_security(self, asked: attributes.Attributes) -> None:
+        """Judge a new pod as webhooks have left it, as the real server does before it asks validating ones."""
+        made = asked.operation is attributes.Operation.CREATE and asked.resource is kinds.POD and not asked.subresource
+        if not made or asked.object is None:
+            return
+        namespace = self._objects.get(kinds.NAMESPACE, ("", asked.namespace)) or {"metadata": {}}
+        why = pod_security.refusal(asked.object, namespace["metadata"].get("labels") or {})
+        if why:
+            raise status.forbidden("", "pods", asked.object["metadata"].get("name", ""), why)
 
     async def _mutated(self, asked: attributes.Attributes, found: list[hooks.Hook]) -> attributes.Attributes:
         state = _Reinvocation()
