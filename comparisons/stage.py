@@ -224,13 +224,23 @@ async def beside(where: Stage, netns: pathlib.Path, name: str, *words: str) -> A
     what, *rest = words
     command_ = ["nsenter", f"--net={netns}", PYTHON, "-I", "-S", str(ACTOR), what, str(where.truth() / name), *rest]
     process = await asyncio.create_subprocess_exec(*command_, env={"WHO": name}, start_new_session=True)
+    cgroup = f"{where.names.cgroup}/{where.top.name}-{name}.service"  # so that whoever sweeps the lab finds it
+    with contextlib.suppress(ProcessLookupError):  # it has ended: seen below
+        cgroups.adopt(cgroup, process.pid)
+    saying = asyncio.ensure_future(where.wrote(name, "ready" if what in {"serve", "read"} else "started"))
+    ending = asyncio.ensure_future(process.wait())
     try:
-        await where.wrote(name, "ready" if what in {"serve", "read"} else "started")
+        await asyncio.wait((saying, ending), return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            raise StageError(f"{name} ended before it had begun, with {process.returncode}")
+        saying.result()
         yield name
     finally:
+        saying.cancel()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await ending
+        await asyncio.to_thread(cgroups.end, cgroup)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,6 @@
 """A program that a pod runs: it calls, or answers, and writes down each time that it did. What it writes is the truth.
 
-    actor.py serve LOG [--http PORT] [--lines PORT] [--udp PORT]
+    actor.py serve LOG [--http PORT] [--lines PORT] [--udp PORT] [--at ADDRESS]
     actor.py call  LOG TARGET [--kind http|udp|spoof] [--method GET] [--every MS] [--seconds S]
     actor.py hold  LOG TARGET [--every MS] [--seconds S]      one connection, a line at a time
     actor.py load  LOG TARGET [--every MS] [--seconds S] [--warm S]    requests at fixed times; latencies
@@ -87,15 +87,15 @@ def answer_lines(connection: socket.socket, peer: str, log: Log) -> None:
             connection.sendall(line)
 
 
-def serve(log: Log, ports: "dict[str, int]") -> None:
+def serve(log: Log, ports: "dict[str, int]", at: str) -> None:
     """Answer for ever."""
     if ports["udp"]:
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        datagrams.bind((EVERYWHERE, ports["udp"]))
+        datagrams.bind((at, ports["udp"]))
         threading.Thread(target=answer_datagrams, args=(datagrams, log), daemon=True).start()
     for kind, answer in (("lines", answer_lines), ("http", answer_http)):
         if ports[kind]:
-            listener = socket.create_server((EVERYWHERE, ports[kind]), backlog=512)
+            listener = socket.create_server((at, ports[kind]), backlog=512)
             threading.Thread(target=accept, args=(listener, answer, log), daemon=True).start()
     log.say("ready", "-")
     NEVER.wait()
@@ -247,7 +247,8 @@ def main(words: "list[str]") -> None:
     log.say("started", "-")
     flags = {rest[at][2:]: rest[at + 1] for at in range(len(rest) - 1) if rest[at].startswith("--")}
     if what == "serve":
-        serve(log, {kind: int(flags.get(kind, "0")) for kind in ("http", "lines", "udp")})
+        ports = {kind: int(flags.get(kind, "0")) for kind in ("http", "lines", "udp")}
+        serve(log, ports, flags.get("at", EVERYWHERE))
         return
     if what == "read":
         read(log, rest[0])

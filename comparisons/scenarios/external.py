@@ -28,11 +28,10 @@ async def play(it: scene.Scene) -> match.Played:
     old, new = addresses(it)
     fabric = it.where.names.fabric
     async with contextlib.AsyncExitStack() as stack:
-        for address in (old, new):
+        for address, name in ((old, f"tenant-{it.number}"), (new, f"partner-{it.number}")):
             await stack.enter_async_context(stage.address(fabric, LINK, address))
-        await stack.enter_async_context(
-            stage.beside(it.where, fabric, f"outside-{it.number}", "serve", "--http", str(scene.HTTP))
-        )
+            words = ("serve", "--http", str(scene.HTTP), "--at", address)  # other lanes' are beside it
+            await stack.enter_async_context(stage.beside(it.where, fabric, name, *words))
         partner = await it.call("client", "call", *flags, address=new, name=f"client-{it.number}", held=True)
         tenant = await it.call("client", "call", *flags, address=old, name=f"client-w{it.number}", held=True)
         began_ns = await it.go(partner, tenant)
