@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from injector.kube import rest
+from injector.policy import reading
 from injector.routes import book, meshes, model, status
 from ipseity import informer, kube
 
@@ -46,6 +47,22 @@ def follow(api: "client.ApiClient", clock: Callable[[], int]) -> Mapping[str, Ev
 def follow_meshes(api: "client.ApiClient", clock: Callable[[], int]) -> Events:
     """Make the informer of all meshes; its values go into ``meshes.Book``."""
     return informer.Informer(api, kube.Resource(path=meshes.PATH), trim=trim, clock=clock, pace=_MESH_PACE)
+
+
+async def read(api: "client.ApiClient") -> list[book.Entry]:
+    """Read every route once. Raises KubernetesError."""
+    known = book.Book()
+    for kind in model.Kind:
+        try:
+            async for item in reading.each(api, kind.path):
+                known.apply(trim(item), kind)
+        except kube.KubernetesError as error:
+            if error.status != http.HTTPStatus.NOT_FOUND:
+                raise
+            raise kube.KubernetesError(
+                f"this cluster does not know {kind}", hint="apply deploy/crds/gateway-api", status=error.status
+            ) from error
+    return list(known.entries.values())
 
 
 def trim(item: Any) -> dict[str, Any]:

@@ -1,26 +1,26 @@
 """Reads ``/metrics`` of many proxies at once, each with a time limit and a bound; one that fails is named.
 
 Here because this is the only part of the feature that talks to pods: at their own addresses from inside the cluster,
-through the API server from anywhere else. Leaves out what is read (``measured``).
+through the API server from anywhere else. Leaves out what is read (``measured``, ``routed``).
 """
 
 import asyncio
 import dataclasses
 import http
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import aiohttp
 
 from injector import names
 from injector.cluster import model as cluster
-from injector.seeing import measured
 from ipseity import identity, kube
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
+Read = typing.TypeVar("Read")
 _TIMEOUT_S: Final = 5.0
 _MAX_BYTES: Final = 16 * 1024 * 1024
 """A proxy of 1,000 Services writes about 4 MB."""
@@ -39,10 +39,10 @@ class Scraper(typing.Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class Readings(typing.Generic[Read]):
     """What came of asking everybody."""
 
-    read: Mapping[identity.PodRef, measured.Measured]
+    read: Mapping[identity.PodRef, Read]
     unread: Mapping[identity.PodRef, str]
     """And why not."""
 
@@ -103,17 +103,20 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
     return bytes(found)
 
 
-async def everybody(scraper: Scraper, pods: Iterable[cluster.Pod]) -> Readings:
-    """Ask every meshed pod, twice: Envoy shows its histograms as they were when it was asked before."""
+async def everybody(scraper: Scraper, pods: Iterable[cluster.Pod], reader: Callable[[str], Read]) -> Readings[Read]:
+    """Ask every meshed pod, twice: Envoy shows its histograms as they were when it was asked before.
+
+    ``reader`` makes of a proxy's text what is wanted of it, such as ``measured.read``.
+    """
     turn = asyncio.Semaphore(_AT_ONCE)
-    read: dict[identity.PodRef, measured.Measured] = {}
+    read: dict[identity.PodRef, Read] = {}
     unread: dict[identity.PodRef, str] = {}
 
     async def ask(pod: cluster.Pod) -> None:
         async with turn:
             try:
                 await scraper.scrape(pod)
-                read[pod.ref] = measured.read(await scraper.scrape(pod))
+                read[pod.ref] = reader(await scraper.scrape(pod))
             except Unread as error:
                 unread[pod.ref] = str(error)
 

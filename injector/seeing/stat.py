@@ -131,31 +131,33 @@ def _cells(row: Row) -> list[table.Cell]:
     )
     if not row.answered:
         why = "-" if not row.meshed else "not read"
-        return [table.Cell(row.workload), meshed, table.Cell(why, table.Colour.DIM), *[_NOTHING] * 7]
+        return [table.Cell(row.workload), meshed, table.Cell(why, table.Colour.DIM), *[NOTHING] * 7]
     return [
         table.Cell(row.workload),
         meshed,
-        _success(row.success),
-        table.Cell(f"{row.rps:.1f}") if row.requests else _NOTHING,
-        *(_latency(each) for each in (row.p50_ms, row.p95_ms, row.p99_ms)),
+        success(row.success),
+        table.Cell(f"{row.rps:.1f}") if row.requests else NOTHING,
+        *(latency(each) for each in (row.p50_ms, row.p95_ms, row.p99_ms)),
         table.Cell(f"{row.connections_per_s:.1f}"),
         table.Cell(table.size(round(row.received_bps))),
         table.Cell(table.size(round(row.sent_bps))),
     ]
 
 
-_NOTHING: Final = table.Cell("-", table.Colour.DIM)
+NOTHING: Final = table.Cell("-", table.Colour.DIM)
 
 
-def _success(share: float | None) -> table.Cell:
+def success(share: float | None) -> table.Cell:
+    """Show a success rate; None: there was no request."""
     if share is None:
-        return _NOTHING
+        return NOTHING
     colour = table.Colour.GREEN if share >= _GOOD else table.Colour.YELLOW if share >= _FAIR else table.Colour.RED
     return table.Cell(f"{math.floor(share * 10_000) / 100:.2f}%", colour)  # 99.999 % is not 100 %
 
 
-def _latency(ms: float | None) -> table.Cell:
-    return _NOTHING if ms is None else table.Cell(table.duration(ms * _US_PER_MS))
+def latency(ms: float | None) -> table.Cell:
+    """Show a time; None: nobody knows."""
+    return NOTHING if ms is None else table.Cell(table.duration(ms * _US_PER_MS))
 
 
 def document(found: Sequence[Row], window_s: float) -> dict[str, Any]:

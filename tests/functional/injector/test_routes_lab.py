@@ -5,6 +5,7 @@ Leaves out what each field does (``test_routes``): here is the whole way from ku
 
 import collections
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,14 @@ def seen(where: mesh.Mesh) -> int:
     return int(found["body"]["seen"])
 
 
+def asked(where: mesh.Mesh, *words: str) -> Json:
+    """Run a command of ours on the host; gives its JSON."""
+    command = [str(mesh.COMMAND), *words, "-o", "json", "--kubeconfig", str(where.lab.kubeconfig)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (0, "") == (done.returncode, done.stderr)
+    return dict(json.loads(done.stdout))
+
+
 def reasons(where: mesh.Mesh) -> list[str]:
     """Give the reasons in the route's status."""
     (item,) = where.get("httproutes", "shop")
@@ -68,6 +77,12 @@ def test_a_route_is_applied_says_so_and_is_taken_back(where: mesh.Mesh) -> None:
     apply(where, {"backendRefs": [routed.to("next")]})
     mesh.wait_until(lambda: reasons(where) == ["Accepted", "ResolvedRefs"], SETTLED_S, "the route is accepted")
     assert {"next": 23} == names(where, 23)
+    (listed,) = asked(where, "routes", "web", "-n", "shop")["routes"]
+    (rule,) = listed["rules"]
+    assert ("shop/web", "Accepted", "shop/next:8080") == (
+        listed["service"], listed["status"], rule["backends"][0]["backend"]
+    )  # fmt: skip
+    assert (23, 0) == (rule["backends"][0]["requests"], rule["failed"])
     apply(where, {"backendRefs": [routed.to("gone")]})
     mesh.wait_until(lambda: reasons(where) == ["Accepted", "BackendNotFound"], SETTLED_S, "its backend is missed")
     assert {"500": 23} == names(where, 23)
@@ -83,6 +98,9 @@ def test_weights_that_move_lose_no_request(where: mesh.Mesh) -> None:
     with where.calling("shop", where.pod("shop", "client"), *words) as process:
         began = seen(where)
         mesh.wait_until(lambda: seen(where) > began + LOAD_RATE, SETTLED_S, "the load has begun")
+        (busiest, *_) = asked(where, "top", "-n", "shop", "--window", "1")["ways"]
+        assert ("HTTPRoute shop/r", "shop/web", 1.0) == (busiest["route"], busiest["backend"], busiest["successRate"])
+        assert LOAD_RATE / 2 < busiest["requestsPerSecond"] < LOAD_RATE * 2
         for share in range(0, 101, 20):
             apply(where, {"backendRefs": [routed.to("web", 100 - share), routed.to("next", share)]})
         mesh.wait_until(lambda: names(where, 7) == {"next": 7}, SETTLED_S, "all goes to next")

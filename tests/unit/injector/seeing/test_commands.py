@@ -18,7 +18,8 @@ from injector import names
 from injector.policy import options
 from injector.seeing import commands
 from tests.fakes import policy_api
-from tests.unit.injector.seeing import test_measured
+from tests.scene import routed
+from tests.unit.injector.seeing import test_measured, test_routed
 
 ADDRESS, SILENT = "127.77.0.1", "127.77.0.2"
 
@@ -31,12 +32,17 @@ def pod(name: str, address: str) -> Any:
     }
 
 
+ROUTE = routed.http({"backendRefs": [routed.to("web")]})
 COLLECTIONS: dict[str, list[Any]] = {
     "/api/v1/namespaces": [],
     "/api/v1/pods": [pod("web", ADDRESS), pod("client", SILENT)],
     "/api/v1/services": [],
     "/apis/discovery.k8s.io/v1/endpointslices": [],
     "/apis/ipseity.io/v1alpha1/authorizationpolicies": [],
+    "/apis/gateway.networking.k8s.io/v1/httproutes": [
+        {**ROUTE, "metadata": {**ROUTE["metadata"], "uid": "u", "generation": 1, "resourceVersion": "1"}}
+    ],
+    "/apis/gateway.networking.k8s.io/v1/grpcroutes": [],
 }
 
 
@@ -61,7 +67,8 @@ class Proxy:
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked += 1
         name = "before" if self.asked <= 2 else "after"
-        return web.Response(text=(test_measured.FOLDER / f"{name}.prom").read_text())
+        sent = test_routed.text(19, 4) if name == "before" else test_routed.text(90, 10)
+        return web.Response(text=(test_measured.FOLDER / f"{name}.prom").read_text() + sent)
 
 
 @pytest.fixture
@@ -104,3 +111,20 @@ def test_no_sidecar_at_all_is_said(config: str) -> None:
     """With what to write."""
     result = ran(commands.edges, config, "-n", "empty")
     assert "no pod in namespace empty has a sidecar: annotate it with ipseity.io/inject: enabled" in result.stderr
+
+
+def test_routes_and_what_they_carried(config: str) -> None:
+    """All that was counted since the proxies began."""
+    result = ran(commands.routes, config, "web", "-n", "shop", "--via", "pods", "-o", "json")
+    ((rule,),) = (each["rules"] for each in json.loads(result.stdout)["routes"])
+    assert (23, 4, "shop/web:8080") == (rule["requests"], rule["failed"], rule["backends"][0]["backend"])
+    assert 1 == result.return_value  # one proxy is silent
+    result = ran(commands.routes, config, "db", "--via", "pods")
+    assert "no route has Service default/db as its parent" in result.stderr
+
+
+def test_top_is_what_was_counted_in_the_window(config: str) -> None:
+    """Once, where nobody looks at it change."""
+    result = ran(commands.live, config, "--window", "1", "--via", "pods", "-o", "json")
+    ((way),) = json.loads(result.stdout)["ways"]
+    assert ("shop/web", 77, 6) == (way["service"], way["requests"], way["failed"])

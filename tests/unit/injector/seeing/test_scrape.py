@@ -9,7 +9,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from injector.discovery import naming
-from injector.seeing import scrape
+from injector.seeing import measured, scrape
 from tests.fakes import policies
 from tests.unit.injector.seeing import test_measured
 
@@ -38,7 +38,7 @@ async def test_a_proxy_is_asked_twice_and_the_second_answer_counts() -> None:
     """Envoy's histograms are as they were at the question before."""
     answers = iter(["", TEXT])
     async with serving(lambda: web.Response(text=next(answers))) as scraper:
-        found = await scrape.everybody(scraper, [POD, policies.pod("bare", meshed=False)])
+        found = await scrape.everybody(scraper, [POD, policies.pod("bare", meshed=False)], measured.read)
     assert {POD.ref} == set(found.read)
     assert 12 == found.read[POD.ref].inbound[naming.Peer("8080", "shop/client")].requests
 
@@ -84,7 +84,7 @@ async def test_one_that_cannot_be_read_is_named() -> None:
     """With the reason, beside those that can."""
     nowhere, odd = policies.pod("a", addresses=()), policies.pod("b", addresses=("127.0.0.2",))
     async with serving(lambda: web.Response(text=TEXT)) as scraper:
-        found = await scrape.everybody(scraper, [POD, nowhere, odd])
+        found = await scrape.everybody(scraper, [POD, nowhere, odd], measured.read)
     assert {POD.ref} == set(found.read)
     assert "it has no address yet" == found.unread[nowhere.ref]
     assert "127.0.0.2" in found.unread[odd.ref]
