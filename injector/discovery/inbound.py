@@ -24,7 +24,7 @@ from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 
 from injector import names
 from injector.cluster import model, protocols
-from injector.discovery import counted, http, matchers, naming, outbound, resource, settings, tcp, tls
+from injector.discovery import counted, http, matchers, naming, outbound, resource, settings, tapped, tcp, tls
 from injector.policy import accesslog, match, rbac
 from injector.policy import model as policy
 from ipseity import identity
@@ -145,7 +145,9 @@ def _apart(port: Port, *, http_too: bool) -> tuple[identity.SpiffeId, ...]:
 
 def _requests_of(port: Port, who: identity.SpiffeId) -> list[Any]:
     prefix = naming.inbound(port.label, str(who.account))
-    extras = http.Extras(local_reply=http.undelivered(), logs=counted.inbound(port.label, secured=True))
+    extras = http.Extras(
+        local_reply=http.undelivered(), logs=(*counted.inbound(port.label, secured=True), tapped.INBOUND)
+    )
     return [http.manager(prefix, _route(), http.ClientCert.WRITTEN, extras)]
 
 
@@ -225,6 +227,7 @@ def _judged(port: Port, *, identified: bool) -> http.Extras:
         logs=(
             *accesslog.of_chain(decided, http=True, identified=identified),
             *counted.inbound(port.label, secured=identified, probes=probes),
+            tapped.INBOUND,
         ),
     )
 

@@ -20,7 +20,7 @@ from google.protobuf import duration_pb2, wrappers_pb2
 
 from injector import names
 from injector.cluster import model, protocols
-from injector.discovery import counted, http, matchers, naming, resource, routing, settings, tcp
+from injector.discovery import counted, http, matchers, naming, resource, routing, settings, tapped, tcp
 from injector.routes import attach
 from ipseity import identity
 
@@ -32,7 +32,7 @@ UNKNOWN: Final = "unknown"
 """Chain for destinations that are nobody's we know."""
 ANYWHERE: Final = "0.0.0.0"  # noqa: S104  # redirected connections have any address
 ANYWHERE_6: Final = "::"
-_COUNTED: Final = http.Extras(logs=counted.outbound())
+_COUNTED: Final = http.Extras(logs=(*counted.outbound(), tapped.OUTBOUND))
 _NO = wrappers_pb2.BoolValue(value=False)
 _YES = wrappers_pb2.BoolValue(value=True)
 

@@ -1,7 +1,7 @@
-"""Two questions to Envoy's admin socket, in HTTP by hand. Never raises: an Envoy that does not answer is an answer.
+"""Three questions to Envoy's admin socket, in HTTP by hand. Never raises: an Envoy that does not answer is an answer.
 
-Here because draining needs them, and an HTTP library would cost the supervisor a third of its memory. Everything is
-bounded: time and bytes.
+Here because draining and tapping need them, and an HTTP library would cost the supervisor a third of its memory.
+Everything is bounded: time and bytes.
 """
 
 import socket
@@ -24,6 +24,11 @@ def connections(path: str) -> Mapping[str, int] | None:
     """Read the gauges that ``drain`` decides on, by name; None if Envoy does not answer."""
     text = _ask(path, "GET", _STATS)
     return None if text is None else parse(text)
+
+
+def set_runtime(path: str, key: str, value: str) -> bool:
+    """Set a value of Envoy's runtime; empty: take it back. False if it cannot be told."""
+    return _ask(path, "POST", f"/runtime_modify?{key}={value}") is not None
 
 
 def parse(text: bytes) -> Mapping[str, int]:

@@ -21,6 +21,8 @@ XDS: Final = "xds"
 """Cluster: the control plane. Discovery must not use the name."""
 ADMIN: Final = "admin"
 """Cluster and stat prefix: Envoy's own admin socket."""
+TAP: Final = "tap"
+"""Cluster: whoever taps this pod, if somebody does. Discovery refers to it, and Envoy wants it to be here."""
 STATUS: Final = "status"
 """Listener and stat prefix: 15020."""
 _TYPE: Final = "type.googleapis.com/envoy"
@@ -29,7 +31,8 @@ _TLS_1_3: Final = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_proto
 _BUCKETS_MS: Final = (1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 5000, 10_000, 30_000)
 """Linkerd's grid of latencies, thinned and without its top: 20 series per histogram, comparable."""
 _UNWANTED: Final = (
-    r"^cluster\.admin\..*",
+    r"^cluster\.(admin|tap)\..*",
+    r"^access_logs\..*",
     r"^runtime\..*",
     r"^server\.(hot_restart.*|dropped_stat_flushes|stats_recent_lookups)$",
     r"^(cluster|listener)\..*\.ssl\.(curves|sigalgs|ciphers)\..*",
@@ -70,9 +73,15 @@ def make(told: orders.Orders, facts: Facts) -> Json:
         },
         "static_resources": {
             "listeners": [_status_listener(facts)],
-            "clusters": [_xds_cluster(told), _admin_cluster(told)],
+            "clusters": [
+                _xds_cluster(told),
+                _pipe(ADMIN, files.admin_socket(told.workload_dir)),
+                _pipe(TAP, files.tap_socket(told.workload_dir)),
+            ],
         },
         "dynamic_resources": {"ads_config": _ads_config(), "lds_config": ads, "cds_config": ads},
+        # The layer in which the admin socket may set values: how many requests a tap is told of.
+        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "stats_config": _stats_config(),
         "stats_flush_on_admin": True,
         "overload_manager": _overload_manager(told, facts),
@@ -154,12 +163,13 @@ def _file(path: str, told: orders.Orders) -> Json:
     }
 
 
-def _admin_cluster(told: orders.Orders) -> Json:
+def _pipe(name: str, path: str) -> Json:
+    """Make a cluster of one socket in the pod's own directory."""
     return {
-        "name": ADMIN,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": _one_endpoint(ADMIN, {"pipe": {"path": files.admin_socket(told.workload_dir)}}),
+        "load_assignment": _one_endpoint(name, {"pipe": {"path": path}}),
     }
 
 

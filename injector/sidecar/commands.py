@@ -110,6 +110,36 @@ def drain(*, workload_dir: str) -> None:
         raise errors.CannotRun("Envoy does not answer on its admin socket", hint="run this in the proxy's container")
 
 
+@sidecar.command(name="tap")
+@click.option("--workload-dir", default=names.WORKLOAD_MOUNT, show_default=True, metavar="DIR")
+@click.option(
+    "--share",
+    type=click.FloatRange(0.01, 100),
+    default=100.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="So many of all requests, chosen at random.",
+)
+@click.option("--for", "seconds", type=click.FloatRange(0.1, 600), default=30.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--most",
+    type=click.IntRange(1, 1_000_000),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="End after so many.",
+)
+@click.option("--until-eof", is_flag=True, help="End also when standard input does.")
+def tapping(*, workload_dir: str, share: float, seconds: float, most: int, until_eof: bool) -> None:
+    """Show requests as this pod's proxy answers them, one JSON object a line; `ipseity tap` runs it."""
+    from injector.sidecar import journal, tap
+
+    told = tap.run(
+        tap.Asked(directory=workload_dir, share_percent=share, seconds=seconds, most=most, until_eof=until_eof)
+    )
+    journal.say("info", "tap", **told._asdict())
+
+
 def _is_ready() -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", names.STATUS_PORT, timeout=2)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):

@@ -51,6 +51,11 @@ def admin_socket(directory: str) -> str:
     return f"{directory}/admin.sock"
 
 
+def tap_socket(directory: str) -> str:
+    """Tell where Envoy tells of requests while somebody taps."""
+    return f"{directory}/tap.sock"
+
+
 def bootstrap(directory: str) -> str:
     """Tell where Envoy's own configuration is."""
     return f"{directory}/bootstrap.json"
