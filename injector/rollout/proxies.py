@@ -29,15 +29,15 @@ class Proxies:
 
     async def begin(self, where: place.Place) -> Reading:
         """Open a window."""
-        return Reading(read=(await scrape.everybody(self._scraper, where.ready)).read)
+        return Reading(read=(await scrape.everybody(self._scraper, where.ready, measured.read)).read)
 
     async def end(self, where: place.Place, begun: Reading, spec: model.Spec) -> model.Observed:
         """Close it, and give what was counted meanwhile."""
         del spec
-        return between(where, begun, await scrape.everybody(self._scraper, where.ready))
+        return between(where, begun, await scrape.everybody(self._scraper, where.ready, measured.read))
 
 
-def between(where: place.Place, begun: Reading, now: scrape.Readings) -> model.Observed:
+def between(where: place.Place, begun: Reading, now: scrape.Readings[measured.Measured]) -> model.Observed:
     """Give what was counted between two readings."""
     bare = sorted(each.ref.name for each in where.ready if not each.meshed)
     if bare:

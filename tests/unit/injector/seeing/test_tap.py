@@ -31,7 +31,7 @@ DONE = b'{"level":"info","event":"tap","shown":2,"dropped":5}\n'
 
 
 def pod(name: str, *, meshed: bool = True, owner: str = "web-5d4f8c7b9") -> dict[str, Any]:
-    proxy = {"name": names.PROXY, "command": ["/opt/ipseity", "sidecar", "run"]}
+    proxy = {"name": names.PROXY, "command": ["ipseity", "sidecar", "run"]}
     return {
         "metadata": {
             "namespace": "shop", "name": name, "uid": f"uid-{name}",
@@ -65,7 +65,7 @@ def test_a_workloads_pods_are_tapped(tmp_path: pathlib.Path) -> None:
     pieces = [(1, whole[:101]), (1, whole[101:]), (2, DONE), exec_api.ended()]
     api = exec_api.ExecApi([pod("web-1"), pod("web-2"), pod("other", owner="other")], pieces)
     result = ran(tmp_path, api, "shop/web", "-o", "json", "--share", "12.5", "--for", "3", "-c", "100")
-    command = ["/opt/ipseity", "sidecar", "tap", "--share", "12.5", "--for", "3", "--most", "100", "--until-eof"]
+    command = ["ipseity", "sidecar", "tap", "--share", "12.5", "--for", "3", "--most", "100", "--until-eof"]
     assert sorted((name, names.PROXY, command) for name in ("web-1", "web-2")) == sorted(api.asked)
     told = [json.loads(line) for line in result.stdout.splitlines()]
     assert {("shop/web-1", "inbound"), ("shop/web-1", "outbound"), ("shop/web-2", "inbound"),
