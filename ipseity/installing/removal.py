@@ -1,8 +1,9 @@
 """Taking Ipseity out of a cluster: in which order, so that no pod waits for what is gone, and nothing stays behind.
 
 The control plane puts its webhook configuration back when it is missing, and a webhook that nobody answers holds back
-every pod that asked for a sidecar. So first it loses the right to, then the configuration goes, then the control plane;
-and once its pods have ended the configuration goes once more, since one that still ran may have been let write it.
+every pod that asked for a sidecar. So first it loses the right to, then the configuration goes. Pods that got a sidecar
+until then are given time to get their certificate, which nobody would give them later. Then the control plane goes; and
+once its pods have ended the configuration goes once more, since one that still ran may have been let write it.
 Programs in the kernel outlive the agent: a DaemonSet that runs ``ipseity agent cleanup`` once on each node ends them.
 Proxies in running pods go on until their certificates end; their workloads are to be restarted. Leaves out requests
 (``cluster``).
@@ -18,7 +19,11 @@ from ipseity.installing import cluster, manifests, trouble
 Json = dict[str, Any]
 
 WEBHOOK: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/ipseity"
-MAY_WRITE_IT: Final = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/ipseity-control"
+MAY_WRITE_IT: Final = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/ipseity-control-webhook"
+MAY_ALL: Final = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/ipseity-control"
+"""Of an installation that has the other one not yet, this one lets the configuration be written."""
+_NEWCOMERS_S: Final = 30.0
+"""For pods that got a sidecar in the last moments: a start with its certificate takes some seconds."""
 BUNDLE: Final = "ipseity-trust-bundle"
 INJECTS: Final = "ipseity.io/injects"
 MESHED: Final = "ipseity.io/meshed=true"
@@ -42,7 +47,10 @@ class Removal:
 
     async def everything(self, *, purge: bool) -> None:
         """Do it. What is not there is no error, so that whoever was interrupted begins again."""
-        await self._gone("clusterrolebinding/ipseity-control", MAY_WRITE_IT)
+        if await self._gone("clusterrolebinding/ipseity-control-webhook", MAY_WRITE_IT):
+            await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
+            await self._newcomers()
+        await self._gone("clusterrolebinding/ipseity-control", MAY_ALL)
         await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
         for each in reversed(manifests.of("mesh")):
             await self._gone(manifests.shown(each), manifests.path(each))
@@ -59,10 +67,32 @@ class Removal:
         await self._own_namespace()
         await self._say_who_is_left()
 
-    async def _gone(self, shown: str, path: str) -> None:
+    async def _gone(self, shown: str, path: str) -> bool:
+        """Remove an object; False: it was not there."""
         said = await self.where.delete(path)
-        if said != "was not there":
-            self.tell(f"{shown} {said}")
+        if said == "was not there":
+            return False
+        self.tell(f"{shown} {said}")
+        return True
+
+    async def _newcomers(self) -> None:
+        """Wait a while for pods with a sidecar that have not come up. Those that do not are named, and left."""
+        if self.where.dry_run:
+            return
+        waiting: list[str] = []
+
+        async def none() -> bool:
+            pods = await self.where.items(kube.PODS.path, labelSelector=MESHED, fieldSelector="status.phase=Pending")
+            waiting[:] = [f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in pods]
+            return not waiting
+
+        try:
+            await self.where.until(none, min(_NEWCOMERS_S, self.limit_s), "all pods are up", "")
+        except kube.KubernetesError:
+            if not waiting:
+                raise
+            shown = ", ".join(sorted(waiting)[:3])
+            self.tell(f"{len(waiting)} pods with a sidecar do not come up ({shown}): delete them when this is done")
 
     async def _control_plane_ends(self) -> None:
         """Wait for its pods, and take away what one of them has put back: nobody would answer there."""

@@ -160,7 +160,11 @@ def test_a_life_of_an_installation(ipseity: Run, system: pathlib.Path) -> None:
     out = ipseity("uninstall", "--purge")
     assert (0, "") == (out.returncode, out.stderr)
     said = out.stdout.splitlines()
-    assert ["clusterrolebinding/ipseity-control removed", "mutatingwebhookconfiguration/ipseity removed"] == said[:2]
+    assert [
+        "clusterrolebinding/ipseity-control-webhook removed",
+        "mutatingwebhookconfiguration/ipseity removed",
+        "clusterrolebinding/ipseity-control removed",
+    ] == said[:3]
     assert said.index("mutatingwebhookconfiguration/ipseity removed") < said.index("deployment/ipseity-control removed")
     paths = [removal.WEBHOOK, "/api/v1/namespaces/default/configmaps/ipseity-trust-bundle"]
     assert [] == [path for path in [*map(manifests.path, objects), *paths] if asked(system, path) is not None]
@@ -169,6 +173,24 @@ def test_a_life_of_an_installation(ipseity: Run, system: pathlib.Path) -> None:
 
     nothing = ipseity("uninstall", "--purge")
     assert (0, "") == (nothing.returncode, nothing.stdout + nothing.stderr)
+
+
+async def test_pods_that_wait_for_their_certificate_are_given_time(system: pathlib.Path) -> None:
+    """The control plane stays until they are up; whoever does not come up is named, and holds up nothing."""
+    metadata = {"name": "late", "namespace": "default", "labels": {"ipseity.io/meshed": "true"}}
+    spec = {"containers": [{"name": "app", "image": "example.com/a:1"}]}
+    said: list[str] = []
+    async with await cluster.Cluster.connect(str(system), None, dry_run=False) as where:
+        for each in (manifests.namespace(), *manifests.of("mesh")):
+            await where.apply(each, force=True)
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        await where._send("POST", "/api/v1/namespaces/default/pods", pod, "application/json", {})
+        await removal.Removal(where=where, tell=said.append, limit_s=1).everything(purge=True)
+        await where._send(
+            "DELETE", "/api/v1/namespaces/default/pods/late", {"gracePeriodSeconds": 0}, "application/json", {}
+        )
+    (waited,) = (line for line in said if "do not come up (default/late)" in line)
+    assert said.index(waited) < said.index("clusterrolebinding/ipseity-control removed")
 
 
 @pytest.mark.parametrize("it_ends", [True, False])
