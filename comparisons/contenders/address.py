@@ -86,6 +86,11 @@ class Address:
         del where
         yield
 
+    def loot(self, where: stage.Stage, pod: model.Json) -> model.Loot | None:
+        """Have nothing to steal."""
+        del where, pod
+        return None
+
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Read from its log whose pod it took an address for, from when to when."""
         found: list[match.Belief] = []

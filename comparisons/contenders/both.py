@@ -45,6 +45,10 @@ class Both:
         async with self.first.away(where), self.second.away(where):
             yield
 
+    def loot(self, where: stage.Stage, pod: model.Json) -> model.Loot | None:
+        """Give what either has."""
+        return self.first.loot(where, pod) or self.second.loot(where, pod)
+
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Whatever either believes; a certificate is stronger, and is looked at first."""
         return (*self.first.believes(where, node), *self.second.believes(where, node))

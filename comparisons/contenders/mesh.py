@@ -12,12 +12,17 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final, Literal
 
 from comparisons import stage
+from comparisons.contenders import model
 from comparisons.lab import cluster
+from ipseity import identity
 
 ROOT: Final = pathlib.Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
 NAMESPACE: Final = "ipseity-system"
 CONTROL: Final = "ipseity-control"
+TRUST_DOMAIN: Final = "cluster.local"
+ALPN: Final = "ipseity-http"
+"""What a meshed caller offers whose bytes are HTTP (``docs/destination.md``)."""
 WEBHOOKS: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/ipseity"
 CUT_TABLE: Final = "ipseity-comparison-away"
 _IMAGE_COMMAND: Final = re.compile(r"command: \[ipseity,")
@@ -41,6 +46,13 @@ async def install(where: stage.Stage, environ: Mapping[str, str] | None = None) 
     for text in manifests(environ or {}):
         await stage.command(*kubectl, "apply", "-f", "-", given=text)
     await stage.command(*kubectl, "rollout", "status", f"deployment/{CONTROL}", "-n", NAMESPACE, "--timeout=90s")
+
+
+def loot(pod: model.Json, pem: bytes) -> model.Loot:
+    """Say what a stolen key needs to be taken for the pod's: the server finds the chain of an identity by its name."""
+    account = identity.ServiceAccount(pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"])
+    tag = identity.identity_tag(identity.SpiffeId(identity.TrustDomain(TRUST_DOMAIN), account))
+    return model.Loot(pem=pem, server_name=f"{tag:016x}.ipseity", protocol=ALPN)
 
 
 async def control_addresses(where: stage.Stage) -> list[str]:

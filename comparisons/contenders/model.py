@@ -32,6 +32,18 @@ class Intent:
     that cannot say so keeps no intent."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Loot:
+    """What proves who a pod is, as a thief finds it on the pod's node."""
+
+    pem: bytes
+    """Key and certificates."""
+    server_name: str
+    """What whoever has it must say in the handshake, and ..."""
+    protocol: str
+    """... offer there, to be taken for the pod."""
+
+
 class Contender(Protocol):
     """One way to keep an intent."""
 
@@ -65,6 +77,9 @@ class Contender(Protocol):
 
     def away(self, where: stage.Stage) -> contextlib.AbstractAsyncContextManager[None]:
         """Have what takes part in making a pod be away for a while, and pods made all the same."""
+
+    def loot(self, where: stage.Stage, pod: Json) -> Loot | None:
+        """Give what root on a pod's node finds of it; None if nothing but its address proves who it is."""
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Say whom what enforces on a node took addresses for; nothing if it does not go by addresses."""

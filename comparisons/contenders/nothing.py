@@ -44,6 +44,11 @@ class Nothing:
         del where
         yield
 
+    def loot(self, where: stage.Stage, pod: model.Json) -> model.Loot | None:
+        """Have nothing to steal."""
+        del where, pod
+        return None
+
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Go by no addresses."""
         del where, node

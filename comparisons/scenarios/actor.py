@@ -7,7 +7,8 @@
     actor.py read  LOG INTERFACE                   what passes there in the clear, as one who listens on the way sees it
 
 With ``--wait FILE`` a caller begins when that file is beside its log, with ``--until FILE`` it ends early when that one
-is; with ``--then stay`` it does not leave. ``--as ADDRESS``: whose ``spoof`` writes as its own; ``--uid``: who it is.
+is; with ``--then stay`` it does not leave. ``--from ADDRESS``: of this machine; ``--loot FILE --sni NAME --alpn NAME``:
+under TLS with somebody else's key. ``--as ADDRESS``: whose ``spoof`` writes as its own; ``--uid``: who it is.
 
 Here because a comparison needs to know who sent what, whatever the address says. Attempts are due at fixed times and do
 not wait for one another. Standard library only, and as little of it as will do: how soon a pod can send its first
@@ -117,10 +118,31 @@ def answer_datagrams(datagrams: socket.socket, log: Log) -> None:
             datagrams.sendto(text, (peer, *rest))
 
 
+def disguise(flags: "dict[str, str]") -> "Callable[[socket.socket], socket.socket]":
+    """Give what puts a connection under TLS with a stolen key; if none was stolen, what leaves it as it is."""
+    if "loot" not in flags:
+        return lambda plain: plain
+    import ssl  # noqa: PLC0415  # 10 ms that only a thief pays
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(flags["loot"])
+    context.set_alpn_protocols([flags["alpn"]])
+    return lambda plain: context.wrap_socket(plain, server_hostname=flags["sni"])
+
+
 def call(  # noqa: PLR0913, PLR0917  # a command line
-    log: Log, target: "tuple[str, int]", kind: str, method: str, every_s: float, seconds: float, until: str, who: str
+    log: Log,
+    target: "tuple[str, int]",
+    kind: str,
+    method: str,
+    every_s: float,
+    seconds: float,
+    until: str,
+    flags: "dict[str, str]",
 ) -> None:
     """Attempt again and again, each in a thread of its own. Returns when all of them have ended."""
+    wrap, source = disguise(flags), flags.get("from", "")
     room = threading.Semaphore(MAX_CALLERS)
     due_s = time.monotonic()
     end_s = due_s + seconds
@@ -130,10 +152,10 @@ def call(  # noqa: PLR0913, PLR0917  # a command line
         name = f"{os.environ['WHO']}:{number}"
         log.say("sent", name, method)
         if kind == "spoof":
-            spoof(log, name, target, who)
+            spoof(log, name, target, flags.get("as", ""))
             room.release()
         else:
-            threading.Thread(target=attempt, args=(log, name, target, kind, method, room)).start()
+            threading.Thread(target=attempt, args=(log, name, target, kind, method, room, source, wrap)).start()
         number += 1
         due_s += every_s
         NEVER.wait(max(0.0, due_s - time.monotonic()))
@@ -142,13 +164,22 @@ def call(  # noqa: PLR0913, PLR0917  # a command line
 
 
 def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
-    log: Log, name: str, target: "tuple[str, int]", kind: str, method: str, room: threading.Semaphore
+    log: Log,
+    name: str,
+    target: "tuple[str, int]",
+    kind: str,
+    method: str,
+    room: threading.Semaphore,
+    source: str,
+    wrap: "Callable[[socket.socket], socket.socket]",
 ) -> None:
     """Do it once."""
-    stream = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    sort = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
     try:
-        with socket.socket(socket.AF_INET, stream) as connection:
+        with socket.socket(socket.AF_INET, sort) as connection:
             connection.settimeout(PATIENCE_S)
+            if source:
+                connection.bind((source, 0))
             connection.connect(target)
             if kind == "udp":
                 connection.send(name.encode())
@@ -156,8 +187,9 @@ def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
                 status = "200"
             else:
                 request = f"{method} /{name} HTTP/1.1\r\nhost: {target[0]}\r\nconnection: close\r\n"
-                connection.sendall(f"{request}content-length: 0\r\n\r\n".encode())
-                status = [*head(connection).decode("latin-1").split(" "), "closed", "closed"][1]
+                with wrap(connection) as stream:
+                    stream.sendall(f"{request}content-length: 0\r\n\r\n".encode())
+                    status = [*head(stream).decode("latin-1").split(" "), "closed", "closed"][1]
         log.say("answered" if status == "200" else "refused", name, status)
     except OSError as error:
         log.say("refused", name, type(error).__name__)
@@ -262,8 +294,8 @@ def main(words: "list[str]") -> None:
         NEVER.wait(0.01)
     if what == "call":
         until = beside + flags["until"] if "until" in flags else ""
-        method, who = flags.get("method", "GET"), flags.get("as", "")
-        call(log, target, flags.get("kind", "http"), method, every_s, seconds, until, who)
+        method = flags.get("method", "GET")
+        call(log, target, flags.get("kind", "http"), method, every_s, seconds, until, flags)
     elif what == "hold":
         hold(log, target, every_s, seconds)
     else:

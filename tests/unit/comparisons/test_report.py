@@ -152,8 +152,17 @@ def test_the_first_screen_answers_from_what_was_measured(tmp_path: pathlib.Path)
     assert {
         "not_enough": {"ip-reuse-partitioned", "mutable-label", "on-the-wire", "snat-ip-block"},
         "late": {"snat"},
-        "loses": {"udp", "skip-port", "shared-account", "permissive", "spoof", "uid-escape", "webhook-down"},
-        "neither": {"same-port", "host-network", "external", "plaintext-fall-back"},
+        "loses": {
+            "stolen-credential",
+            "udp",
+            "skip-port",
+            "shared-account",
+            "permissive",
+            "spoof",
+            "uid-escape",
+            "webhook-down",
+        },
+        "neither": {"node-compromise", "same-port", "host-network", "external", "plaintext-fall-back"},
     } == named
     assert 4.0 == pytest.approx(answers["cost"]["sidecar"].p50_ms)
 
