@@ -179,7 +179,10 @@ class Server:
             return self._failed(http.HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", {"Retry-After": "1"})
         self._at_once += 1
         try:
-            return await handler(request)
+            answer = await handler(request)
+            if self._closing:  # the next request must not meet us: another connection leads to another replica
+                answer.force_close()
+            return answer
         except _Unreadable as unreadable:
             return self._unreadable(unreadable.malformed)
         except web.HTTPException as refusal:

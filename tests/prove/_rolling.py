@@ -19,7 +19,8 @@ SYSTEM = "ipseity-system"
 PORT = 7001
 PATIENCE_S = 45.0
 """Of a new pod: image, certificate, configuration."""
-BETWEEN_S = 0.5
+BETWEEN_S = 2.0
+"""From one new pod to the next: its start costs some seconds of a processor, and the load is not to wait for that."""
 
 
 class Newcomers:

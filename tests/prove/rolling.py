@@ -1,7 +1,7 @@
 """All of ours is replaced and taken out under load: nothing uncounted, no failed request, no NACK, no pod that waits.
 
 The manifests that are shipped, in a lab: two control planes and the agent. A rolling update of the agent while 1,000
-connections come and go; one of the control plane, and then ``kill -9`` of the one that leads, while 50 requests a
+connections come and go; one of the control plane, and then ``kill -9`` of the one that leads, while 40 requests a
 second flow between meshed pods and new meshed pods are made all the time; ``ipseity uninstall`` under the same load.
 """
 
@@ -18,7 +18,7 @@ from tests.prove import _rolling, verdict
 from tests.scene import chart, lab, likeness, mesh
 
 NAME = "rolling"
-RATE = 50
+RATE = 40
 UPDATE_S, KILL_S, UNINSTALL_S = 60, 40, 60
 """How long the load flows, with room for what is done under it."""
 AGENT_S = 25

@@ -261,6 +261,19 @@ async def test_what_is_in_work_is_answered_before_the_end(scene: Scene) -> None:
     await closing
 
 
+async def test_who_asks_while_it_ends_is_answered_and_sent_elsewhere(scene: Scene) -> None:
+    """On the connection that the API server has; its next request comes by another one, to another replica."""
+    async with scene.client() as session:
+        async with session.get("/livez") as response:
+            assert "Connection" not in response.headers
+        closing = asyncio.create_task(scene.server.close(linger_s=0.2))
+        while not scene.server._closing:  # noqa: ASYNC110  # its first step
+            await asyncio.sleep(0)
+        async with session.post("/inject", data=admission.body(POD)) as response:
+            assert (200, "close") == (response.status, response.headers["Connection"])
+        await closing
+
+
 async def test_idle_connections_make_room_for_whoever_asks(scene: Scene) -> None:
     """A caller that opens hundreds keeps some; another one is answered all the same, and so is the one in work."""
     assert scene.credentials.pair
