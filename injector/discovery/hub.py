@@ -66,6 +66,10 @@ class Proxy:
         """It is being told of a change, not of what there was when it connected."""
         self.told: world.World | None = None
         """Whose snapshot it was offered last."""
+        self.heavy = False
+        """It is its turn to be told what is heavy."""
+        self.relieved = asyncio.Event()
+        """It was told."""
         self.complained = ""
         self.offered: tuple[int, bool] | None = None
         """Which snapshot its session has: the hub's count, and whether it is for IPv6 too."""

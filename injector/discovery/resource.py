@@ -41,9 +41,12 @@ class Resource:
     needs: tuple[tuple[str, str], ...] = ()
     """Type and name of the resources that it refers to."""
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
+
     def fill(self, caller: str) -> bytes:
         """Give the body for one caller: its tag, 16 characters."""
-        return self.body.replace(_HOLE, caller.encode()) if _HOLE in self.body else self.body
+        return filled(self.body, caller)
 
 
 Layer = Mapping[str, Mapping[str, Resource]]
@@ -59,6 +62,11 @@ def of_bytes(name: str, body: bytes, needs: Iterable[tuple[str, str]] = ()) -> R
     """Make a resource of what is serialized already."""
     digest = hashlib.blake2b(body, digest_size=_VERSION_CHARS // 2).hexdigest()
     return Resource(name=name, version=digest, body=body, needs=tuple(sorted(set(needs))))
+
+
+def filled(there: bytes, caller: str) -> bytes:
+    """Fill the holes for one caller: its tag, 16 characters."""
+    return there.replace(_HOLE, caller.encode()) if _HOLE in there else there
 
 
 def digest(message: Any) -> str:

@@ -38,8 +38,10 @@ _STREAMS: Final = 2
 """Of one pod: a proxy has one, and the one before it may not have been seen to end yet."""
 _BETWEEN_S: Final = 0.05
 """Longest between the ends of two streams while draining: few proxies need not be waited for."""
-_TURNS: Final = 64
-"""Proxies that are written to at a time. A table of ten thousand pods is 300 kB, in each response once more."""
+_TURNS: Final = 16
+"""Proxies that are written to at a time: all that a thousand Services come to is 7 MB."""
+_HEAVY_TURNS: Final = 4
+"""Of what is heavy (``session.HEAVY``): all others' turns come in between."""
 _TURN_S: Final = 0.5
 """Longest wait for a turn: those who have it may be slow, and a policy must not wait for them."""
 _log = structlog.get_logger("discovery")
@@ -65,6 +67,9 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
         self._wall_s = wall_s
         self._closing = asyncio.Event()
         self._turns = asyncio.Semaphore(_TURNS)
+        self._heavy_turns = asyncio.Semaphore(_HEAVY_TURNS)
+        self._waiting: dict[hub.Proxy, asyncio.Task[None]] = {}
+        """Proxies that wait for a turn with what is heavy."""
         self._streams: dict[tuple[str, str], list[hub.Proxy]] = {}
 
     async def drain(self, over_s: float) -> None:
@@ -108,6 +113,8 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
         finally:
             self._hub.proxies.discard(proxy)
             self._forget(proxy)
+            if proxy in self._waiting:
+                self._waiting.pop(proxy).cancel()
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, session.BrokenProtocol):
                 await reading
@@ -179,14 +186,30 @@ class Service(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[
                     await proxy.wake.wait()
 
     async def _push(self, proxy: hub.Proxy, context: Any) -> None:
+        heavy, proxy.heavy = proxy.heavy, False
         async with self._turn():
-            for response in proxy.session.poll(self._clock()):
+            for response in proxy.session.poll(self._clock(), heavy=heavy):
                 kind = resource.SHORT[response.type_url]
                 await context.write(response)
                 self._counted.responses.labels(kind).inc()
                 self._counted.resources.labels(kind).inc(len(response.resources))
                 if proxy.news:
                     self._counted.push.observe(max(0.0, self._clock() - proxy.changed_s))
+        if heavy:
+            proxy.relieved.set()  # or nothing could be sent yet: the answer that is missing wakes it again
+        elif proxy.session.owes and proxy not in self._waiting:
+            self._waiting[proxy] = asyncio.create_task(self._wait(proxy))
+
+    async def _wait(self, proxy: hub.Proxy) -> None:
+        """Give a proxy its turn with what is heavy. It goes on hearing of everything else meanwhile."""
+        async with self._heavy_turns:
+            proxy.relieved.clear()
+            proxy.heavy = True
+            proxy.wake.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TURN_S):
+                    await proxy.relieved.wait()
+        self._waiting.pop(proxy, None)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

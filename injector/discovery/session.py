@@ -12,7 +12,8 @@ queue. A refused response is not sent again: the next change of the same resourc
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -27,6 +28,17 @@ _LEADING: Final = frozenset({resource.LISTENER, resource.ROUTE})
 """They lead to clusters."""
 MAX_NAMES: Final = 1 << 17
 """Subscribed to by one proxy, of one type. More is a proxy gone wrong."""
+HEAVY: Final = 1 << 16
+"""Bytes of a listener that all proxies share, from which on it may wait: that of ten thousand pods' own addresses has
+300 kB, and two thousand proxies that are told it anew must not keep anybody from hearing of an endpoint."""
+
+
+_NAMES: Final[weakref.WeakKeyDictionary[frozenset[str], "weakref.ref[frozenset[str]]"]] = weakref.WeakKeyDictionary()
+"""What proxies have asked for: two thousand ask for the same, and share it."""
+_FRAMES: Final[dict[str, weakref.WeakKeyDictionary[resource.Resource, bytes]]] = {
+    kind: weakref.WeakKeyDictionary() for kind in resource.TYPES
+}
+"""By type: each resource as it stands in a response, made once for all proxies."""
 
 
 class BrokenProtocol(Exception):  # noqa: N818  # it reads as what happened
@@ -49,7 +61,7 @@ class _Subscription:
 
     kind: str
     wildcard: bool = False
-    names: set[str] = dataclasses.field(default_factory=set)
+    names: frozenset[str] = frozenset()
     fresh: set[str] = dataclasses.field(default_factory=set)
     """Asked for and not answered: answered even where there is no such resource."""
     had: dict[str, str] | None = None
@@ -58,7 +70,9 @@ class _Subscription:
     nonce: str = ""
     """Of the response that is under way; empty: none is."""
     carried: frozenset[str] = frozenset()
-    """Names in it."""
+    """Names in it, of clusters and endpoints."""
+    owed: set[str] = dataclasses.field(default_factory=set)
+    """Heavy ones that were held back."""
     answered: bool = False
     """It knows of something: a first response, even an empty one, tells a proxy that there is nothing to wait for."""
     refused: str = ""
@@ -90,7 +104,7 @@ class Session:
         return (
             self._latest is not None
             and all(
-                each.told is self._latest and not each.nonce and not each.fresh and not each.refused
+                each.told is self._latest and not (each.nonce or each.fresh or each.refused or each.owed)
                 for each in self._subscriptions.values()
             )
             and bool(self._subscriptions and not self._retired)
@@ -100,6 +114,11 @@ class Session:
     def refused(self) -> dict[str, str]:
         """What the proxy has refused and not had replaced yet: short type -> reason."""
         return {resource.SHORT[each.kind]: each.refused for each in self._subscriptions.values() if each.refused}
+
+    @property
+    def owes(self) -> bool:
+        """Whether something heavy waits for its turn: a poll with ``heavy``."""
+        return any(each.owed and not each.nonce for each in self._subscriptions.values())
 
     @property
     def deadline_s(self) -> float | None:
@@ -123,8 +142,11 @@ class Session:
         self._subscribe(wanted, request, first=first)
         return self._acknowledge(wanted, request) if request.response_nonce else None
 
-    def poll(self, now_s: float) -> list[Any]:
-        """Give what is to be sent now. What depends on an answer comes with a later poll."""
+    def poll(self, now_s: float, *, heavy: bool = True) -> list[Any]:
+        """Give what is to be sent now. What depends on an answer comes with a later poll.
+
+        Without ``heavy`` a proxy that knows of something is not told of heavy listeners, until it is polled with it.
+        """
         if self._latest is None:
             return []
         found = []
@@ -132,16 +154,17 @@ class Session:
             wanted = self._subscriptions.get(kind)
             if wanted is None or wanted.nonce or (kind in _LEADING and not self._may_lead(now_s)):
                 continue
-            response = self._respond(wanted, self._latest)
+            response = self._respond(wanted, self._latest, heavy=heavy)
             if response is not None:
                 found.append(response)
                 if kind == resource.CLUSTER:
-                    self._await_endpoints(response, now_s)
+                    self._await_endpoints(wanted.carried, now_s)
         removal = self._retire()
         return found if removal is None else [*found, removal]
 
     def _subscribe(self, wanted: _Subscription, request: Any, *, first: bool) -> None:
         names = [str(name) for name in request.resource_names_subscribe]
+        has = set(wanted.names)
         if first:
             wanted.had = dict(request.initial_resource_versions)
             wanted.wildcard = not names and wanted.kind in {resource.CLUSTER, resource.LISTENER}
@@ -150,15 +173,17 @@ class Session:
                 wanted.wildcard = True
             else:
                 known = self._known(wanted.kind, name)
-                wanted.names.add(known)
+                has.add(known)
                 wanted.fresh.add(known)
         for name in request.resource_names_unsubscribe:
             if name == _WILDCARD:
                 wanted.wildcard = False
-            wanted.names.discard(name)
+            has.discard(name)
             wanted.fresh.discard(name)
-        if len(wanted.names) > MAX_NAMES:
+        if len(has) > MAX_NAMES:
             raise BrokenProtocol(f"more than {MAX_NAMES} resources of one type asked for")
+        if names or request.resource_names_unsubscribe:
+            wanted.names = _shared(frozenset(has))
 
     def _known(self, kind: str, name: str) -> str:
         """Give our own string for a name, so that five hundred proxies do not keep five hundred copies."""
@@ -169,8 +194,9 @@ class Session:
         if request.response_nonce != wanted.nonce:
             return None  # of a response before the last one: nothing waits for it
         wanted.nonce = ""
-        if wanted.kind == resource.ENDPOINT:
-            self._warming -= wanted.carried
+        if wanted.kind == resource.ENDPOINT and self._warming:
+            self._warming = self._warming - wanted.carried
+        wanted.carried = frozenset()
         if not request.HasField("error_detail"):
             wanted.refused = ""
             return None
@@ -194,21 +220,23 @@ class Session:
             self.unwarmed += 1
         return not self._warming
 
-    def _await_endpoints(self, response: Any, now_s: float) -> None:
+    def _await_endpoints(self, clusters: Iterable[str], now_s: float) -> None:
         endpoints = self._subscriptions.get(resource.ENDPOINT)
-        has = endpoints.names if endpoints is not None else frozenset[str]()
-        for each in response.resources:
-            found = self._latest.get(resource.CLUSTER, each.name) if self._latest is not None else None
+        has = endpoints.names if endpoints is not None else frozenset()
+        for each in clusters:
+            found = self._latest.get(resource.CLUSTER, each) if self._latest is not None else None
             for kind, name in found.needs if found is not None else ():
                 if kind == resource.ENDPOINT and name not in has:
                     self._warming.add(name)
         self._warming_until_s = now_s + _WARMING_S
 
-    def _respond(self, wanted: _Subscription, told: snapshot.Snapshot) -> Any:
+    def _respond(self, wanted: _Subscription, told: snapshot.Snapshot, *, heavy: bool) -> Any:
         """Make the response that brings a type up to date; None where there is nothing to say."""
-        if wanted.told is told and wanted.answered and not wanted.fresh:
+        if wanted.told is told and wanted.answered and not wanted.fresh and not (heavy and wanted.owed):
             return None  # most polls: an acknowledgement came
         send, gone = self._difference(wanted, told)
+        if wanted.kind == resource.LISTENER:
+            send = self._weighed(wanted, told, send, heavy=heavy)
         if wanted.kind == resource.CLUSTER:
             self._retired = {name for name in self._retired | gone if told.get(wanted.kind, name) is None}
             gone = set()
@@ -219,6 +247,21 @@ class Session:
         if not send and not gone and silent:
             return None
         return self._response(wanted, [found for name in sorted(send) if (found := told.get(wanted.kind, name))], gone)
+
+    @staticmethod
+    def _weighed(wanted: _Subscription, told: snapshot.Snapshot, send: set[str], *, heavy: bool) -> set[str]:
+        """Hold back what is heavy, or add what was held back. What is the proxy's own may be a policy: it never waits.
+
+        What it knows meanwhile stays in force, and refers to clusters that are not taken away as long.
+        """
+        if heavy or not wanted.answered:
+            found = send | {name for name in wanted.owed if told.get(wanted.kind, name) is not None}
+            wanted.owed.clear()
+            return found
+        shared, own = (layer.get(wanted.kind, {}) for layer in (told.shared, told.own))
+        held = {name for name in send if name not in own and name in shared and len(shared[name].body) > HEAVY}
+        wanted.owed |= held
+        return send - held
 
     def _difference(self, wanted: _Subscription, told: snapshot.Snapshot) -> tuple[set[str], set[str]]:
         """Give the names to send, and those to take away."""
@@ -244,12 +287,12 @@ class Session:
         clusters, listeners = (self._subscriptions.get(kind) for kind in (resource.CLUSTER, resource.LISTENER))
         if not self._retired or clusters is None or clusters.nonce:
             return None
-        if listeners is None or listeners.told is not self._latest or listeners.nonce:
+        if listeners is None or listeners.told is not self._latest or listeners.nonce or listeners.owed:
             return None  # after a reconnection it may have listeners that we have not heard of yet
         gone, self._retired = self._retired, set()
         return self._response(clusters, (), gone)
 
-    def _response(self, wanted: _Subscription, send: Iterable[resource.Resource], gone: Iterable[str]) -> Any:
+    def _response(self, wanted: _Subscription, send: Collection[resource.Resource], gone: Collection[str]) -> Any:
         self._count += 1
         wanted.nonce, wanted.answered = str(self._count), True
         told = wanted.told
@@ -258,15 +301,12 @@ class Session:
             nonce=wanted.nonce,
             system_version_info="" if told is None else str(told.revision),
             removed_resources=sorted(gone),
-            resources=[_packed(wanted.kind, each, "" if told is None else told.caller) for each in send],
         )
-        wanted.carried = frozenset(_names(response)) if wanted.kind == resource.ENDPOINT else frozenset()
+        caller = "" if told is None else told.caller
+        response.MergeFromString(b"".join(_framed(wanted.kind, each, caller) for each in send))
+        if wanted.kind in {resource.CLUSTER, resource.ENDPOINT}:
+            wanted.carried = frozenset([*(each.name for each in send), *gone])
         return response
-
-
-def _names(response: Any) -> Iterator[str]:
-    yield from (each.name for each in response.resources)
-    yield from response.removed_resources
 
 
 def _version(told: snapshot.Snapshot, kind: str, name: str) -> str | None:
@@ -274,8 +314,20 @@ def _version(told: snapshot.Snapshot, kind: str, name: str) -> str | None:
     return None if found is None else found.version
 
 
-def _packed(kind: str, item: resource.Resource, caller: str) -> Any:
-    message = discovery_pb2.Resource(name=item.name, version=item.version)
-    message.resource.type_url = kind
-    message.resource.value = item.fill(caller)
-    return message
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    known = _NAMES.get(names)
+    found = None if known is None else known()
+    if found is None:
+        _NAMES[names] = weakref.ref(names)
+    return found or names
+
+
+def _framed(kind: str, item: resource.Resource, caller: str) -> bytes:
+    """Give the bytes of a response that has this resource only: such bytes, one after the other, have them all."""
+    frame = _FRAMES[kind].get(item)
+    if frame is None:
+        alone = discovery_pb2.DeltaDiscoveryResponse()
+        added = alone.resources.add(name=item.name, version=item.version)
+        added.resource.type_url, added.resource.value = kind, item.body
+        frame = _FRAMES[kind][item] = bytes(alone.SerializeToString())
+    return resource.filled(frame, caller)

@@ -110,12 +110,12 @@ class Maker:
     def snapshot(self, given: world.World, pod: model.Pod, *, ipv6: bool = False) -> Snapshot:
         """Make what a pod's proxy is told. ``ipv6``: its kernel has it."""
         services = given.state.services_of(pod)
-        parts = tuple(given.parts[each.key] for each in services)
+        sources = tuple(given.parts[each.key].source for each in services)
         consumed = given.consumed.get(pod.ref.namespace, {})
-        asked = (pod, parts, self._policies, given.identities, ipv6, consumed)
+        asked = (pod, sources, self._policies, given.identities, ipv6, consumed)
         known = self._own.get(pod.ref)
         if known is None or known.asked != asked:
-            known = _Own(asked=asked, layer={**self._layer(given, pod, parts, ipv6=ipv6), resource.ROUTE: consumed})
+            known = _Own(asked=asked, layer={**self._layer(given, pod, sources, ipv6=ipv6), resource.ROUTE: consumed})
             self._own[pod.ref] = known
         strict = pod.outbound is annotations.OutboundMode.STRICT
         kind = world.Kind(strict=strict, ipv6=ipv6)
@@ -126,8 +126,10 @@ class Maker:
             own=known.layer,
         )
 
-    def _layer(self, given: world.World, pod: model.Pod, parts: Sequence[world.Part], *, ipv6: bool) -> resource.Layer:
-        decided = inbound.ports(pod, [part.source for part in parts], self._policies, given.identities, self._config)
+    def _layer(
+        self, given: world.World, pod: model.Pod, services: Sequence[model.Service], *, ipv6: bool
+    ) -> resource.Layer:
+        decided = inbound.ports(pod, services, self._policies, given.identities, self._config)
         listener = self._listeners.get((decided, ipv6))
         if listener is None:
             listener = inbound.listener(decided, ipv6=ipv6, config=self._config)

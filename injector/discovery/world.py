@@ -68,6 +68,16 @@ class World:
     """Services of which something could not be made, by a defect of ours: what was made before is told still."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Grouped:
+    """How a pod is reached, and from what that follows, with the ports of the services behind."""
+
+    pod: model.Pod
+    behind: tuple[tuple[str, ...], ...]
+    """Of each of its addresses: the services that lead there."""
+    group: outbound.Group
+
+
 class Builder:
     """Makes worlds, and remembers the last one. Not thread-safe."""
 
@@ -75,7 +85,8 @@ class Builder:
         self._config = config
         self._common = {each.name: each for each in clusters.common(config)}
         self._parts: dict[str, Part] = {}
-        self._groups: dict[identity.PodRef, tuple[model.Pod, tuple[model.Service, ...], outbound.Group]] = {}
+        self._groups: dict[identity.PodRef, _Grouped] = {}
+        self._ports: dict[str, tuple[model.ServicePort, ...]] = {}
         self._tables: dict[str, _Table] = {}
         self._direct: dict[identity.ServiceAccount, resource.Resource] = {}
         self._table: Mapping[outbound.Group, tuple[str, ...]] = {}
@@ -159,19 +170,22 @@ class Builder:
 
     def _reached(self, state: model.ClusterState) -> Mapping[outbound.Group, tuple[str, ...]]:
         """Sort the meshed pods' addresses by how they are reached."""
-        groups: dict[identity.PodRef, tuple[model.Pod, tuple[model.Service, ...], outbound.Group]] = {}
+        groups: dict[identity.PodRef, _Grouped] = {}
         table: dict[outbound.Group, list[str]] = {}
+        ports = {key: each.ports for key, each in state.services.items()}
+        stale = {key for key in ports.keys() | self._ports.keys() if ports.get(key) != self._ports.get(key)}
         for ref, pod in state.pods.items():
             if not pod.meshed or not pod.addresses:
                 continue
-            services = state.services_of(pod)
+            behind = tuple(state.behind.get(address, ()) for address in pod.addresses)
             known = self._groups.get(ref)
-            if known is None or known[0] is not pod or not _same_ports(known[1], services):
-                known = (pod, services, outbound.group(pod, services))
+            if known is None or known.pod is not pod or known.behind != behind or not stale.isdisjoint(*behind):
+                group = outbound.group(pod, state.services_of(pod))
+                known = _Grouped(pod=pod, behind=behind, group=group)
             groups[ref] = known
             own = [address for address in pod.addresses if state.addresses.get(address) == ref]
-            table.setdefault(known[2], []).extend(own)
-        self._groups = groups
+            table.setdefault(known.group, []).extend(own)
+        self._groups, self._ports = groups, ports
         return {group: tuple(sorted(addresses)) for group, addresses in table.items() if addresses}
 
     def _listeners(self) -> tuple[list[resource.Resource], tuple[str, ...]]:
@@ -246,10 +260,3 @@ def asked(cluster: resource.Resource) -> str:
 def _reused(found: Iterable[resource.Resource], before: tuple[resource.Resource, ...]) -> tuple[resource.Resource, ...]:
     known = {each.name: each for each in before}
     return tuple(known[each.name] if known.get(each.name) == each else each for each in found)
-
-
-def _same_ports(before: tuple[model.Service, ...], after: tuple[model.Service, ...]) -> bool:
-    """Compare what services say of ports; who else is behind them does not matter."""
-    if len(before) != len(after):
-        return False
-    return all(a is b or (a.key == b.key and a.ports == b.ports) for a, b in zip(before, after, strict=True))

@@ -12,7 +12,7 @@ import pytest
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
 from injector.cluster import model
-from injector.discovery import hub, metrics, resource, service, settings
+from injector.discovery import hub, metrics, resource, service, session, settings
 from tests.fakes import authority, xds_client
 from tests.fakes import clusters as given
 
@@ -92,8 +92,12 @@ async def follow(call: grpc.aio.StreamStreamCall, client: xds_client.Client) -> 
             await call.write(request)
 
 
-async def test_a_proxy_is_told_and_told_again_when_something_changes(plane: Plane) -> None:
-    """Over mTLS, as the pod that its certificate names."""
+@pytest.mark.parametrize("heavy", [0, session.HEAVY])
+async def test_a_proxy_is_told_and_told_again_when_something_changes(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, heavy: int
+) -> None:
+    """Over mTLS, as the pod that its certificate names. What is heavy comes too, in its turn."""
+    monkeypatch.setattr(session, "HEAVY", heavy)
     plane.publish([WEB, CLIENT], given.service("web", [WEB]))
     client = xds_client.Client()
     async with stream(plane, CLIENT) as call:
@@ -101,7 +105,7 @@ async def test_a_proxy_is_told_and_told_again_when_something_changes(plane: Plan
         await plane.until(lambda: [each.state for each in plane.hub.statuses()] == ["synced"])
         assert "outbound|80|shop/web" in client.names(resource.CLUSTER)
         plane.publish([WEB, CLIENT], given.service("web", [WEB]), given.service("new", [WEB], address="10.96.0.2"))
-        await plane.until(lambda: "outbound|80|shop/new" in client.names(resource.CLUSTER))
+        await plane.until(lambda: "outbound|80|shop/new|10.96.0.2" in client.names(resource.LISTENER))
         await plane.until(lambda: plane.hub.statuses()[0].state == "synced")
         assert [("shop", "client-2", 0.0, "")] == [
             (each.namespace, each.pod, each.behind_s, each.refused) for each in plane.hub.statuses()

@@ -25,6 +25,7 @@ class Talk:
         self.now_s = 100.0
         self.nacks: list[session.Nack] = []
         self.revision = 0
+        self.heavy = True
         self.to_server = collections.deque(self.client.hello())
 
     def offer(self, *services: model.Service) -> None:
@@ -39,7 +40,7 @@ class Talk:
         while True:
             while self.to_server:
                 self.hear(self.to_server.popleft())
-            responses = self.session.poll(self.now_s)
+            responses = self.session.poll(self.now_s, heavy=self.heavy)
             for response in responses:
                 self.to_server.extend(self.client.take(response))
             if not responses and not self.to_server:
@@ -143,6 +144,24 @@ def test_what_vanished_meanwhile_is_taken_away_after_a_reconnection() -> None:
     after.offer(web())
     after.settle()
     assert not any("old" in name for kind in resource.TYPES for name in after.client.names(kind))
+
+
+def test_what_is_heavy_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else is told; and a cluster is not taken away under a listener that was to change first."""
+    monkeypatch.setattr(session, "HEAVY", 0)
+    talk = Talk()
+    talk.heavy = False
+    talk.offer(web())
+    assert ["cds", "eds", "lds", "rds"] == [kind for kind, _, _ in talk.settle()]  # the first time there is no waiting
+    talk.offer(web(protocol=model.Protocol.OPAQUE), web("next", "10.96.0.2"))
+    assert ["cds", "eds"] == [kind for kind, _, _ in talk.settle()]
+    assert talk.session.owes
+    assert not talk.session.synced
+    talk.heavy = True
+    ((_, names, _),) = (each for each in talk.settle() if each[0] == "lds")
+    assert "outbound|80|shop/next|10.96.0.2" in names
+    assert talk.session.synced
+    assert not talk.session.owes
 
 
 def test_a_refused_response_is_told_of_and_not_sent_again() -> None:
