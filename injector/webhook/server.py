@@ -179,10 +179,7 @@ class Server:
             return self._failed(http.HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once", {"Retry-After": "1"})
         self._at_once += 1
         try:
-            answer = await handler(request)
-            if self._closing:  # the next request must not meet us: another connection leads to another replica
-                answer.force_close()
-            return answer
+            return self._parting(await handler(request))
         except _Unreadable as unreadable:
             return self._unreadable(unreadable.malformed)
         except web.HTTPException as refusal:
@@ -195,6 +192,12 @@ class Server:
             return web.Response(status=http.HTTPStatus.INTERNAL_SERVER_ERROR, text="an error of ipseity's own\n")
         finally:
             self._at_once -= 1
+
+    def _parting(self, answer: web.StreamResponse) -> web.StreamResponse:
+        """While we end, have the next request come by another connection, which leads to another replica."""
+        if self._closing:
+            answer.force_close()
+        return answer
 
     def _unreadable(self, malformed: review.Malformed) -> web.StreamResponse:
         if not malformed.uid:
