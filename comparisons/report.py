@@ -210,17 +210,20 @@ def cell(told: stats.Summary | None) -> Cell:
     if told is None:
         return Cell(kind="missing", mark="\u2013", word="not run", number="", runs="")
     number = ""
-    if told.outcome == "lets_in" or told.window.max_ms:
+    took_ms = max(told.window.max_ms, told.lag.max_ms)
+    if told.outcome == "right":  # what was tolerated is said, and the longest of it
+        number = milliseconds(took_ms) if took_ms > 0 else ""
+    elif told.outcome == "lets_in":
         bound = "\u2265 " if told.window.open else ""
         number = f"{bound}{milliseconds(told.window.median_ms)}"
-    elif told.outcome == "keeps_out":
+    else:
         number = milliseconds(told.lag.median_ms)
     affected = f"{told.affected} of {told.runs}" if told.affected != told.runs else f"{told.runs}"
-    word = "right" if told.outcome == "right" and not told.window.max_ms else WORDS[told.outcome]
+    word = WORDS[told.outcome]
     return Cell(
         kind=told.outcome,
         mark=MARKS[told.outcome],
-        word=f"{word}, after" if told.outcome == "right" and told.window.max_ms else word,
+        word=f"{word}, within" if told.outcome == "right" and number else word,
         number=number,
         runs=f"{affected} {'run' if affected == '1' else 'runs'}",
     )

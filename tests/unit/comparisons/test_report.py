@@ -7,7 +7,7 @@ import re
 import msgspec
 import pytest
 
-from comparisons import picture, report, results, scenarios, styles
+from comparisons import picture, report, results, scenarios, stats, styles
 from tests.unit.comparisons import made
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -165,6 +165,21 @@ def test_the_first_screen_answers_from_what_was_measured(tmp_path: pathlib.Path)
         "neither": {"node-compromise", "same-port", "host-network", "external", "plaintext-fall-back"},
     } == named
     assert 4.0 == pytest.approx(answers["cost"]["sidecar"].p50_ms)
+
+
+def test_a_right_cell_says_what_was_tolerated() -> None:
+    """The longest window or refusal of all runs; nothing where there was none."""
+
+    def said(**run: float) -> tuple[str, str]:
+        entry = results.Entry(
+            contender="ip", runs=(made.run(0, window_ms=0.0), made.run(0, **{"window_ms": 0.0, **run}))
+        )
+        cell = report.cell(stats.summary(entry))
+        return cell.word, cell.number
+
+    assert ("right", "") == said()
+    assert ("right, within", "34 ms") == said(lag_ms=34.0)
+    assert ("right, within", "1.2 s") == said(window_ms=1200.0, lag_ms=34.0)
 
 
 def test_a_picture_stays_in_its_frame() -> None:
