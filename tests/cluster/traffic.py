@@ -10,19 +10,31 @@ Json = dict[str, Any]
 
 _IN_A_ROW: Final = 3
 """Calls of one kind that count as: so it is now."""
-_LINES: Final = 3000
+_RECENT: Final = 500
+"""Lines of a caller's log that cover what is waited for: four targets, three calls a second each, half a minute."""
+_ALL: Final = 20_000
+"""Half an hour of calls."""
 CHANGE_S: Final = 30.0
 """For a change to be in force everywhere: an endpoint, a policy. Arbitrary: aims are below a second."""
 
 
-async def calls(on: ground.Ground, namespace: str, app: str, to: str) -> list[Json]:
+async def calls(on: ground.Ground, namespace: str, app: str, to: str, *, lines: int = _RECENT) -> list[Json]:
     """Read what one caller has seen of one target, oldest first."""
     found = await on.pods(namespace, app)
     if not found:
         raise record.Failed(f"no pod of {namespace}/{app} is there any more")
-    lines = await on.log(namespace, found[0]["metadata"]["name"], "app", lines=_LINES)
-    told = [json.loads(line) for line in lines if line.startswith("{")]
+    said = await on.log(namespace, found[0]["metadata"]["name"], "app", lines=lines)
+    told = (_read(line) for line in said)
     return [each for each in told if each.get("to") == to]
+
+
+def _read(line: str) -> Json:
+    """Read a line; empty: it is none of ours, or was being written."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 async def number(on: ground.Ground, namespace: str, app: str, to: str) -> int:
@@ -53,5 +65,5 @@ async def settled(
 
 async def failed_since(on: ground.Ground, namespace: str, app: str, to: str, since: int) -> tuple[int, list[Json]]:
     """Count calls after a number, and give those that failed."""
-    newer = [each for each in await calls(on, namespace, app, to) if each["n"] > since]
+    newer = [each for each in await calls(on, namespace, app, to, lines=_ALL) if each["n"] > since]
     return len(newer), [each for each in newer if each["status"] != 200]
