@@ -219,10 +219,26 @@ class Ground:
             async def why(name: str = name, where: str = where) -> list[str]:
                 events = await self.items(f"/api/v1/namespaces/{namespace}/events")
                 pods = await self.pods(namespace, name)
-                return trouble.of_pods(pods, events) or trouble.of_workload(await self.get(where), events)
+                told = trouble.of_pods(pods, events) or trouble.of_workload(await self.get(where), events)
+                return [*told, *await self._last_words(pods)]
 
             hint = f"kubectl -n {namespace} describe pods -l app={name}"
             await self.until(ready, f"Deployment {namespace}/{name} is ready", why=why, hint=hint)
+
+    async def _last_words(self, pods: Sequence[Json]) -> list[str]:
+        """Give the last line of every container of ours that began and is not ready, in the first pod with one."""
+        for pod in pods:
+            status, metadata = pod.get("status") or {}, pod["metadata"]
+            found = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+            begun = [each["name"] for each in found if not each.get("ready") and each.get("containerID")]
+            said = []
+            for name in begun:
+                with contextlib.suppress(record.Failed):
+                    lines = await self.log(metadata["namespace"], metadata["name"], name, lines=1)
+                    said += [f"{metadata['name']} {name}: {line[:500]}" for line in lines]
+            if said:
+                return said
+        return []
 
     async def ipseity(self, *words: str, limit_s: float = 0.0) -> Said:
         """Run a command, in a group of its own: Ctrl-C is ours, and ends it."""

@@ -27,6 +27,7 @@ async def by_service(on: ground.Ground) -> str:
         what="calls to the Service are proven",
         hint=_HINT,
     )
+    on.notes["traffic"] = True
     return f"{found['took_s'] * 1e3:.0f} ms"
 
 

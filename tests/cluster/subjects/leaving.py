@@ -86,7 +86,7 @@ async def injects(on: ground.Ground) -> str:
 )
 async def uninstall(on: ground.Ground) -> str:
     """Programs in the nodes' kernels included. The kind stays if it was there before."""
-    has_traffic = bool(await on.pods(on.meshed, "client"))
+    has_traffic = bool(on.notes.get("traffic"))
     since = await traffic.number(on, on.meshed, "client", "web") if has_traffic else 0
     words = ["uninstall", *([] if on.kind_was_there else ["--purge"]), *on.given.reach]
     out = await on.succeed(*words, "--timeout", f"{on.given.limit_s:.0f}")
