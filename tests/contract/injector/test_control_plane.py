@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from injector import names
-from injector.kube import rest
+from injector.kube import leases, rest
 from injector.proto import identity_pb2, identity_pb2_grpc
 from ipseity import kube
 from tests.bench import costs
@@ -161,6 +162,26 @@ def test_it_survives_a_kill_and_says_what_the_log_lost(system: pathlib.Path, tmp
         assert 0 == plane.end()
     assert log.read_bytes().startswith(whole)
     assert all(json.loads(line) for line in log.read_bytes().splitlines())
+
+
+def test_of_two_one_decides_and_the_other_goes_on_when_it_ends(system: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Both are ready; the Lease is given back, so that nobody waits until it has ended."""
+    folders = [tmp_path / name for name in ("one", "other")]
+    for each in folders:
+        each.mkdir()
+    with running(system, folders[0]) as one, running(system, folders[1]) as other:
+        agent.wait_until(lambda: leads(one) + leads(other) == 1, READY_S, "one leads")
+        ends, goes_on = (one, other) if leads(one) else (other, one)
+        started_s = time.monotonic()
+        assert 0 == ends.end()
+        agent.wait_until(lambda: leads(goes_on), READY_S, "the other leads")
+        assert time.monotonic() - started_s < leases.Timing().lease_s
+        assert '"lease given back"' in ends.log.read_text()
+        assert 0 == goes_on.end()
+
+
+def leads(plane: Plane) -> bool:
+    return "\nipseity_control_leads 1.0\n" in plane.get("/metrics")[1]
 
 
 def test_a_token_that_proves_nothing_gets_no_certificate(system: pathlib.Path, tmp_path: pathlib.Path) -> None:
