@@ -199,8 +199,9 @@ class Following:
 
 def control_planes(pods: Mapping[Any, model.Pod], namespace: str) -> Iterable[model.Pod]:
     """Pick the pods that run as control planes: what their certificate then proves."""
-    account = identity.ServiceAccount(namespace, names.CONTROL_PLANE)
-    return (each for each in pods.values() if each.account == account)
+    # The namespace first: it is asked every second, of every pod of the cluster.
+    ours = (each for each in pods.values() if each.ref.namespace == namespace)
+    return (each for each in ours if each.account == identity.ServiceAccount(namespace, names.CONTROL_PLANE))
 
 
 def _chunks(leaves: tuple[ledger.Leaf, ...], *, whole: bool) -> Iterable[replicas_pb2.Told]:
