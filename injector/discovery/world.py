@@ -179,7 +179,8 @@ class Builder:
                 continue
             behind = tuple(state.behind.get(address, ()) for address in pod.addresses)
             known = self._groups.get(ref)
-            if known is None or known.pod is not pod or known.behind != behind or not stale.isdisjoint(*behind):
+            moved = any(not stale.isdisjoint(keys) for keys in behind)
+            if known is None or known.pod is not pod or known.behind != behind or moved:
                 group = outbound.group(pod, state.services_of(pod))
                 known = _Grouped(pod=pod, behind=behind, group=group)
             groups[ref] = known

@@ -259,6 +259,20 @@ def test_a_headless_service_and_a_bare_pod_are_reached_by_mtls_at_their_own_addr
     )
 
 
+def test_how_a_pod_is_reached_follows_the_services_behind_it() -> None:
+    """Step by step as at once: with two addresses, a Service that changes its mind, and goes, and a pod without one."""
+    pod = given.pod(1, addresses=("10.244.0.2", "fd00::2"))
+    pods = [pod, CLIENT, given.pod(4, "bare")]
+    service = given.service("web", [pod], target=7000, port=7000)
+    opaque = given.service("web", [pod], target=7000, port=7000, protocol=model.Protocol.OPAQUE)
+    maker, seen = snapshot.Maker(CONFIG), set()
+    for services in ([service], [opaque], [], [service]):
+        found = told(pods, services, of=CLIENT, maker=maker).get(resource.LISTENER, naming.OUTBOUND_LISTENER)
+        assert told(pods, services, of=CLIENT).get(resource.LISTENER, naming.OUTBOUND_LISTENER) == found
+        seen.add(found)
+    assert 2 <= len(seen)
+
+
 def test_two_services_that_want_one_address_are_told_as_one() -> None:
     """The first by name; a listener twice would be refused by every proxy."""
     maker = snapshot.Maker(CONFIG)
