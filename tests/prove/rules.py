@@ -98,7 +98,7 @@ def prove() -> verdict.Verdict:
 
 
 def play() -> tuple[list[str], list[str], int]:
-    """Bring up the lab, let things go wrong in it, and ask: what is wrong, what was found, how many queries found series."""
+    """Bring up the lab, let things go wrong in it, and ask: what is wrong, what was found, how many find series."""
     with contextlib.ExitStack() as stack:
         where = stack.enter_context(mesh.up("rules"))
         server = stack.enter_context(watched(where))
