@@ -71,14 +71,20 @@ class Proxy:
         self.relieved = asyncio.Event()
         """It was told."""
         self.complained = ""
-        self.offered: tuple[int, bool] | None = None
-        """Which snapshot its session has: the hub's count, and whether it is for IPv6 too."""
+        self.offered: tuple[int, bool, bool] | None = None
+        """Which snapshot its session has: the hub's count, whether it is for IPv6 too, and with taps."""
 
     @property
     def ipv6(self) -> bool:
         """Whether its kernel has IPv6. It says so itself: a lie breaks its own listeners."""
         node = self.session.node
         return node is not None and bool(node.metadata.fields["ipv6"].bool_value)
+
+    @property
+    def taps(self) -> bool:
+        """Whether it was started with a way to whoever taps it; it would refuse listeners that refer to that."""
+        node = self.session.node
+        return node is not None and bool(node.metadata.fields["taps"].bool_value)
 
     def status(self, latest: world.World | None, now_s: float) -> Status:
         """Say how it is."""
@@ -192,14 +198,14 @@ class Hub:
         """Offer a proxy the latest snapshot; False where there is none for it (yet)."""
         if self._world is None:
             return False
-        asked = (self._count, proxy.ipv6)
+        asked = (self._count, proxy.ipv6, proxy.taps)
         if proxy.offered == asked:
             return True
         pod = self._world.state.pod_named(proxy.who.namespace, proxy.who.pod)
         if pod is None or pod.account != proxy.who.spiffe_id.account:
             proxy.told = self._world
             return proxy.known  # what it knows stays; a pod that is not known yet will be
-        told = self._maker.snapshot(self._world, pod, ipv6=proxy.ipv6)
+        told = self._maker.snapshot(self._world, pod, ipv6=proxy.ipv6, taps=proxy.taps)
         faults = consistency.faults(told)
         if faults:
             self._complain(proxy, faults)

@@ -12,14 +12,20 @@ it may be served (``consistency``) and who has been told what already (``session
 import dataclasses
 import functools
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Generic, TypeVar
 
 from injector import annotations
 from injector.cluster import model
-from injector.discovery import inbound, resource, settings, tls, world
+from injector.discovery import inbound, resource, settings, tapped, tls, world
 from injector.policy import model as policy
 from injector.routes import attach
 from ipseity import identity
+
+_Listeners = Mapping[str, resource.Resource]
+_Made = TypeVar("_Made")
+_MOST_REMEMBERED: Final = 64
+"""What is shared are four; a pod's own is remembered with the pod."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +89,22 @@ def _compared(old: _Table, new: _Table) -> frozenset[str]:
     return frozenset(found | (old.of.keys() - new.of.keys()))
 
 
+class _Remembered(Generic[_Made]):
+    """What was made of what, by which one it is; the ones that were used last."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[_Made, _Made]] = {}
+
+    def of(self, given: _Made, make: Callable[[], _Made]) -> _Made:
+        known = self._known.pop(id(given), None)
+        if known is None or known[0] is not given:
+            known = given, make()
+        self._known[id(given)] = known
+        while len(self._known) > _MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return known[1]
+
+
 class Maker:
     """Makes snapshots of the latest state and policies. Not thread-safe."""
 
@@ -91,6 +113,8 @@ class Maker:
         self._builder = world.Builder(config)
         self._policies: tuple[policy.AuthorizationPolicy, ...] = ()
         self._own: dict[identity.PodRef, _Own] = {}
+        self._plain_layers: _Remembered[resource.Layer] = _Remembered()
+        self._plain_tables: _Remembered[_Listeners] = _Remembered()
         self._listeners: weakref.WeakValueDictionary[tuple[object, ...], resource.Resource] = (
             weakref.WeakValueDictionary()
         )
@@ -107,24 +131,33 @@ class Maker:
         self._own = {ref: each for ref, each in self._own.items() if ref in state.pods}
         return self._builder.build(state, routed)
 
-    def snapshot(self, given: world.World, pod: model.Pod, *, ipv6: bool = False) -> Snapshot:
-        """Make what a pod's proxy is told. ``ipv6``: its kernel has it."""
+    def snapshot(self, given: world.World, pod: model.Pod, *, ipv6: bool = False, taps: bool = True) -> Snapshot:
+        """Make what a pod's proxy is told. ``ipv6``: its kernel has it; ``taps``: it began with a way for them."""
         services = given.state.services_of(pod)
         sources = tuple(given.parts[each.key].source for each in services)
         consumed = given.consumed.get(pod.ref.namespace, {})
-        asked = (pod, sources, self._policies, given.identities, ipv6, consumed)
+        asked = (pod, sources, self._policies, given.identities, ipv6, taps, consumed)
         known = self._own.get(pod.ref)
         if known is None or known.asked != asked:
-            known = _Own(asked=asked, layer={**self._layer(given, pod, sources, ipv6=ipv6), resource.ROUTE: consumed})
+            made = self._layer(given, pod, sources, ipv6=ipv6)
+            known = _Own(asked=asked, layer={**(made if taps else self._untapped(made)), resource.ROUTE: consumed})
             self._own[pod.ref] = known
         strict = pod.outbound is annotations.OutboundMode.STRICT
         kind = world.Kind(strict=strict, ipv6=ipv6)
         return Snapshot(
             revision=given.state.revision,
             caller=tls.tag(identity.SpiffeId(given.state.trust_domain, pod.account)),
-            shared=given.layers[kind],
+            shared=given.layers[kind] if taps else self._untapped(given.layers[kind]),
             own=known.layer,
         )
+
+    def _untapped(self, layer: resource.Layer) -> resource.Layer:
+        """Give a layer for a proxy that was started before there were taps; the same ones for the same ones."""
+        return self._plain_layers.of(layer, lambda: {**layer, resource.LISTENER: self._without(layer)})
+
+    def _without(self, layer: resource.Layer) -> _Listeners:
+        table = layer[resource.LISTENER]
+        return self._plain_tables.of(table, lambda: {name: tapped.without(each) for name, each in table.items()})
 
     def _layer(
         self, given: world.World, pod: model.Pod, services: Sequence[model.Service], *, ipv6: bool

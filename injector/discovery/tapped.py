@@ -2,18 +2,22 @@
 
 Here because what may leave a pod is decided in one place: no body, no query, no header but the host that was asked for.
 What is not listed here never reaches whoever taps. Envoy writes it to ``sidecar.tap``; how many requests it tells of is
-a number of its runtime that is 0 unless that runs. Leaves out counting (``counted``).
+a number of its runtime that is 0 unless that runs. A proxy that was started before there were taps would refuse such a
+listener, whole: it gets one ``without``. Leaves out counting (``counted``).
 """
 
+import functools
 from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import backoff_pb2
+from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.access_loggers.fluentd.v3 import fluentd_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import duration_pb2, struct_pb2, wrappers_pb2
 
-from injector.discovery import resource
+from injector.discovery import http, resource
 from injector.sidecar import bootstrap, tap
 
 _LOGGER: Final = "envoy.access_loggers.fluentd"
@@ -77,3 +81,17 @@ def _log(said: dict[str, str]) -> accesslog_pb2.AccessLog:
 INBOUND: Final[Any] = _log(_INBOUND)
 """Of calls to this pod; the same for all of its ports, so that they share one connection."""
 OUTBOUND: Final[Any] = _log(_OUTBOUND)
+
+
+@functools.lru_cache(maxsize=4096)
+def without(listener: resource.Resource) -> resource.Resource:
+    """Give a listener of which nobody can be told; the same one each time."""
+    message = listener_pb2.Listener.FromString(listener.body)
+    managers = [each for chain in message.filter_chains for each in chain.filters if each.name == http.MANAGER]
+    for each in managers:
+        manager = hcm_pb2.HttpConnectionManager.FromString(each.typed_config.value)
+        kept = [log for log in manager.access_log if log.name != _LOGGER]
+        del manager.access_log[:]
+        manager.access_log.extend(kept)
+        each.typed_config.CopyFrom(resource.typed(manager))
+    return resource.pack(listener.name, message, listener.needs)

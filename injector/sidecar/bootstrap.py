@@ -64,6 +64,7 @@ def make(told: orders.Orders, facts: Facts) -> Json:
                 "pod_uid": told.pod_uid,
                 "node_name": told.node_name,
                 "ipv6": facts.ipv6,
+                "taps": True,  # it has the cluster TAP
                 "version": told.version,
             },
         },

@@ -164,7 +164,8 @@ def test_envoy_accepts_every_snapshot(batch: int, volume: pathlib.Path, tmp_path
 
 
 def _ads(bootstrap: bootstrap_pb2.Bootstrap) -> None:
-    bootstrap.static_resources.clusters.add(name="xds")
+    for name in ("xds", "tap"):  # what every proxy is started with
+        bootstrap.static_resources.clusters.add(name=name)
     ads = bootstrap.dynamic_resources.ads_config
     ads.api_type = config_source_pb2.ApiConfigSource.DELTA_GRPC
     ads.transport_api_version = config_source_pb2.V3

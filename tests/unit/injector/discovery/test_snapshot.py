@@ -350,3 +350,28 @@ def test_a_consumers_route_that_cannot_be_made_stays_as_it_was(monkeypatch: pyte
     now = maker.update(state, (), attach.Attached(consumed={"billing": {key: ()}, "till": {key: ()}}))
     assert {"billing": first.consumed["billing"], "till": {}} == now.consumed
     assert {"shop/web"} == now.failing
+
+
+def test_a_proxy_from_before_there_were_taps_is_told_of_none() -> None:
+    """It would refuse a listener that refers to what it was not started with; all else is the same for it."""
+    maker = snapshot.Maker(CONFIG)
+    state = given.state([WEB, CLIENT], [given.service("web", [WEB]), given.service("db", [WEB])])
+    now = maker.update(state, ())
+    new, old = maker.snapshot(now, WEB), maker.snapshot(now, WEB, taps=False)
+    assert () == consistency.faults(old)
+    with_taps = {each.name for each in new.all(resource.LISTENER) if b"ipseity.tap" in each.body}
+    assert naming.INBOUND_LISTENER in with_taps
+    assert set() == {each.name for each in old.all(resource.LISTENER) if b"ipseity.tap" in each.body}
+    assert [each.needs for each in new.all(resource.LISTENER)] == [each.needs for each in old.all(resource.LISTENER)]
+    for kind in (resource.CLUSTER, resource.ENDPOINT, resource.ROUTE):
+        assert list(new.all(kind)) == list(old.all(kind))
+
+
+def test_it_is_told_only_of_what_has_changed() -> None:
+    """The same tables while nothing has."""
+    maker = snapshot.Maker(CONFIG)
+    state = given.state([WEB, CLIENT], [given.service("web", [WEB])])
+    old = maker.snapshot(maker.update(state, ()), WEB, taps=False)
+    again = maker.snapshot(maker.update(dataclasses.replace(state, revision=2), ()), WEB, taps=False)
+    assert frozenset() == snapshot.changed(resource.LISTENER, old, again)
+    assert old.shared[resource.LISTENER] is again.shared[resource.LISTENER]
