@@ -26,6 +26,7 @@ class Example:
     maybe: str | None = settings.field(None, "Perhaps.")
     level: str = settings.field("info", "A level.", choices=("info", "debug"))
     networks: tuple[Network, ...] = settings.field((), "Networks.")
+    shared: int = settings.field(1, "What somebody else says too.", maximum=9, also="THEIR_NUMBER")
 
 
 def load(flags: dict[str, Any] | None = None, **environ: str) -> Example:
@@ -39,6 +40,16 @@ def test_a_flag_beats_the_environment_which_beats_the_default() -> None:
         load({"name": None}, NAME="env").name,
         load({"name": "flag"}, NAME="env").name,
     )
+
+
+def test_somebody_elses_variable_comes_after_ours() -> None:
+    """And is the one that is named, if it is wrong."""
+    theirs = {"THEIR_NUMBER": "3"}
+    assert 3 == settings.load(Example, {}, theirs).shared
+    assert 5 == settings.load(Example, {}, {**theirs, "IPSEITY_SHARED": "5"}).shared
+    assert 7 == settings.load(Example, {"shared": 7}, theirs).shared
+    with pytest.raises(settings.SettingError, match="THEIR_NUMBER: '30' is out of range"):
+        settings.load(Example, {}, {"THEIR_NUMBER": "30"})
 
 
 def test_every_kind_of_value_is_read() -> None:
