@@ -28,7 +28,7 @@ LONGEST_S: Final = 0.2
 """A change waits no longer for its burst to end."""
 SHARE: Final = 0.5
 """Of a core: where changes never end, they are told together, so rarely that the process works no more than so."""
-REST_S: Final = 1.0
+REST_S: Final = 0.5
 """A change waits no longer for that: a policy may be among them."""
 _log = structlog.get_logger("discovery")
 
