@@ -17,9 +17,9 @@ from injector.rollout import model, place
 _TIMEOUT_S: Final = 10.0
 _MAX_BYTES: Final = 1024 * 1024
 """An answer is one number."""
-_COMPLETED: Final = "envoy_cluster_upstream_rq_completed"
-_BY_CLASS: Final = "envoy_cluster_upstream_rq_xx"
-_BUCKET: Final = "envoy_cluster_upstream_rq_time_bucket"
+COMPLETED: Final = "envoy_cluster_upstream_rq_completed"
+BY_CLASS: Final = "envoy_cluster_upstream_rq_xx"
+BUCKET: Final = "envoy_cluster_upstream_rq_time_bucket"
 
 
 class Unknown(Exception):  # noqa: N818  # it reads as what happened
@@ -28,18 +28,18 @@ class Unknown(Exception):  # noqa: N818  # it reads as what happened
 
 def requests(where: place.Place, window_s: float) -> str:
     """Write the query for how many requests there were."""
-    return f"sum(increase({_COMPLETED}{{{_cluster(where)}}}[{_window(window_s)}]))"
+    return f"sum(increase({COMPLETED}{{{_cluster(where)}}}[{_window(window_s)}]))"
 
 
 def success(where: place.Place, window_s: float) -> str:
     """Write the query for the percentage that did not fail."""
-    good = f'sum(increase({_BY_CLASS}{{{_cluster(where)},envoy_response_code_class!="5"}}[{_window(window_s)}]))'
+    good = f'sum(increase({BY_CLASS}{{{_cluster(where)},envoy_response_code_class!="5"}}[{_window(window_s)}]))'
     return f"{model.ALL} * ({good} or vector(0)) / {requests(where, window_s)}"
 
 
 def p99(where: place.Place, window_s: float) -> str:
     """Write the query for the 99th percentile in milliseconds."""
-    grown = f"increase({_BUCKET}{{{_cluster(where)}}}[{_window(window_s)}])"
+    grown = f"increase({BUCKET}{{{_cluster(where)}}}[{_window(window_s)}])"
     return f"histogram_quantile(0.99, sum by (le) ({grown}))"
 
 

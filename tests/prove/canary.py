@@ -17,7 +17,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from comparisons import stage
+from injector.cluster import objects
+from injector.discovery import naming
 from injector.kube import rest
+from injector.rollout import prometheus
+from injector.seeing import exposition, scrape
 from ipseity import kube
 from tests.prove import verdict
 from tests.scene import chart, clone, mesh
@@ -27,11 +31,18 @@ LOAD_S = 300
 FAST_S, SLOW_S, MOST_MS = 0.2, 1.0, 600
 FAIL_EVERY = 20
 MOST_WEIGHT = 40
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 LOOK_S = 0.2
 SHOP = "shop"
 CANARY = f"/apis/ipseity.io/v1alpha1/namespaces/{SHOP}/canaries/web"
 ROUTE = f"/apis/gateway.networking.k8s.io/v1/namespaces/{SHOP}/httproutes/web"
+SERIES = {
+    (prometheus.COMPLETED, ""),
+    (prometheus.BY_CLASS, "2"),
+    (prometheus.BY_CLASS, "5"),
+    (prometheus.BUCKET, ""),
+}
+"""With the class of status, where there is one; the Service ``next`` has had a bad version."""
 Json = dict[str, Any]
 
 
@@ -75,26 +86,29 @@ class Played:
     """What was seen of one rollout."""
 
     release: Release
-    status: Json = dataclasses.field(default_factory=dict)
+    status: Json = dataclasses.field(default_factory=lambda: {"phase": "", "conditions": []})
     route: list[int] = dataclasses.field(default_factory=list)
     """The canary's weights, as they came one after another."""
     load: Json = dataclasses.field(default_factory=dict)
     restarted: bool = False
+    ended: bool = False
     counted_on: bool = True
     """What had been counted before the controller was killed was not forgotten."""
 
     @property
-    def reason(self) -> str:
-        """Why it ended."""
-        return str(next(each for each in self.status["conditions"] if each["type"] == "Promoted")["reason"])
+    def promoted(self) -> Json:
+        """The condition."""
+        found = [each for each in self.status["conditions"] if each["type"] == "Promoted"]
+        return found[0] if found else {"reason": "", "message": ""}
 
     def faults(self) -> list[str]:
         """Say what is not as it must be."""
         promoted = self.release.phase == "Succeeded"
         held = self.route[:-1] if promoted else self.route
         checks = {
+            "it did not end": self.ended,
             "the phase": self.status["phase"] == self.release.phase,
-            "the reason": self.reason == self.release.reason,
+            "the reason": self.promoted["reason"] == self.release.reason,
             "the last weight": self.route[-1:] == [100 if promoted else 0],
             "a weight beyond the most": max(held, default=0) <= MOST_WEIGHT,
             "the restart": self.restarted == self.release.killed and self.counted_on,
@@ -106,10 +120,9 @@ class Played:
         requests, failed = self.load["requests"], self.load["failed"]
         wrong = "".join(f"; WRONG: {what}" for what in self.faults())
         killed = ", killed and restarted half-way" if self.restarted else ""
-        message = next(each for each in self.status["conditions"] if each["type"] == "Promoted")["message"]
         return (
             f"{self.release.title}: {self.status['phase']}{killed}; weights {' '.join(map(str, self.route))}; "
-            f"{failed} of {requests} requests failed ({100 * failed / requests:.2f} %); {message}{wrong}"
+            f"{failed} of {requests} requests failed ({share(failed, requests)}); {self.promoted['message']}{wrong}"
         )
 
 
@@ -120,15 +133,22 @@ def prove() -> verdict.Verdict:
     with mesh.up("canary") as where:
         prepare(where)
         played = asyncio.run(play(where))
-    wrong = [f"{each.release.title}: {fault}" for each in played for fault in each.faults()]
+        missing = asyncio.run(unknown(where))
+    wrong = [f"{each.release.title}: {fault}" for each in played for fault in each.faults()] + missing
+    series = f"of {len(SERIES)} series that Prometheus is asked for, the caller's sidecar lacks {missing or 'none'}"
     failed, requests = (sum(each.load[key] for each in played) for key in ("failed", "requests"))
     promoted = sum(each.status["phase"] == "Succeeded" for each in played)
     return verdict.Verdict(
         holds=not wrong and len(played) == len(RELEASES),
         figure=f"{promoted} good promoted, {len(played) - promoted} bad rolled back, 2 of them over a kill -9; "
-        f"error budget spent: {failed} of {requests} requests ({100 * failed / requests:.2f} %)",
-        lines=tuple(str(each) for each in played),
+        f"error budget spent: {failed} of {requests} requests ({share(failed, requests)})",
+        lines=(*(str(each) for each in played), series),
     )
+
+
+def share(failed: int, requests: int) -> str:
+    """Write a percentage."""
+    return f"{100 * failed / max(1, requests):.2f} %"
 
 
 def prepare(where: mesh.Mesh) -> None:
@@ -205,8 +225,9 @@ async def one(where: mesh.Mesh, api: Any, release: Release) -> Played:
         await asyncio.to_thread(where.apply, mesh.server(SHOP, release.canary, words=release.words))
         await asyncio.to_thread(where.ready, SHOP, release.canary)
         await asyncio.to_thread(where.apply, json.dumps(canary(release)))
-        async with asyncio.timeout(PATIENCE_S):
-            await watched(where, api, played, before)
+        with contextlib.suppress(TimeoutError):  # what was seen until then is told
+            async with asyncio.timeout(PATIENCE_S):
+                await watched(where, api, played, before)
     return played
 
 
@@ -223,10 +244,12 @@ async def watched(where: mesh.Mesh, api: Any, played: Played, before: Json) -> N
             kept = status["iterations"]
             await asyncio.to_thread(killed, where)
             played.restarted = True
+        if fresh:
+            played.status = status
         settled = fresh and status["phase"] in {"Succeeded", "Failed"} and weight == status["canaryWeight"]
         if settled:
-            played.status = status
             played.counted_on = not played.release.killed or status["iterations"] > kept
+            played.ended = True
             return
         await asyncio.sleep(LOOK_S)
 
@@ -243,6 +266,22 @@ def killed(where: mesh.Mesh) -> None:
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     mesh.wait_until(lambda: set(pids(where, "rollout", "run")) - before, PATIENCE_S, "the controller is back")
+
+
+async def unknown(where: mesh.Mesh) -> list[str]:
+    """List the series that are asked of Prometheus and that the caller's sidecar has not."""
+    (pod,) = where.get("pods", SHOP, "-l", "app=caller")
+    async with await kube.connect(str(where.lab.kubeconfig)) as api:
+        record = objects.pod(pod)
+        assert record is not None
+        text = await scrape.ThroughApi(api).scrape(record.pod)
+    cluster = naming.service(8080, f"{SHOP}/next")
+    found = {
+        (each.name, each.labels.get("envoy_response_code_class", ""))
+        for each in exposition.samples(text, frozenset(name for name, _ in SERIES))
+        if each.labels.get("envoy_cluster_name") == cluster
+    }
+    return sorted(str(each) for each in SERIES - found)
 
 
 def pids(where: mesh.Mesh, *words: str) -> Iterator[int]:

@@ -210,6 +210,20 @@ async def test_half_a_measurement_judges_nobody(hand: Hand) -> None:
     assert (0, 0) == (hand.source.asked, (await hand.shop.status())["iterations"])
 
 
+async def test_two_of_it_are_no_more_than_one(hand: Hand) -> None:
+    """What one has measured of a step says nothing of the next, which the other one has taken."""
+    other = Hand(hand.shop)
+    await hand.settle()
+    await other.settle()
+    await hand.check()
+    await other.check()
+    assert ([80, 20], 1, 0) == (await hand.shop.weights(), hand.source.asked, other.source.asked)
+    other.source.meanwhile = hand.check  # both judge; one is first
+    await other.check()
+    status = await hand.shop.status()
+    assert ([70, 30], 2) == (await hand.shop.weights(), status["iterations"])
+
+
 async def test_an_edit_of_the_same_moment_stays(hand: Hand) -> None:
     """The patch was for the version before: it is refused, and made anew."""
     await hand.settle()

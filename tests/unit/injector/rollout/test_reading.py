@@ -163,3 +163,10 @@ def test_a_status_that_cannot_be_read_is_none() -> None:
     ):
         assert reading.status_of({**written, key: value}) is None
     assert reading.status_of({}) is None
+
+
+def test_a_patch_is_for_what_was_read() -> None:
+    """Of two that decide about the same moment one is refused."""
+    found = reading.canary(canary())
+    tests = {each["path"]: each["value"] for each in status.patch(found, {}) if each["op"] == "test"}
+    assert {"/metadata/uid": rollouts.UID, "/metadata/resourceVersion": "7"} == tests
