@@ -34,6 +34,8 @@ SOON_S: Final = 2.0
 """While a rollout is under way: how soon a pod that became ready, or a weight that somebody changed, is seen."""
 IDLE_S: Final = 15.0
 """Otherwise: how soon a new version is. The Canary itself is watched."""
+_PODS: Final = 100
+"""Behind a Service: of so many a look is SOON_S apart from the next, of twice as many twice that, up to IDLE_S."""
 _RIVAL: Final = frozenset({http.HTTPStatus.CONFLICT, http.HTTPStatus.UNPROCESSABLE_ENTITY})
 """What the API server says when a ``test`` of a patch does not hold."""
 
@@ -193,9 +195,10 @@ class Keeper:
             return AGAIN_S if written else self._later_s()
         if decided != scene.found.before and decided.phase is model.Phase.PROGRESSING:
             return AGAIN_S  # the next window begins now
+        soon_s = min(IDLE_S, SOON_S * max(1.0, len(scene.where.pods) / _PODS))
         if self._window is not None:
-            return min(SOON_S, max(0.0, self._window.due_s - self._world.clock()))
-        return IDLE_S if decided.phase in {model.Phase.SUCCEEDED, model.Phase.FAILED} else SOON_S
+            return min(soon_s, max(0.0, self._window.due_s - self._world.clock()))
+        return IDLE_S if decided.phase in {model.Phase.SUCCEEDED, model.Phase.FAILED} else soon_s
 
     async def _patch(self, path: str, body: list[Json]) -> bool:
         """Send a patch; False: what it was made for is not as it was, or another process acts now."""

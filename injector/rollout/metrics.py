@@ -11,6 +11,7 @@ from prometheus_client import registry as registries
 from injector.rollout import model
 
 _CANARY: Final = ("namespace", "canary")
+_RESULTS: Final = ("passed", "failed")
 _OUTCOMES: Final = {
     model.News.PROMOTED: "promoted",
     model.News.ROLLED_BACK: "rolled_back",
@@ -49,12 +50,16 @@ class Metrics:
         """Take how a Canary stands, and count a check if there was one since ``before``."""
         if now is None:
             return
+        # From 0 on, so that Prometheus sees the first one as an increase.
+        for result in _RESULTS:
+            self.checks.labels(namespace, name, result)
+        for outcome in _OUTCOMES.values():
+            self.outcomes.labels(namespace, name, outcome)
         self.weight.labels(namespace, name).set(now.weight)
         for phase in model.Phase:
             self.phase.labels(namespace, name, phase.value).set(int(phase is now.phase))
         if before is not None and now.rollout == before.rollout and now.iterations == before.iterations + 1:
-            failed = now.failed_checks > before.failed_checks
-            self.checks.labels(namespace, name, "failed" if failed else "passed").inc()
+            self.checks.labels(namespace, name, _RESULTS[now.failed_checks > before.failed_checks]).inc()
 
     def aside(self, namespace: str, name: str) -> None:
         """Say no more how a Canary stands: another process does."""

@@ -12,6 +12,8 @@ from injector.cluster import model as cluster
 from injector.cluster import objects
 
 Json = Mapping[str, Any]
+MOST_REVISIONS: Final = 64
+"""That are told apart: more at once than anybody has, and a status has room for so many."""
 _REVISIONS: Final = ("pod-template-hash", "controller-revision-hash")
 
 
@@ -29,7 +31,7 @@ class Place:
     @property
     def revisions(self) -> frozenset[str]:
         """Versions of them."""
-        return frozenset(found for each in self.pods if (found := _revision(each)))
+        return frozenset(sorted({found for each in self.pods if (found := _revision(each))})[:MOST_REVISIONS])
 
     @property
     def ready(self) -> tuple[cluster.Pod, ...]:

@@ -15,8 +15,6 @@ PROMOTED: Final = "Promoted"
 PAUSED: Final = "Paused"
 _MAX_MESSAGE: Final = 1024
 """Kubernetes allows 32768; a person reads less."""
-_MAX_REVISIONS: Final = 64
-"""As the schema has it: more versions at once than anybody has."""
 
 
 def path(found: reading.Canary) -> str:
@@ -44,7 +42,7 @@ def wanted(found: reading.Canary, status: model.Status | None, refused: str, *, 
         "iterations": status.iterations,
         "paused": status.paused,
         "rollout": status.rollout,
-        "revisions": sorted(status.revisions)[:_MAX_REVISIONS],
+        "revisions": sorted(status.revisions),
         "step": status.step,
         "lastTransitionTime": reading.time_text(status.since_s),
         "conditions": conditions,

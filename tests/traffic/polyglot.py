@@ -54,8 +54,9 @@ class Polyglot:
         self.asked[request.path_qs] += 1
         if request.path != "/healthy":
             self.pages += 1
+            number = self.pages
             await asyncio.sleep(self.seconds)
-            if self.fail_every and self.pages % self.fail_every == 0:
+            if self.fail_every and number % self.fail_every == 0:
                 return web.json_response(self.about("bad", ""), status=500)
         failing = self.asked[request.path_qs] <= int(request.query.get("times", "1000000"))
         failing = failing and request.query.get("of", self.name) == self.name
