@@ -1,8 +1,9 @@
 """Measures a canary by its own sidecars: what they counted of calls from proven identities between two readings.
 
-Here because it needs nothing installed. Every pod that is sent to must have been read twice: one that could not be is
-a measurement that is not there. Calls without an identity (probes) are left out: they would hide failures. A request
-that its caller gave up waiting for has failed. Leaves out judging (``judge``).
+Here because it needs nothing installed. Every pod that is sent to must have been read twice, and one that is not sent to
+any more too, while it is there: one that could not be read is a measurement that is not there. Calls without an
+identity (probes) are left out: they would hide failures. A request that its caller gave up waiting for has failed.
+Leaves out judging (``judge``).
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ class Reading:
     """What proxies had counted at the beginning of a window."""
 
     read: Mapping[identity.PodRef, measured.Measured]
+    unread: Mapping[identity.PodRef, str]
+    """And who did not say."""
 
 
 class Proxies:
@@ -29,12 +32,15 @@ class Proxies:
 
     async def begin(self, where: place.Place) -> Reading:
         """Open a window."""
-        return Reading(read=(await scrape.everybody(self._scraper, where.ready, measured.read)).read)
+        found = await scrape.everybody(self._scraper, where.ready, measured.read)
+        return Reading(read=found.read, unread=found.unread)
 
     async def end(self, where: place.Place, begun: Reading, spec: model.Spec) -> model.Observed:
         """Close it, and give what was counted meanwhile."""
         del spec
-        return between(where, begun, await scrape.everybody(self._scraper, where.ready, measured.read))
+        # One that is not sent to any more may be so because of what it did in this window.
+        concerned = [each for each in where.pods if each.ready or each.ref in begun.read]
+        return between(where, begun, await scrape.everybody(self._scraper, concerned, measured.read))
 
 
 def between(where: place.Place, begun: Reading, now: scrape.Readings[measured.Measured]) -> model.Observed:
@@ -42,8 +48,9 @@ def between(where: place.Place, begun: Reading, now: scrape.Readings[measured.Me
     bare = sorted(each.ref.name for each in where.ready if not each.meshed)
     if bare:
         return model.Observed(problem=f"pod {bare[0]} has no sidecar to ask")
-    if now.unread:
-        ref, why = min(now.unread.items(), key=lambda each: each[0].name)
+    unread = {**{ref: why for ref, why in begun.unread.items() if ref in now.read}, **now.unread}
+    if unread:
+        ref, why = min(unread.items(), key=lambda each: each[0].name)
         return model.Observed(problem=f"the sidecar of pod {ref.name} cannot be read: {why}")
     # A pod that became ready meanwhile was not read before: its share of this window is not known.
     both = [ref for ref in now.read if ref in begun.read]

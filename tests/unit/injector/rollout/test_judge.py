@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from injector.cluster import model as cluster
 from injector.discovery import naming
 from injector.rollout import judge, model, place, prometheus, proxies
 from injector.seeing import measured, scrape
@@ -72,7 +73,7 @@ def counted(requests: int, failed: int = 0, abandoned: int = 0, peer: naming.Pee
 
 def between(before: dict[Any, Any], after: dict[Any, Any], unread: dict[Any, str] | None = None) -> model.Observed:
     readings = scrape.Readings(read=after, unread=unread or {})
-    return proxies.between(WHERE, proxies.Reading(read=before), readings)
+    return proxies.between(WHERE, proxies.Reading(read=before, unread={}), readings)
 
 
 def test_what_all_pods_counted_meanwhile_is_added() -> None:
@@ -92,6 +93,33 @@ def test_probes_hide_nothing() -> None:
 def test_a_proxy_that_cannot_be_read_is_a_measurement_that_is_not_there() -> None:
     found = between({POD.ref: counted(0)}, {POD.ref: counted(99)}, {OTHER.ref: "no answer within 5 s"})
     assert "the sidecar of pod two cannot be read: no answer" in found.problem
+    begun = proxies.Reading(read={POD.ref: counted(0)}, unread={OTHER.ref: "refused"})
+    after = {POD.ref: counted(50), OTHER.ref: counted(9000)}
+    found = proxies.between(WHERE, begun, scrape.Readings(read=after, unread={}))
+    assert "the sidecar of pod two cannot be read: refused" in found.problem
+
+
+class Scraper:
+    """Gives what each pod's proxy says."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    async def scrape(self, pod: cluster.Pod) -> str:
+        counts = {2: 50, 5: self.failed if pod.ref == OTHER.ref else 0}
+        of = 'envoy_http_conn_manager_prefix="inbound|8080|shop/client"'
+        name = "envoy_http_downstream_rq_xx"
+        return "\n".join(f'{name}{{{of},envoy_response_code_class="{code}"}} {n}' for code, n in counts.items())
+
+
+async def test_a_pod_that_is_no_longer_ready_is_heard_too() -> None:
+    """It is not, perhaps, because of what it did."""
+    scraper = Scraper()
+    source = proxies.Proxies(scraper)
+    begun = await source.begin(WHERE)
+    scraper.failed = 40
+    fallen = place.Place(namespace="shop", service="web-v2", pods=(POD, dataclasses.replace(OTHER, ready=False)))
+    assert (40.0, 0.0) == ((found := await source.end(fallen, begun, WANTED)).requests, found.success)
 
 
 def test_a_pod_that_came_meanwhile_does_not_bring_its_past() -> None:
@@ -106,7 +134,7 @@ def test_a_proxy_that_started_anew_counts_from_zero() -> None:
 
 def test_a_pod_without_a_proxy_cannot_be_judged() -> None:
     where = place.Place(namespace="shop", service="web-v2", pods=(policies.pod("bare", meshed=False, ready=True),))
-    found = proxies.between(where, proxies.Reading(read={}), scrape.Readings(read={}, unread={}))
+    found = proxies.between(where, proxies.Reading(read={}, unread={}), scrape.Readings(read={}, unread={}))
     assert "pod bare has no sidecar" in found.problem
 
 
