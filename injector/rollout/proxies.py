@@ -1,9 +1,9 @@
 """Measures a canary by its own sidecars: what they counted of calls from proven identities between two readings.
 
-Here because it needs nothing installed. Every pod that is sent to must have been read twice, and one that is not sent to
-any more too, while it is there: one that could not be read is a measurement that is not there. Calls without an
-identity (probes) are left out: they would hide failures. A request that its caller gave up waiting for has failed.
-Leaves out judging (``judge``).
+Here because it needs nothing installed. Every pod that is sent to must have been read twice, and one that is not any
+more too, while it is there: one that could not be read is a measurement that is not there. Calls without an identity
+(probes) are left out: they would hide failures. A request that its caller gave up waiting for has failed. Leaves out
+judging (``judge``).
 """
 
 import dataclasses
