@@ -11,6 +11,7 @@ from typing import Any
 
 from comparisons.lab.api import (
     definition_validation,
+    event_validation,
     kinds,
     names,
     network_policies,
@@ -247,6 +248,8 @@ BY_KIND: Mapping[kinds.Kind, Callable[[Value], Causes]] = {
     kinds.ENDPOINT_SLICE: _endpoint_slice,
     kinds.NETWORK_POLICY: network_policies.check,
     kinds.DISRUPTION_BUDGET: _disruption_budget,
+    kinds.EVENT: event_validation.of_core,
+    kinds.EVENT_VIEW: event_validation.of_view,
     kinds.MUTATING_WEBHOOK_CONFIGURATION: webhook_configuration.check,
     kinds.VALIDATING_WEBHOOK_CONFIGURATION: webhook_configuration.check,
     kinds.STATEFUL_SET: _stateful_set,

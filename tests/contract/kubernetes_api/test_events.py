@@ -44,6 +44,25 @@ async def test_one_event_under_two_names(api: cluster.Cluster, namespace: str, k
     assert [] == (await api.get(core)).expect(200)["items"]
 
 
+async def test_events_that_are_not_whole_are_refused(api: cluster.Cluster, namespace: str) -> None:
+    """In ``events.k8s.io`` everything must be said, and nothing of what the core group had before."""
+    view = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+    required = {"reportingController", "reportingInstance", "action", "reason"}
+    bare = {key: value for key, value in event(namespace).items() if key not in required}
+    body = (await api.call("POST", view, bare)).refused(422, "Invalid")
+    assert required <= {cause["field"] for cause in body["details"]["causes"]}
+    for change, field in (
+        ({"eventTime": None}, "eventTime"),
+        ({"type": "Odd"}, "type"),
+        ({"note": "x" * 1025}, "note"),
+        ({"reportingController": "no such/name/here"}, "reportingController"),
+        ({"regarding": {"kind": "Pod", "name": "p", "namespace": "kube-system"}}, "involvedObject.namespace"),
+        ({"deprecatedCount": 3}, "deprecatedCount"),
+    ):
+        body = (await api.call("POST", view, {**event(namespace), **change})).refused(422, "Invalid")
+        assert [field] == [cause["field"] for cause in body["details"]["causes"]], change
+
+
 async def test_events_of_a_client(api: cluster.Cluster, namespace: str, kubectl: Kubectl) -> None:
     """In the core group; counted up by a patch."""
     core = f"/api/v1/namespaces/{namespace}/events"
