@@ -133,7 +133,7 @@ def _secured(port: Port, chains: dict[str, Any], config: settings.Settings, *, h
 
 
 def _apart(port: Port, *, http_too: bool) -> tuple[identity.SpiffeId, ...]:
-    """Give who gets a chain alone. A chain is 50 kB of Envoy's memory.
+    """Give who gets a chain alone. A chain is 70 kB of Envoy's memory.
 
     What is audited of a request is counted by the filter of the common chain; of bytes, by one in the own chain. On
     ports that nobody has declared, clients do not offer HTTP.

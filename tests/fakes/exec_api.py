@@ -14,6 +14,16 @@ import yaml
 from aiohttp import WSMsgType, web
 
 Json = dict[str, Any]
+DISCOVERY: dict[str, Json] = {
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [{"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": ["get"]}],
+    },
+}
+"""What kubectl asks before anything else."""
 SUCCESS: Json = {"kind": "Status", "status": "Success"}
 
 
@@ -35,7 +45,10 @@ class ExecApi:
     async def serve(self) -> AsyncIterator[None]:
         application = web.Application()
         application.router.add_get("/api/v1/namespaces/{namespace}/pods", self._list)
+        application.router.add_get("/api/v1/namespaces/{namespace}/pods/{pod}", self._get)
         application.router.add_get("/api/v1/namespaces/{namespace}/pods/{pod}/exec", self._exec)
+        for path, answer in DISCOVERY.items():
+            application.router.add_get(path, _answering(answer))
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -63,6 +76,11 @@ class ExecApi:
         mine = [each for each in self.pods if each["metadata"]["namespace"] == request.match_info["namespace"]]
         return web.json_response({"metadata": {"resourceVersion": "7"}, "items": mine})
 
+    async def _get(self, request: web.Request) -> web.Response:
+        named = request.match_info["namespace"], request.match_info["pod"]
+        found = [each for each in self.pods if (each["metadata"]["namespace"], each["metadata"]["name"]) == named]
+        return web.json_response({"apiVersion": "v1", "kind": "Pod", **found[0]}, status=200 if found else 404)
+
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         if not self.allowed:
             return web.json_response({"kind": "Status", "code": 403, "message": "may not"}, status=403)
@@ -85,3 +103,10 @@ class ExecApi:
 def ended(status: Json = SUCCESS) -> tuple[int, bytes]:
     """Say how a command ended."""
     return 3, json.dumps(status).encode()
+
+
+def _answering(answer: Json) -> Any:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    return handle
