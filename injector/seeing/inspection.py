@@ -300,6 +300,16 @@ def protocols(state: model.ClusterState) -> list[Finding]:
     return [_row("protocols", Status.WARN, text, hint)]
 
 
+def annotations(warnings: Iterable[str]) -> list[Finding]:
+    """Name Services whose annotations cannot be read, by what reading the cluster said; nothing where all can."""
+    wrong = [each for each in warnings if each.startswith("Service ")]
+    if not wrong:
+        return []
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    place = _place(wrong[0].removeprefix("Service ").partition(": ")[0])
+    return [_row("balancing", Status.WARN, f"{wrong[0]}{more}", f"mend it: kubectl edit service {place}")]
+
+
 def _is_said(state: model.ClusterState, service: model.Service, port: model.ServicePort) -> bool:
     """Ask as the server's proxy does: it is the one that writes the header."""
     behind = (

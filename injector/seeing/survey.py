@@ -169,7 +169,7 @@ class Survey:
 
     async def _protocols(self) -> list[findings.Finding]:
         moment = await reading.read(self._api, self._given.domain)
-        return inspection.protocols(moment.state)
+        return [*inspection.protocols(moment.state), *inspection.annotations(moment.warnings)]
 
     async def _policies(self) -> list[findings.Finding]:
         known = book.Book(self._given.domain)

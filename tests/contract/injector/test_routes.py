@@ -158,3 +158,23 @@ async def test_a_mesh_says_what_it_can_do(api: Any) -> None:
     assert [("Accepted", "True")] == [(each["type"], each["status"]) for each in found["conditions"]]
     other = (await rest.get(api, f"{meshes.PATH}/example.org") or {})["status"]
     assert ["Unknown"] == [each["status"] for each in other["conditions"]]
+
+
+async def test_a_balancer_annotation_that_cannot_be_read_is_told_on_its_service(api: Any) -> None:
+    """As an Event, with what is allowed; the Service is served all the same, and so are routes for it."""
+    bad = {"balancer.ipseity.io/failure-accrual": "unified"}
+    service = {"metadata": {"name": "odd", "annotations": bad}, "spec": {"ports": [{"name": "http", "port": 8080}]}}
+    made = await rest.create(api, "/api/v1/namespaces/shop/services", service)
+    route = item({"backendRefs": [routed.to("odd")]}, name="odd", service="odd")
+    await rest.create(api, ROUTES, route)
+    await told(api, "odd", lambda parents: "Accepted" in str(parents))
+    until_s, found = time.monotonic() + PATIENCE_S, []
+    while not found and time.monotonic() < until_s:
+        listed = await rest.get(api, "/apis/events.k8s.io/v1/namespaces/shop/events") or {}
+        found = [each for each in listed["items"] if each["reason"] == "InvalidAnnotation"]
+        await asyncio.sleep(0.05)
+    (event,) = found
+    assert ("Service", "odd", made["metadata"]["uid"], "Warning") == (
+        event["regarding"]["kind"], event["regarding"]["name"], event["regarding"]["uid"], event["type"]
+    )  # fmt: skip
+    assert "value 'unified' is not allowed and is ignored; allowed: consecutive" in event["note"]

@@ -3,7 +3,9 @@
 Leaves out what is worked out: ``test_stat``, ``test_edges``.
 """
 
+import asyncio
 import contextlib
+import io
 import json
 import pathlib
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +19,7 @@ from click import testing
 from injector import names
 from injector.policy import options
 from injector.seeing import commands
+from ipseity import screen
 from tests.fakes import policy_api
 from tests.scene import routed
 from tests.unit.injector.seeing import test_measured, test_routed
@@ -128,3 +131,22 @@ def test_top_is_what_was_counted_in_the_window(config: str) -> None:
     result = ran(commands.live, config, "--window", "1", "--via", "pods", "-o", "json")
     ((way),) = json.loads(result.stdout)["ways"]
     assert ("shop/web", 77, 6) == (way["service"], way["requests"], way["failed"])
+
+
+async def test_top_is_drawn_again_on_a_terminal_until_somebody_ends_it(config: str) -> None:
+    """On its second screen; what was seen last stays."""
+    stream = io.StringIO()
+    page = screen.Page(stream=stream, terminal=True, colour=False)
+    loaded = options.Options(kubeconfig=config)
+    asked = commands._Shown(namespace="", window_s=0.05, output="table")
+    showing = asyncio.create_task(commands._top(loaded, "pods", page, asked))
+    async with asyncio.timeout(20):
+        while stream.getvalue().count("Ctrl-C ends") < 3:
+            assert not showing.done()
+            await asyncio.sleep(0.01)
+    showing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await showing
+    drawn, _, left = stream.getvalue().rpartition("\x1b[?1049l")
+    assert "shop/web:8080  shop/r #1  shop/web" in drawn
+    assert 1 == left.count("SERVICE")

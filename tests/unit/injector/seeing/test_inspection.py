@@ -289,3 +289,13 @@ def test_the_verdict() -> None:
     assert "the mesh is not well: c" == inspection.verdict(rows)
     assert "the mesh works, and needs a look: b" == inspection.verdict(rows[:2])
     assert "the mesh is well" == inspection.verdict(rows[:1])
+
+
+def test_annotations_that_cannot_be_read_are_named() -> None:
+    """With the Service to mend; where all can be, there is nothing to say."""
+    assert [] == inspection.annotations(["pod shop/web-1: whatever"])
+    (found,) = inspection.annotations(
+        ["Service shop/web: annotation x: value 'y' is not allowed", "Service shop/db: z"]
+    )
+    assert (findings.Status.WARN, "mend it: kubectl edit service -n shop web") == (found.status, found.hint)
+    assert "Service shop/web: annotation x: value 'y' is not allowed, and 1 more" == found.text
