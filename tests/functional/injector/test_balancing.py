@@ -82,6 +82,18 @@ async def test_where_all_fail_requests_fail_at_once(pair: Pair) -> None:
     assert {500: 6, 503: 11} == statuses(await pair.ask("/?status=500", 17))
 
 
+async def test_a_grpc_error_is_a_failure_although_it_is_a_200(pair: Pair) -> None:
+    """UNIMPLEMENTED, as documented: two from each endpoint, then UNAVAILABLE from the client's own proxy."""
+    accrual = balancing.Accrual(max_failures=2, min_penalty_s=60.0, max_penalty_s=60.0, jitter_ratio=0)
+    await pair.balance(balancing.Balancing(accrual=accrual))
+    process = await pair.client.start(
+        "tests.traffic.asker", json.dumps([{"grpc": f"{WEB}:9090", "call": "/probe.Nobody/Say"}] * 9)
+    )
+    async with asyncio.timeout(street.PATIENCE_S):
+        output, _ = await process.communicate()
+    assert {12: 4, 14: 5} == statuses([each for found in json.loads(output) for each in found])
+
+
 async def test_a_limit_of_requests_under_way(pair: Pair) -> None:
     """What is beyond it fails at once, and only where it was said."""
     await pair.balance(balancing.Balancing(max_requests=2))
