@@ -5,7 +5,7 @@
 
 from typing import Final
 
-from comparisons.contenders import address, both, model, nothing, observer, sidecar
+from comparisons.contenders import address, both, model, nothing, observer, per_node, sidecar
 
 CATALOGUE: Final[dict[str, model.Contender]] = {
     it.name: it
@@ -14,6 +14,7 @@ CATALOGUE: Final[dict[str, model.Contender]] = {
         observer.Observer(),
         address.WITHOUT_CARE,
         address.Address(),
+        per_node.PerNode(),
         sidecar.Sidecar(),
         both.Both(first=address.Address(), second=sidecar.Sidecar()),
     )

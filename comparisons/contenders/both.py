@@ -29,6 +29,10 @@ class Both:
         """Give what either needs."""
         return {**self.first.annotations(), **self.second.annotations()}
 
+    def admitted(self, pod: model.Json) -> model.Json:
+        """Have both make something of it."""
+        return self.second.admitted(self.first.admitted(pod))
+
     def objects(self, intent: model.Intent) -> Sequence[model.Json]:
         """Say it to both."""
         return (*self.first.objects(intent), *self.second.objects(intent))

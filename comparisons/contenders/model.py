@@ -69,6 +69,9 @@ class Contender(Protocol):
     def annotations(self) -> Mapping[str, str]:
         """Give what a pod needs to take part."""
 
+    def admitted(self, pod: Json) -> Json:
+        """Make of a pod what runs at the making of pods would make of it."""
+
     def objects(self, intent: Intent) -> Sequence[Json]:
         """Write the intent as its own objects; those of a changed intent have the same names."""
 

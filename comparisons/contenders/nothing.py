@@ -27,6 +27,10 @@ class Nothing:
         """Take no part."""
         return {}
 
+    def admitted(self, pod: model.Json) -> model.Json:
+        """Leave it as it is."""
+        return pod
+
     def objects(self, intent: model.Intent) -> Sequence[model.Json]:
         """Keep no intent."""
         del intent

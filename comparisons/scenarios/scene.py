@@ -89,7 +89,7 @@ class Scene:
             ports=PORTS,
             spec=spec,
         )
-        await self.where.create(body)
+        await self.where.create(self.contender.admitted(body))
         await self.where.wrote(name, "ready")
         pod = await self.where.ready(self.namespace, name)
         self.server_ip = pod["status"]["podIP"]
@@ -156,7 +156,7 @@ class Scene:
             annotations={**(self.contender.annotations() if meshed else {}), **(annotations or {})},
             labels=labels,
         )
-        await self.where.create(body)
+        await self.where.create(self.contender.admitted(body))
         return named
 
     async def known(self, *names: str) -> None:

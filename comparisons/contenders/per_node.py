@@ -1,0 +1,129 @@
+"""One proxy for each node, which holds the keys of its pods and speaks for them: the model of Istio's ambient mesh.
+
+Certificates come from the same authority as the sidecars', policies are the same objects; what differs is where the
+proxy is. Programs of a command line, two for each node.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import pathlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import ClassVar, Final
+
+from comparisons import stage
+from comparisons.contenders import mesh, model, sidecar
+from comparisons.lab import cgroups
+
+TAKES_PART: Final = "comparisons.ipseity.io/node-proxy"
+IDENTITY_PORT: Final = 8444
+ALPN: Final = "ipseity-node"
+HOLD: Final = """
+import socket, time
+for port in (15001, 15006):
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        time.sleep(0.01)
+"""
+STARTED_S: Final = 60.0
+STOPPED_S: Final = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PerNode(sidecar.Sidecar):
+    """See the module."""
+
+    name: str = "node"
+    title: str = "One proxy per node"
+    what: str = (
+        "An Envoy on each node with the keys of all its pods, to which their TCP is led: mTLS between nodes, policy by "
+        "service account at the receiving one. The model of Istio ambient's ztunnel, of our own parts."
+    )
+    running: ClassVar[dict[tuple[str, str], asyncio.subprocess.Process]] = {}
+    """By lab and node: what hears and configures."""
+
+    @contextlib.asynccontextmanager
+    async def install(self, where: stage.Stage) -> AsyncIterator[None]:
+        """Have the certificate authority, and a proxy for each node."""
+        await mesh.install(where)
+        pods = await where.api.read(f"/api/v1/namespaces/{mesh.NAMESPACE}/pods") or {"items": ()}
+        address = next(it["status"]["podIP"] for it in pods["items"] if it["status"].get("podIP"))
+        async with contextlib.AsyncExitStack() as stack:
+            for node in where.nodes:
+                await stack.enter_async_context(self._proxy(where, node, f"{address}:{IDENTITY_PORT}"))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _proxy(self, where: stage.Stage, node: str, identity: str) -> AsyncIterator[None]:
+        here, folder = where.names.node(node), state(where, node)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        words = [
+            sys.executable, "-m", "comparisons.node_proxy", "--node", node, "--kubeconfig", str(where.kubeconfig),
+            "--netns", str(here.netns), "--pods", str(here.state / "netns"), "--state", str(folder),
+            "--identity", identity, "--cgroup", f"{here.cgroup}/node-proxy-envoy.service",
+        ]  # fmt: skip
+        said = where.names.log(f"node-proxy-{node}")
+        said.parent.mkdir(parents=True, exist_ok=True)
+        with said.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self.running[where.names.name, node] = process
+        group = f"{here.cgroup}/node-proxy.service"
+        try:
+            cgroups.adopt(group, process.pid)
+            async with asyncio.timeout(STARTED_S):
+                while not (folder / "ready").exists():
+                    if process.returncode is not None:
+                        raise stage.StageError(f"the proxy of {node} ended: {said.read_text()[-300:]}")
+                    await asyncio.sleep(stage.POLL_S)
+            yield
+        finally:
+            del self.running[where.names.name, node]
+            await _end(process)
+            for each in (group, f"{here.cgroup}/node-proxy-envoy.service"):
+                cgroups.end(each)
+
+    def annotations(self) -> Mapping[str, str]:
+        """Ask for the redirect."""
+        return {TAKES_PART: "enabled"}
+
+    def admitted(self, pod: model.Json) -> model.Json:
+        """Hold it until its node's proxy listens in it, as a CNI plugin does."""
+        takes_part = (pod["metadata"].get("annotations") or {}).get(TAKES_PART) == "enabled"
+        if not takes_part or pod["spec"].get("hostNetwork"):
+            return pod
+        wait = {"name": "held", "image": "comparisons/held", "command": [stage.PYTHON, "-I", "-S", "-c", HOLD]}
+        return {**pod, "spec": {**pod["spec"], "initContainers": [wait]}}
+
+    @contextlib.asynccontextmanager
+    async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
+        """Freeze what hears of changes: Envoy goes on with what it knows."""
+        process = self.running[where.names.name, node]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    def loot(self, where: stage.Stage, pod: model.Json) -> model.Loot | None:
+        """Copy the key of the pod's account from the proxy of its node, where all keys of the node are."""
+        account = f"{pod['metadata']['namespace']}.{pod['spec']['serviceAccountName']}"
+        there = state(where, pod["spec"]["nodeName"]) / "keys" / account
+        keys, chains = (sorted(there.glob(f"{what}-*.pem")) for what in ("key", "cert"))
+        return model.Loot(pem=keys[-1].read_bytes() + chains[-1].read_bytes(), server_name="-", protocol=ALPN)
+
+
+def state(where: stage.Stage, node: str) -> pathlib.Path:
+    """Say where a node's proxy keeps its files: in the lab's memory."""
+    return where.names.node(node).state / "node-proxy"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End one, with its Envoy; what does not end in time is ended with its cgroup."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOPPED_S)
