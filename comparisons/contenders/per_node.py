@@ -112,7 +112,8 @@ class PerNode(sidecar.Sidecar):
         account = f"{pod['metadata']['namespace']}.{pod['spec']['serviceAccountName']}"
         there = state(where, pod["spec"]["nodeName"]) / "keys" / account
         keys, chains = (sorted(there.glob(f"{what}-*.pem")) for what in ("key", "cert"))
-        return model.Loot(pem=keys[-1].read_bytes() + chains[-1].read_bytes(), server_name="-", protocol=ALPN)
+        found = mesh.loot(pod, keys[-1].read_bytes() + chains[-1].read_bytes())
+        return dataclasses.replace(found, protocol=ALPN)
 
 
 def state(where: stage.Stage, node: str) -> pathlib.Path:

@@ -39,7 +39,8 @@ def clusters(node: model.Node) -> Json:
     for pod, netns in node.local:
         found.append(_cluster(f"plain|{pod.uid}", pod, netns))
         for account in accounts:
-            socket = _socket("Upstream", _common(node, pod, [model.spiffe_id(account)]))
+            name = model.server_name(pod.spiffe_id)
+            socket = _socket("Upstream", _common(node, pod, [model.spiffe_id(account)]), sni=name, max_session_keys=0)
             found.append(_cluster(f"to|{account}|{pod.uid}", pod, netns, socket))
     return _resources("config.cluster.v3.Cluster", found)
 
@@ -76,21 +77,39 @@ def _outbound(node: model.Node, pod: model.Pod, netns: pathlib.Path) -> Json:
 
 
 def _inbound(node: model.Node, pod: model.Pod, netns: pathlib.Path) -> Json:
+    """Have a chain for each identity that is admitted: one that is not any more loses its connections, and no other."""
     governing = [it for it in node.policies if it.namespace == pod.account.namespace and it.pods.matches(pod.labels)]
-    judged = [_judged(governing)] if governing else []
-    secured = {
-        "name": "mtls",
-        "filter_chain_match": {"transport_protocol": "tls", "application_protocols": [ALPN]},
-        "filters": [*judged, _carried(f"plain|{pod.uid}")],
-        "transport_socket": _socket("Downstream", _common(node, pod, ()), require_client_certificate=True),
-    }
-    made = {**_listener("in", pod, netns, redirect.INBOUND), "filter_chains": [secured]}
-    made["listener_filters"].insert(
-        0, _filter("listener.tls_inspector", "filters.listener.tls_inspector.v3.TlsInspector")
-    )
+    rules = [rule for policy in governing for rule in policy.rules]
+    chains = [
+        _secured(node, pod, who, [_judged([rule for rule in rules if who in rule.callers])])
+        for who in sorted({who for rule in rules for who in rule.callers})
+    ]
+    made = _listener("in", pod, netns, redirect.INBOUND)
+    inspector = _filter("listener.tls_inspector", "filters.listener.tls_inspector.v3.TlsInspector")
+    made["listener_filters"].insert(0, inspector)
     if not governing:
+        chains = [_secured(node, pod, "", [])]
         made["default_filter_chain"] = {"name": "plain", "filters": [_carried(f"plain|{pod.uid}")]}
-    return made
+    return {**made, "filter_chains": chains}
+
+
+def _secured(node: model.Node, pod: model.Pod, who: str, judged: list[Json]) -> Json:
+    """Make the chain of one identity, found by the name that it says in the handshake; of anybody, if it is empty."""
+    match: Json = {"transport_protocol": "tls", "application_protocols": [ALPN]}
+    if who:
+        match["server_names"] = [model.server_name(who)]
+    return {
+        "name": f"mtls|{who}",
+        "filter_chain_match": match,
+        "filters": [*judged, _carried(f"plain|{pod.uid}")],
+        "transport_socket": _socket(
+            "Downstream",
+            _common(node, pod, [who] if who else []),
+            require_client_certificate=True,
+            disable_stateless_session_resumption=True,
+            disable_stateful_session_resumption=True,
+        ),
+    }
 
 
 def _listener(which: str, pod: model.Pod, netns: pathlib.Path, port: int) -> Json:
@@ -99,16 +118,13 @@ def _listener(which: str, pod: model.Pod, netns: pathlib.Path, port: int) -> Jso
     return {"name": f"{which}|{pod.uid}", "address": {"socket_address": where}, "listener_filters": [original]}
 
 
-def _judged(governing: Iterable[model.Policy]) -> Json:
-    """Admit whom any rule admits."""
-    admitted: dict[str, Json] = {}
-    for number, rule in enumerate(rule for policy in governing for rule in policy.rules):
-        callers = [{"authenticated": {"principal_name": {"exact": who}}} for who in rule.callers]
-        ports: list[Json] = [{"destination_port": port} for port in rule.ports] or [{"any": True}]
-        if callers:
-            admitted[str(number)] = {"principals": callers, "permissions": ports}
-    rules = {"action": "ALLOW", "policies": admitted}
-    return _filter("network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix="in", rules=rules)
+def _judged(rules: Iterable[model.Rule]) -> Json:
+    """Admit to the ports that any rule names; one that names none is for every port."""
+    every: Json = {"any": True}
+    ports = [{"destination_port": port} if port else every for rule in rules for port in rule.ports or (0,)]
+    policies = {"admitted": {"principals": [every], "permissions": ports}}
+    said = {"action": "ALLOW", "policies": policies}
+    return _filter("network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix="in", rules=said)
 
 
 def _carried(cluster: str) -> Json:

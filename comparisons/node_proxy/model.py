@@ -70,6 +70,11 @@ def spiffe_id(account: identity.ServiceAccount) -> str:
     return str(identity.SpiffeId(DOMAIN, account))
 
 
+def server_name(who: str) -> str:
+    """Give the name that a caller says in the handshake, by which the server finds what concerns it; as sidecars do."""
+    return f"{identity.identity_tag(identity.SpiffeId.parse(who)):016x}.ipseity"
+
+
 def folder(account: identity.ServiceAccount) -> str:
     """Name the directory of an account's key."""
     return f"{account.namespace}.{account.name}"

@@ -26,7 +26,8 @@ T = TypeVar("T", model.Pod, model.Policy)
 POLICIES: Final = kube.Resource(path="/apis/ipseity.io/v1alpha1/authorizationpolicies")
 NETNS_S: Final = 60.0
 POLL_S: Final = 0.005
-DRAIN_S: Final = 1
+DRAIN_S: Final = 0
+"""What a chain that is gone carried ends at once, as in the sidecars."""
 STOP_S: Final = 5.0
 log = structlog.get_logger("node-proxy")
 
