@@ -75,9 +75,14 @@ CITED: Final[Sequence[Cited]] = (
 )
 
 
+STYLES: Final = {"sidecar": "sidecar", "node": "one proxy per node"}
+EXAMPLES: Final = {"sidecar": "Ipseity", "node": "of Ipseity's parts, in this lab only"}
+"""By contender."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured here of the one style that runs here."""
+    """What was measured here of a style that runs here."""
 
     style: str
     example: str
@@ -93,8 +98,8 @@ def table(costs: results.Costs) -> Sequence[Measured]:
     """Give the measured rows."""
     return [
         Measured(
-            style="sidecar",
-            example="Ipseity",
+            style=STYLES[it.contender],
+            example=EXAMPLES[it.contender],
             pods=it.pods,
             rate=it.rate,
             p50_ms=it.p50_ms,
@@ -103,5 +108,5 @@ def table(costs: results.Costs) -> Sequence[Measured]:
             proxy_memory_mb=it.memory_mb.get("proxy", 0.0),
         )
         for it in costs.usages
-        if it.contender == "sidecar"
+        if it.contender in STYLES
     ]

@@ -127,4 +127,5 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         process.send_signal(signal.SIGCONT)
         process.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOPPED_S)
+            async with asyncio.timeout(STOPPED_S):
+                await process.wait()

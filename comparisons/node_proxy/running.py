@@ -68,7 +68,8 @@ async def run(wishes: Wishes) -> int:
         if process.returncode is None:
             process.terminate()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_S)
+                async with asyncio.timeout(STOP_S):
+                    await process.wait()
         if process.returncode is None:
             process.kill()
             await process.wait()

@@ -240,6 +240,9 @@ def hold(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) ->
                 NEVER.wait(every_s)
     except OSError as error:
         log.say("refused", f"{os.environ['WHO']}:{number}", type(error).__name__)
+        after = f"{os.environ['WHO']}:{number + 1}"  # what broke may have carried the last line; it carries no other
+        log.say("sent", after, "LINE")
+        log.say("refused", after, "gone")
 
 
 def load(log: Log, target: "tuple[str, int]", every_s: float, seconds: float, warm_s: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from comparisons import results, scenarios, styles
 
-CONTENDERS = ("nothing", "agent", "ip-lax", "ip", "sidecar", "both")
+CONTENDERS = ("nothing", "agent", "ip-lax", "ip", "sidecar", "node", "both")
 
 
 def run(number: int = 0, outcome: results.Outcome = "right", **said: Any) -> results.Run:
