@@ -130,7 +130,7 @@ def test_one_contender_and_no_cost_is_a_report_too(tmp_path: pathlib.Path) -> No
     results.write(tmp_path / "results/udp/results.json", msgspec.structs.replace(told, entries=(entry,)))
     report.write(tmp_path)
     text = (tmp_path / "report.html").read_text()
-    assert "not run: ip, sidecar, both" in text
+    assert "not run: ip, node, sidecar, both" in text
     assert "Cost was not measured in this run." in text
 
 
