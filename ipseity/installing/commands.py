@@ -133,7 +133,9 @@ def upgrade(**given: Any) -> int:
 
 
 @click.command()
-@click.option("--purge", is_flag=True, help="Remove the kind AuthorizationPolicy as well, and with it all policies.")
+@click.option(
+    "--purge", is_flag=True, help="Remove the kinds AuthorizationPolicy and Canary too, and all such objects."
+)
 @_reach
 def uninstall(**given: Any) -> int:
     """Take everything out of a cluster again, programs in the nodes' kernels included.

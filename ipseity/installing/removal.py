@@ -29,6 +29,15 @@ INJECTS: Final = "ipseity.io/injects"
 MESHED: Final = "ipseity.io/meshed=true"
 AGENT: Final = f"/apis/apps/v1/namespaces/{manifests.NAMESPACE}/daemonsets/ipseity-agent"
 CLEANUP: Final = "ipseity-cleanup"
+ROLLOUT: Final = tuple(
+    {"kind": kind, "metadata": {"name": "ipseity-rollout", **namespace}}
+    for kind, namespace in (
+        ("Deployment", {"namespace": manifests.NAMESPACE}),
+        ("ClusterRoleBinding", {}),
+        ("ClusterRole", {}),
+    )
+)
+"""What only the chart installs and no manifest of ours names; the rest of it goes with the namespace, or with Helm."""
 EVENTS: Final = f"/api/v1/namespaces/{manifests.NAMESPACE}/events"
 PODS: Final = f"/api/v1/namespaces/{manifests.NAMESPACE}/pods"
 _CHECKPOINT: Final = "/run/ipseity/state"
@@ -51,6 +60,8 @@ class Removal:
             await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
             await self._newcomers()
         await self._gone("clusterrolebinding/ipseity-control", MAY_ALL)
+        for each in ROLLOUT:
+            await self._gone(manifests.shown(each), manifests.path(each))
         await self._gone("mutatingwebhookconfiguration/ipseity", WEBHOOK)
         for each in reversed(manifests.of("mesh")):
             await self._gone(manifests.shown(each), manifests.path(each))
@@ -63,7 +74,7 @@ class Removal:
             for each in manifests.definitions():
                 await self._definition(manifests.shown(each), manifests.path(each))
         else:
-            self.tell("kept: the kind AuthorizationPolicy and all policies; --purge removes them")
+            self.tell("kept: the kinds AuthorizationPolicy and Canary, and all such objects; --purge removes them")
         await self._own_namespace()
         await self._say_who_is_left()
 
