@@ -28,7 +28,7 @@ from tests.scene import chart, clone, mesh
 
 RATE = 40
 LOAD_S = 300
-FAST_S, SLOW_S, MOST_MS = 0.4, 2.0, 1200
+FAST_S, SLOW_S, MOST_MS = 0.6, 3.0, 2000
 FAIL_EVERY = 20
 MOST_WEIGHT = 50
 PATIENCE_S = 150.0
