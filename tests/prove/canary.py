@@ -26,9 +26,9 @@ from ipseity import kube
 from tests.prove import verdict
 from tests.scene import chart, clone, mesh
 
-RATE = 40
+RATE = 25
 LOAD_S = 300
-FAST_S, SLOW_S, MOST_MS = 0.6, 3.0, 2000
+FAST_S, SLOW_S, MOST_MS = 0.3, 1.5, 1200
 FAIL_EVERY = 20
 MOST_WEIGHT = 50
 PATIENCE_S = 150.0
@@ -199,11 +199,11 @@ def canary(release: Release) -> Json:
             "stable": release.stable,
             "canary": release.canary,
             "analysis": {
-                "interval": "4s",
+                "interval": "5s",
                 "threshold": 3,
                 "stepWeight": 25,
                 "maxWeight": MOST_WEIGHT,
-                "minRequests": 25,
+                "minRequests": 20,
                 "metrics": [
                     {"name": "request-success-rate", "thresholdRange": {"min": 99}},
                     {"name": "request-duration", "thresholdRange": {"max": MOST_MS}},
