@@ -89,6 +89,49 @@ _CALLS: Final = (
         ),
     ),
 )
+_BACKEND: Final = "parent_namespace, parent_name, route_name, dst_service"
+_BACKEND_NAME: Final = "{{parent_namespace}}/{{parent_name}} {{route_name}} → {{dst_service}}"
+
+
+def _routed(*more: str, name: str = "response_total", by: str = _BACKEND) -> str:
+    which = ", ".join((_POD, 'direction="outbound"', *more))
+    return f"sum by ({by}) (rate({name}{{{which}}}{RATE}))"
+
+
+_ROUTES: Final = (
+    Panel(
+        title="Requests, by Service, route and backend",
+        doc="As callers count them. No backend: none answered, as for a redirect.",
+        unit="reqps",
+        width=8,
+        queries=(ask(f"topk(20, {_routed()})", _BACKEND_NAME),),
+    ),
+    Panel(
+        title="Success, by backend",
+        doc="As callers saw it, retries done; gRPC's own status counts.",
+        unit="percentunit",
+        width=8,
+        low=None,
+        queries=(
+            ask(
+                f"""bottomk(20, ({_routed('classification="success"')} or 0 * {_routed()}) / ({_routed()} > 0))""",
+                _BACKEND_NAME,
+            ),
+        ),
+    ),
+    Panel(
+        title="Time to answer, 99th percentile, by backend",
+        unit="ms",
+        width=8,
+        queries=(
+            ask(
+                f"""topk(20, histogram_quantile(0.99,
+                {_routed(name="response_latency_ms_bucket", by=f"{_BACKEND}, le")}))""",
+                _BACKEND_NAME,
+            ),
+        ),
+    ),
+)
 _CONNECTIONS: Final = (
     Panel(
         title="Begun, by where they lead",
@@ -200,5 +243,10 @@ BOARD: Final = board.Board(
         board.Variable(name="namespace", label="Namespace", metric="envoy_server_live", of="namespace"),
         board.Variable(name="pod", label="Pod", metric="envoy_server_live", of="pod"),
     ),
-    rows=(("Calls", _CALLS), ("Connections that leave", _CONNECTIONS), ("Control plane", _CONTROL)),
+    rows=(
+        ("Calls", _CALLS),
+        ("Routes", _ROUTES),
+        ("Connections that leave", _CONNECTIONS),
+        ("Control plane", _CONTROL),
+    ),
 )

@@ -24,6 +24,8 @@ import yaml
 
 from tests.scene import agent, clone
 
+PROXIES = "ipseity-proxy"
+SCRAPE = clone.ROOT / "deploy/prometheus/scrape/proxies.yaml"
 PROGRAM = clone.ROOT / ".venv/bin/prometheus"
 READY_S = 30.0
 _STEP_S = 3
@@ -82,13 +84,19 @@ class Prometheus:
         return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
 
 
+def _shipped() -> dict[str, Any]:
+    """Give the scrape job that users have: what names its series get is a part of it."""
+    (job,) = yaml.safe_load(SCRAPE.read_text())["scrape_configs"]
+    return dict(job)
+
+
 def _jobs(targets: Sequence[Target], kubeconfig: pathlib.Path, folder: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Write what is scraped as Prometheus wants it; what is a pod's with the rights of the kubeconfig."""
     known = yaml.safe_load(kubeconfig.read_text())
     cluster, user = known["clusters"][0]["cluster"], known["users"][0]["user"]
     (folder / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
     for each in targets:
-        job = {"job_name": f"{each.job}/{each.address}/{each.pod}"}
+        job: dict[str, Any] = {"job_name": f"{each.job}/{each.address}/{each.pod}"}
         labels = {**each.labels, "job": each.job}
         if each.pod:
             job |= {
@@ -97,6 +105,8 @@ def _jobs(targets: Sequence[Target], kubeconfig: pathlib.Path, folder: pathlib.P
                 "authorization": {"credentials": user["token"]},
                 "tls_config": {"ca_file": str(folder / "ca.crt")},
             }
+        if each.job == PROXIES:
+            job["metric_relabel_configs"] = _shipped()["metric_relabel_configs"]
         address = cluster["server"].removeprefix("https://") if each.pod else each.address
         yield {**job, "static_configs": [{"targets": [address], "labels": labels}]}
 

@@ -78,6 +78,11 @@ def served() -> dict[str, set[str]]:
         found[name] = own
         if kind == "histogram":
             found |= {f"{name}_sum": own, f"{name}_count": own, f"{name}_bucket": own | {"le"}}
+    page = PAGE.partition("### By route and backend")[2]
+    linkerds = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \| .* \| .* \|$", page, re.MULTILINE))))
+    found |= {
+        name: linkerds | {"le"} for name in re.findall(r"^\| `(\w+)` \| (?:counter|histogram) ", page, re.MULTILINE)
+    }
     for name in re.findall(r"`(envoy_\w+)`", PAGE.partition("## Sidecars")[2]):
         found[name] = OF_PROXIES | {"le"}
     return found
@@ -88,7 +93,7 @@ def test_it_asks_for_what_is_served(query: boards.Query) -> None:
     """Every metric is one of docs/metrics.md, and every label is one that the query's metrics have."""
     expr = query.filled("5m")
     text = re.sub(r'"[^"]*"', '""', expr)
-    names = set(re.findall(r"\b(?:ipseity|envoy)_\w+|\bup\b", text)) - OF_PROXIES
+    names = set(re.findall(r"\b(?:ipseity|envoy)_\w+|\bup\b|\bre(?:sponse|quest)_\w+", text)) - OF_PROXIES
     assert names
     assert set() == names - served().keys()
     asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"\"", text))
