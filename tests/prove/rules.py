@@ -39,7 +39,8 @@ SHOP: Final = "shop"
 TRAFFIC_S: Final = 60
 WINDOW: Final = "30s"
 """For rates; Grafana's own is four scrapes at least."""
-SETTLE_S: Final = 30.0
+SETTLE_S: Final = 60.0
+LAST_S: Final = 9.0
 STRAY: Final = """
 apiVersion: v1
 kind: Pod
@@ -102,8 +103,11 @@ def play() -> tuple[list[str], list[str], int]:
     with contextlib.ExitStack() as stack:
         where = stack.enter_context(mesh.up("rules"))
         server = stack.enter_context(watched(where))
+        began_s = mesh.now_s()
         busy(where, stack)
-        return judge(server)
+        ended_s = mesh.now_s()
+        mesh.wait_until(lambda: mesh.now_s() - ended_s > LAST_S, 2 * LAST_S, "what came last is scraped twice")
+        return judge(server, mesh.now_s() - began_s)
 
 
 @contextlib.contextmanager
@@ -159,6 +163,7 @@ def busy(where: mesh.Mesh, stack: contextlib.ExitStack) -> None:
     stack.enter_context(where.calling(SHOP, stranger, *load))
     stack.enter_context(where.calling(SHOP, client, "load", "plain", *steady))
     where.apply(mesh.server(SHOP, "late", node="node-a"))  # is asked about, and gets a certificate, while it is stored
+    refused(where, stranger)
     began_s = time.monotonic()
     while time.monotonic() - began_s < TRAFFIC_S - 5:
         where.call(SHOP, client, "every", "web")
@@ -172,12 +177,12 @@ def refused(where: mesh.Mesh, pod: str) -> None:
     assert "refused" in where.run(SHOP, pod, *words)
 
 
-def judge(server: stored.Prometheus) -> tuple[list[str], list[str], int]:
-    """Ask every query of every panel, every choice, and every rule."""
+def judge(server: stored.Prometheus, last_s: float) -> tuple[list[str], list[str], int]:
+    """Ask every query of every panel, every choice, and every rule, of the last seconds."""
     wrong, lines, finding = [], [], 0
     for board in sorted({query.board for query in boards.queries()}):
         found = {
-            query: server.series(query.filled(WINDOW), TRAFFIC_S) for query in boards.queries() if query.board == board
+            query: server.series(query.filled(WINDOW), last_s) for query in boards.queries() if query.board == board
         }
         missing = [query for query, count in found.items() if not count and key(query) not in WELL]
         well = [query for query, count in found.items() if not count and key(query) in WELL]
@@ -190,7 +195,7 @@ def judge(server: stored.Prometheus) -> tuple[list[str], list[str], int]:
         wrong += [f"NO CHOICE: {board}: label_values{each}" for each, values in choices.items() if not values]
     rules = server.rules()
     records = [rule for rule in rules if rule["type"] == "recording"]
-    empty = [rule["name"] for rule in records if not server.series(rule["name"], TRAFFIC_S)]
+    empty = [rule["name"] for rule in records if not server.series(rule["name"], last_s)]
     ill = [f"RULE: {rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
     wrong += ill + [f"NO SERIES: record {name}" for name in empty]
     lines.append(f"rules         {len(rules) - len(ill)} of {len(rules)} evaluated, {len(records)} of them recorded")
