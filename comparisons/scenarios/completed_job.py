@@ -3,6 +3,9 @@
 from comparisons import match, stage
 from comparisons.scenarios import scene
 
+BEFORE_S = 0.3
+"""How long the Job works, once it is answered."""
+
 
 async def prepare(it: scene.Scene) -> None:
     """Have a server that admits ``client``."""
@@ -13,9 +16,12 @@ async def prepare(it: scene.Scene) -> None:
 async def play(it: scene.Scene) -> match.Played:
     """One completion, one newcomer."""
     every = str(it.draw("every_ms", 8, 12))
-    first = await it.call("client", "call", "--every", every, "--seconds", "0.4")
+    first = await it.call("client", "call", "--every", every, endless=True)
+    began_ns = await it.where.wrote(first, "answered")
+    await scene.pause(BEFORE_S)
+    it.stop(first)
     pod = await it.where.over(it.namespace, first)
-    began_ns, over_ns = await it.where.wrote(first, "answered"), stage.now_ns()
+    over_ns = stage.now_ns()
     second = await it.call("intruder", "call", "--every", every, "--seconds", "1")
     started_ns = await it.where.wrote(second, "started")
     await it.done(second)

@@ -5,6 +5,9 @@ import contextlib
 from comparisons import match, stage
 from comparisons.scenarios import scene
 
+BEFORE_S = 0.3
+"""How long the admitted caller calls, once it is answered."""
+
 
 async def prepare(it: scene.Scene) -> None:
     """Have a server that admits ``client``."""
@@ -16,8 +19,10 @@ async def play(it: scene.Scene) -> match.Played:
     """One hand-over."""
     partition_s = it.parameters.get("partition_s", 0.0)
     every = str(it.draw("every_ms", 8, 12))
-    first = await it.call("client", "call", "--every", every, "--seconds", "0.3", "--then", "stay")
+    first = await it.call("client", "call", "--every", every, "--then", "stay", endless=True)
     began_ns = await it.where.wrote(first, "answered")
+    await scene.pause(BEFORE_S)
+    it.stop(first)
     pod = await it.where.addressed(it.namespace, first)
     await it.where.wrote(first, "done")
     cut = it.contender.partition(it.where, it.far) if partition_s else contextlib.nullcontext()

@@ -13,14 +13,16 @@ async def prepare(it: scene.Scene) -> None:
 async def play(it: scene.Scene) -> match.Played:
     """Read and write at once."""
     every = str(it.draw("every_ms", 10, 15))
-    reader = await it.call("client", "call", "--every", every, "--seconds", "1.2", held=True)
+    reader = await it.call("client", "call", "--every", every, held=True, endless=True)
     flags = ("--every", every, "--seconds", "0.8", "--method", "POST")
     writer = await it.call("client", "call", *flags, name=f"client-w{it.number}", held=True)
     await it.where.wrote(writer, "started")
     await it.go(reader)
     began_ns = await it.where.wrote(reader, "answered")
     started_ns = await it.go(writer)
-    await it.done(reader, writer)
+    await it.done(writer)
+    it.stop(reader)
+    await it.done(reader)
     ended_ns = stage.now_ns()
     await it.dismiss(reader, writer)
     return match.Played(

@@ -22,6 +22,8 @@ SETTLED_S = 1.5
 """After an intent was written and before anything is judged: all contenders have heard of it long since."""
 
 
+ENDLESS_S = 120
+"""Longer than anybody waits for a first answer."""
 ARRIVED_S = 0.1
 """For what is on its way when its sender has given up. Arbitrary: a hundred times what the way takes."""
 
@@ -138,14 +140,18 @@ class Scene:
         meshed: bool = True,
         address: str = "",
         held: bool = False,
+        endless: bool = False,
     ) -> str:
         """Start a caller on the near node; gives its name. ``role`` is its account, and its label unless said.
 
         ``meshed``: as the contender wants its pods; ``annotations`` are beside that. ``held``: it begins at ``go``.
+        ``endless``: it goes on until ``stop``, so that a busy machine has time for a first answer.
         """
         named = name or f"{role}-{self.number}"
         await self.account(role)
-        words = [what, f"{address or self.server_ip}:{port}", *flags, *(["--wait", f"go-{named}"] if held else [])]
+        words = [what, f"{address or self.server_ip}:{port}", *flags]
+        words += ["--wait", f"go-{named}"] if held else []
+        words += ["--seconds", str(ENDLESS_S), "--until", f"stop-{named}"] if endless else []
         body = stage.actor(
             self.namespace,
             named,
@@ -172,6 +178,11 @@ class Scene:
         for name in names:
             (self.where.truth() / f"go-{name}").touch()
         return min([await self.where.wrote(name, "sent") for name in names])
+
+    def stop(self, *names: str) -> None:
+        """Have callers end that are endless."""
+        for name in names:
+            (self.where.truth() / f"stop-{name}").touch()
 
     async def done(self, *names: str) -> None:
         """Wait until all attempts of callers have ended, and a moment more: what was given up may still arrive."""

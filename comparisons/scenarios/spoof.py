@@ -14,7 +14,7 @@ async def play(it: scene.Scene) -> match.Played:
     """Datagrams: nobody needs the answer to have done harm."""
     flags = ("--every", str(it.draw("every_ms", 10, 15)), "--kind")
     port = scene.UDP
-    first = await it.call("client", "call", *flags, "udp", "--seconds", "0.5", "--then", "stay", port=port, held=True)
+    first = await it.call("client", "call", *flags, "udp", "--then", "stay", port=port, held=True, endless=True)
     client = await it.where.addressed(it.namespace, first)
     address = client["status"]["podIP"]
     second = await it.call(
@@ -24,7 +24,9 @@ async def play(it: scene.Scene) -> match.Played:
     await it.go(first)
     began_ns = await it.where.wrote(first, "answered")
     started_ns = await it.go(second)
-    await it.done(first, second)
+    await it.done(second)
+    it.stop(first)
+    await it.done(first)
     ended_ns = stage.now_ns()
     await it.dismiss(first, second)
     return match.Played(

@@ -17,8 +17,7 @@ async def prepare(it: scene.Scene) -> None:
 async def play(it: scene.Scene) -> match.Played:
     """One start under fire."""
     every = str(it.draw("every_ms", 8, 12))
-    stop = f"stop-{it.number}"
-    second = await it.call("intruder", "call", "--every", every, "--seconds", "30", "--until", stop, "--then", "stay")
+    second = await it.call("intruder", "call", "--every", every, "--then", "stay", endless=True)
     await it.where.wrote(second, "refused")
     name, expected = f"web-{it.number}", it.server_ip
     created_ns = stage.now_ns()
@@ -26,7 +25,7 @@ async def play(it: scene.Scene) -> match.Played:
     ready_ns = await it.where.wrote(name, "ready")
     address, it.server_ip = it.server_ip, expected
     await scene.pause(AFTER_S)
-    (it.where.truth() / stop).touch()
+    it.stop(second)
     await it.done(second)
     ended_ns = stage.now_ns()
     await it.dismiss(second, name)

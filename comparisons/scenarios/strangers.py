@@ -27,7 +27,7 @@ async def play(it: scene.Scene) -> match.Played:
     flags = ["--every", str(it.draw("every_ms", 10, 15)), *(["--kind", "udp"] if udp else [])]
     port = scene.UDP if udp else scene.HTTP
     role = "client" if shared else "intruder"
-    first = await it.call("client", "call", *flags, "--seconds", "1.2", port=port, held=True)
+    first = await it.call("client", "call", *flags, port=port, held=True, endless=True)
     second = await it.call(
         role,
         "call",
@@ -44,7 +44,9 @@ async def play(it: scene.Scene) -> match.Played:
     await it.go(first)
     began_ns = await it.where.wrote(first, "answered")
     started_ns = await it.go(second)
-    await it.done(first, second)
+    await it.done(second)
+    it.stop(first)
+    await it.done(first)
     ended_ns = stage.now_ns()
     await it.dismiss(first, second)
     return match.Played(

@@ -15,7 +15,7 @@ async def play(it: scene.Scene) -> match.Played:
     """One server without a proxy."""
     flags = ("--every", str(it.draw("every_ms", 10, 15)))
     name, expected = f"web-{it.number}", it.server_ip
-    first = await it.call("client", "call", *flags, "--seconds", "1.2", held=True)
+    first = await it.call("client", "call", *flags, held=True, endless=True)
     second = await it.call("intruder", "call", *flags, "--seconds", "0.8", held=True)
     for each in (first, second):
         await it.where.wrote(each, "started")
@@ -26,7 +26,9 @@ async def play(it: scene.Scene) -> match.Played:
     await it.go(first)
     began_ns = await it.where.wrote(first, "answered")
     started_ns = await it.go(second)
-    await it.done(first, second)
+    await it.done(second)
+    it.stop(first)
+    await it.done(first)
     ended_ns = stage.now_ns()
     address, it.server_ip = it.server_ip, expected
     await it.dismiss(first, second, name)
