@@ -39,11 +39,14 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     picture: results.Timeline
 
 
-class _Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the parts of an interrupted comparison took."""
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a comparison took, or a part of one that was interrupted."""
 
-    took_s: float
-    cpu_s: float
+    took_s: float = 0.0
+    cpu_s: float = 0.0
+    """Processor time of labs and of who played in them."""
+    busy_s: float = 0.0
+    """Processor time of the whole machine."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -161,17 +164,17 @@ class Shelf:
             )
         return msgspec.structs.replace(scenario.told, entries=tuple(entries))
 
-    def spent(self) -> tuple[float, float]:
-        """Tell what playing has taken until now, over interruptions: seconds, and seconds of processor time."""
+    def spent(self) -> "Spent":
+        """Tell what playing has taken until now, over interruptions."""
         with contextlib.suppress(results.ResultsError):
-            kept = results.read(self._spent_path, _Spent)
-            return kept.took_s, kept.cpu_s
-        return 0.0, 0.0
+            return results.read(self._spent_path, Spent)
+        return Spent()
 
-    def spend(self, *, took_s: float = 0.0, cpu_s: float = 0.0) -> None:
+    def spend(self, more: "Spent") -> None:
         """Add to it."""
-        before_s, before_cpu_s = self.spent()
-        results.write(self._spent_path, _Spent(took_s=before_s + took_s, cpu_s=before_cpu_s + cpu_s))
+        before = self.spent()
+        added = {name: getattr(before, name) + getattr(more, name) for name in Spent.__struct_fields__}
+        results.write(self._spent_path, Spent(**added))
 
     @property
     def _spent_path(self) -> pathlib.Path:
@@ -248,7 +251,7 @@ async def _lab(shelf: Shelf, contender: model.Contender, *, nodes: int) -> Async
                 yield where
         finally:
             with contextlib.suppress(OSError, results.ResultsError):  # a lab that broke has other news than this
-                shelf.spend(cpu_s=where.cpu_s())
+                shelf.spend(Spent(cpu_s=where.cpu_s()))
 
 
 async def _lanes(

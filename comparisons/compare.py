@@ -33,6 +33,7 @@ LANES = 6
 QUICK_RUNS = 2
 QUICK_CONTENDERS = ("nothing", "ip", "sidecar")
 PROGRAMS = {"nftables": ("nft", "--version"), "runc": ("runc", "--version")}
+STAT = pathlib.Path("/proc/stat")
 PODS_OWN = pathlib.Path("/tmp")  # noqa: S108  # a name, not a file
 """A pod that is to run a program of this clone would not find it there."""
 NEEDED = {"nft": "nftables", "runc": "runc", "ip": "iproute2", "nsenter": "util-linux"}
@@ -143,6 +144,7 @@ def _check(order: campaign.Order) -> None:
 
 
 def _play(order: campaign.Order, command: str) -> None:
+    busy_s = _busy_s()
     started_s, started = time.monotonic(), dt.datetime.now(tz=dt.UTC)  # noqa: TID251  # when it was measured is part of the result
     try:
         order.folder.mkdir(parents=True, exist_ok=True)
@@ -157,14 +159,16 @@ def _play(order: campaign.Order, command: str) -> None:
     finally:
         own = resource.getrusage(resource.RUSAGE_SELF)
         with contextlib.suppress(results.ResultsError):  # what ended it is said, and not that this could not be noted
-            shelf.spend(took_s=time.monotonic() - started_s, cpu_s=own.ru_utime + own.ru_stime)
-    took_s, cpu_s = shelf.spent()
+            took_s, cpu_s = time.monotonic() - started_s, own.ru_utime + own.ru_stime
+            shelf.spend(campaign.Spent(took_s=took_s, cpu_s=cpu_s, busy_s=_busy_s() - busy_s))
+    spent = shelf.spent()
     environment = results.Environment(
         seed=order.seed,
         runs=order.runs,
         started=started.isoformat(timespec="seconds"),
-        took_s=round(took_s, 1),
-        cpu_s=round(cpu_s, 1),
+        took_s=round(spent.took_s, 1),
+        cpu_s=round(spent.cpu_s, 1),
+        busy_s=round(spent.busy_s, 1),
         lanes=max((min(order.lanes, it.lanes) for it in order.contenders), default=0),
         kernel=platform.release(),
         machine=platform.machine(),
@@ -175,6 +179,12 @@ def _play(order: campaign.Order, command: str) -> None:
     )
     campaign.finish(order, environment)
     shelf.drop()
+
+
+def _busy_s() -> float:
+    """Tell for how long processors of this machine have been busy since it started (proc(5): fields of ``cpu``)."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, STAT.read_text().split()[1:9])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 async def _interruptible(order: campaign.Order, progress: "Progress") -> None:

@@ -180,6 +180,8 @@ class Environment(_Strict, frozen=True, kw_only=True):
     """All of it, over interruptions."""
     cpu_s: float = 0.0
     """Processor time of the labs and of who played in them; 0: not measured."""
+    busy_s: float = 0.0
+    """Processor time of the whole machine meanwhile: much more than ``cpu_s`` is other work. 0: not measured."""
     lanes: Count = 0
     """Runs side by side at the most; 0: not known."""
     kernel: str

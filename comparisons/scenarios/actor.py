@@ -223,12 +223,21 @@ def read(log: Log, interface: str) -> None:
                     log.say("got", path.lstrip("/"), f"- {method[-4:].strip()} -")
 
 
+def connected(target: "tuple[str, int]") -> socket.socket:
+    """Connect, however often it takes: what is held is the point, not how soon."""
+    for _ in range(60):
+        with contextlib.suppress(OSError):
+            return socket.create_connection(target, timeout=PATIENCE_S)
+        NEVER.wait(0.1)
+    raise ConnectionError
+
+
 def hold(log: Log, target: "tuple[str, int]", every_s: float, seconds: float) -> None:
-    """Keep one connection busy until it ends."""
-    end_s = time.monotonic() + seconds
+    """Keep one connection busy until it ends, once there is one."""
     number = 0
     try:
-        with socket.create_connection(target, timeout=PATIENCE_S) as connection:
+        with connected(target) as connection:
+            end_s = time.monotonic() + seconds
             while time.monotonic() < end_s:
                 name = f"{os.environ['WHO']}:{number}"
                 log.say("sent", name, "LINE")

@@ -21,5 +21,8 @@ def prove() -> verdict.Verdict:
         holds=whole and told.took_s <= LIMIT_S,
         figure=f"{len(found.scenarios)} scenarios, {fewest} runs of each or more, cost with {loads} pods, in "
         f"{told.took_s / 60:.0f} of {LIMIT_S / 60:.0f} min ({told.cpu_s / 60:.0f} min of processor time)",
-        lines=(f"{told.cores} cores, up to {told.lanes} runs side by side",),
+        lines=(
+            f"{told.cores} cores, up to {told.lanes} runs side by side",
+            f"the machine was busy for {told.busy_s / 60:.0f} min of processor time meanwhile",
+        ),
     )

@@ -57,7 +57,7 @@ def scenario(told: results.Scenario, runs: int) -> results.Scenario:
 def environment(runs: int) -> results.Environment:
     """Make an environment."""
     return results.Environment(
-        seed=7, runs=runs, started="2026-01-02T03:04:05+00:00", took_s=61.0, cpu_s=50.0, lanes=6,
+        seed=7, runs=runs, started="2026-01-02T03:04:05+00:00", took_s=61.0, cpu_s=50.0, busy_s=170.0, lanes=6,
         kernel="6.1.0", machine="x86_64", cores=2,
         versions={"envoy": "1.40.0"}, command="ipseity compare",
         contenders=tuple(results.Contender(name=name, title=name.title(), what="what it is") for name in CONTENDERS),

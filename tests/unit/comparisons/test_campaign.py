@@ -63,10 +63,10 @@ def order(folder: pathlib.Path) -> campaign.Order:
 def test_what_it_took_adds_up_over_interruptions(tmp_path: pathlib.Path) -> None:
     """Until the results are there."""
     shelf = campaign.Shelf(order=order(tmp_path))
-    assert (0.0, 0.0) == shelf.spent()
-    shelf.spend(took_s=7.0)
-    campaign.Shelf(order=order(tmp_path)).spend(took_s=4.0, cpu_s=3.0)
-    assert (11.0, 3.0) == shelf.spent()
+    assert campaign.Spent() == shelf.spent()
+    shelf.spend(campaign.Spent(took_s=7.0))
+    campaign.Shelf(order=order(tmp_path)).spend(campaign.Spent(took_s=4.0, cpu_s=3.0, busy_s=5.0))
+    assert campaign.Spent(took_s=11.0, cpu_s=3.0, busy_s=5.0) == shelf.spent()
     shelf.drop()
     assert not (tmp_path / campaign.UNFINISHED).exists()
 
