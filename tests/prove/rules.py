@@ -37,10 +37,10 @@ WELL: Final = {
 """Queries that are right to find nothing where all is well, and why it is not provoked here."""
 SHOP: Final = "shop"
 TRAFFIC_S: Final = 60
-WINDOW: Final = "30s"
+WINDOW: Final = "60s"
 """For rates; Grafana's own is four scrapes at least."""
 SETTLE_S: Final = 60.0
-LAST_S: Final = 9.0
+LAST_S: Final = 20.0
 STRAY: Final = """
 apiVersion: v1
 kind: Pod
@@ -162,6 +162,8 @@ def busy(where: mesh.Mesh, stack: contextlib.ExitStack) -> None:
     stack.enter_context(where.calling(SHOP, client, *load, "--path", "/fail?status=503"))
     stack.enter_context(where.calling(SHOP, stranger, *load))
     stack.enter_context(where.calling(SHOP, client, "load", "plain", *steady))
+    held = ("hold", "web", "--port", "7000", "--count", "2", "--seconds", str(TRAFFIC_S))
+    stack.enter_context(where.calling(SHOP, client, *held))
     where.apply(mesh.server(SHOP, "late", node="node-a"))  # is asked about, and gets a certificate, while it is stored
     refused(where, stranger)
     began_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes what it is told to, every three seconds, and answers queries; gone without a trace.
+"""A real Prometheus that scrapes what it is told to, every five seconds, and answers queries; gone without a trace.
 
 The server is Debian's, unpacked from its package and not installed (deploy/debian/prometheus). Leaves out what is
 scraped and what is asked.
@@ -28,7 +28,7 @@ PROXIES = "ipseity-proxy"
 SCRAPE = clone.ROOT / "deploy/prometheus/scrape/proxies.yaml"
 PROGRAM = clone.ROOT / ".venv/bin/prometheus"
 READY_S = 30.0
-_STEP_S = 3
+_STEP_S = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def running(targets: Sequence[Target], rules: Sequence[pathlib.Path], kubeconfig
     with tempfile.TemporaryDirectory(prefix="ipseity-prometheus-") as name:
         folder = pathlib.Path(name)
         config = {
-            "global": {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "3s"},
+            "global": {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "5s"},
             "rule_files": [str(path) for path in rules],
             "scrape_configs": list(_jobs(targets, kubeconfig, folder)),
         }
