@@ -31,7 +31,7 @@ from ipseity import screen
 LANES = 6
 """Runs side by side. A contender that starts a proxy for each pod asks for fewer."""
 QUICK_RUNS = 2
-QUICK_CONTENDERS = ("nothing", "ip", "sidecar")
+QUICK_CONTENDERS = ("nothing", "ip", "node", "sidecar")
 PROGRAMS = {"nftables": ("nft", "--version"), "runc": ("runc", "--version")}
 STAT = pathlib.Path("/proc/stat")
 PODS_OWN = pathlib.Path("/tmp")  # noqa: S108  # a name, not a file
@@ -53,7 +53,7 @@ class CompareError(Exception):
 @click.option("--contender", "chosen", multiple=True, metavar="NAME", help="Only this contender; may be repeated.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=None, help="Of each.  [default: 20, with --quick 2]")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed plays the same attempts.")
-@click.option("--quick", is_flag=True, help="A few scenarios, three contenders, two runs: five minutes.")
+@click.option("--quick", is_flag=True, help="A few scenarios, four contenders, two runs: five minutes.")
 @click.option("--cost/--no-cost", default=True, show_default=True, help="Measure latency, CPU and memory too.")
 @click.option("--report", "again", is_flag=True, help="Only write the report again, from the results that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")

@@ -23,8 +23,8 @@ async def play(it: scene.Scene) -> match.Played:
     ]
     began_ns = max([await it.where.wrote(name, "answered") for name in names])
     await scene.pause(it.draw("before_ms", 300, 600) / 1000)
+    changed_ns = stage.now_ns()  # when it is asked for: some have acted before the API server's answer is here
     await it.intend("keeper", port=scene.LINES)
-    changed_ns = stage.now_ns()
     await scene.pause(1.5)
     ended_ns = stage.now_ns()
     await it.dismiss(*names)
