@@ -89,7 +89,11 @@ class Crowd:
 
     async def _take(self, call: Any) -> str:
         """Take one response; gives its type, empty at the end of the stream."""
-        told = await call.read()
+        try:
+            told = await call.read()
+        except grpc.aio.AioRpcError as error:
+            ended = f"the stream of a proxy has ended: {error.code().name}, {error.details()}"
+            raise RuntimeError(f"{ended}; {self.ready} of {self.size} had been told everything") from error
         if told is grpc.aio.EOF:
             return ""
         now_s = time.monotonic()
