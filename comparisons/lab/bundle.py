@@ -175,9 +175,9 @@ def resources(asked: Json) -> Json:
     cpu: Json = {}
     if "cpu" in limits:
         cpu |= {"period": CPU_PERIOD_US, "quota": max(1000, int(quantities.parse(limits["cpu"]) * CPU_PERIOD_US))}
-    if "cpu" in requests:
-        cpu["shares"] = max(2, int(quantities.parse(requests["cpu"]) * 1024))
-    return found | ({"cpu": cpu} if cpu else {})
+    # Who asks for nothing gets the least (kubelet/cm.MilliCPUToShares): else a sidecar that asks for 10m would starve.
+    cpu["shares"] = max(2, int(quantities.parse(requests.get("cpu", "0")) * 1024))
+    return {**found, "cpu": cpu}
 
 
 def hosts(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import subprocess
 import threading
@@ -95,6 +96,12 @@ def leader(where: mesh.Mesh) -> str:
     """Name who holds the Lease; empty: nobody."""
     words = ("get", "lease", "ipseity-control", "-n", SYSTEM, "-o", "jsonpath={.spec.holderIdentity}")
     return where.kubectl(*words)
+
+
+def acquired_s(where: mesh.Mesh) -> float:
+    """Say when the present holder took the Lease: its own word, by this machine's clock."""
+    words = ("get", "lease", "ipseity-control", "-n", SYSTEM, "-o", "jsonpath={.spec.acquireTime}")
+    return dt.datetime.fromisoformat(where.kubectl(*words)).timestamp()
 
 
 def process_of(where: mesh.Mesh, holder: str) -> int:

@@ -152,10 +152,11 @@ def leader(where: mesh.Mesh) -> verdict.Verdict:
     newcomers = _rolling.Newcomers(where, "kill", ready=True)
     with loading(where, KILL_S) as load:
         with newcomers.coming():
-            os.kill(_rolling.process_of(where, holder), signal.SIGKILL)
-            took_s = mesh.wait_until(
-                lambda: _rolling.leader(where) not in ("", holder), 2 * TAKEOVER_S, "another one leads"
-            )
+            pid = _rolling.process_of(where, holder)
+            killed_s = mesh.now_s()
+            os.kill(pid, signal.SIGKILL)
+            mesh.wait_until(lambda: _rolling.leader(where) not in ("", holder), 3 * TAKEOVER_S, "another one leads")
+            took_s = _rolling.acquired_s(where) - killed_s
         found = mesh.result(load)
     refused = _rolling.updates(where, meshed(where)).refused
     next_one = _rolling.leader(where)

@@ -99,7 +99,7 @@ def test_resources() -> None:
     limits = {"limits": {"cpu": "250m", "memory": "64Mi"}}
     expected = {"memory": {"limit": 67108864}, "cpu": {"period": 100000, "quota": 25000, "shares": 256}}
     assert expected == bundle.resources(limits)
-    assert bundle.resources({}) == {}
+    assert bundle.resources({}) == {"cpu": {"shares": 2}}, "who asks for nothing gets the least"
 
 
 def test_hosts_file() -> None:
