@@ -83,6 +83,17 @@ def partial(rejected: int, said: str = "") -> Answer:
     return status(200, made.SerializeToString(), Content_Type=PROTOBUF)
 
 
+def kept(until: asyncio.Event) -> Answer:
+    """Say nothing until then, and then that it could not be taken."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        del request
+        await until.wait()
+        return web.Response(status=503)
+
+    return answer
+
+
 async def cut(request: web.Request) -> web.StreamResponse:
     """Hang up in the middle of an answer."""
     assert request.transport is not None
