@@ -6,9 +6,10 @@
     actor.py load  LOG TARGET [--every MS] [--seconds S] [--warm S]    requests at fixed times; latencies
     actor.py read  LOG INTERFACE                   what passes there in the clear, as one who listens on the way sees it
 
-With ``--wait FILE`` a caller begins when that file is beside its log, with ``--until FILE`` it ends early when that one
-is; with ``--then stay`` it does not leave. ``--from ADDRESS``: of this machine; ``--loot FILE --sni NAME --alpn NAME``:
-under TLS with somebody else's key. ``--as ADDRESS``: whose ``spoof`` writes as its own; ``--uid``: who it is.
+With ``--wait FILE`` a caller begins when that file is beside its log, with ``--until FILE`` it ends early when that
+one is; with ``--then stay`` it does not leave. ``--from ADDRESS``: of this machine; ``--loot FILE --sni NAME --alpn
+NAME``: under TLS with somebody else's key. ``--first answered``: one at a time until one is. ``--as ADDRESS``: whose
+``spoof`` writes as its own; ``--uid``: who it is.
 
 Here because a comparison needs to know who sent what, whatever the address says. Attempts are due at fixed times and do
 not wait for one another. Standard library only, and as little of it as will do: how soon a pod can send its first
@@ -144,9 +145,16 @@ def call(  # noqa: PLR0913, PLR0917  # a command line
     """Attempt again and again, each in a thread of its own. Returns when all of them have ended."""
     wrap, source = disguise(flags), flags.get("from", "")
     room = threading.Semaphore(MAX_CALLERS)
+    number, answered = 0, "first" not in flags
+    while not answered:  # hundreds at once would keep a busy machine from ever answering one
+        name = f"{os.environ['WHO']}:{number}"
+        number += 1
+        log.say("sent", name, method)
+        room.acquire()
+        answered = attempt(log, name, target, kind, method, room, source, wrap)
+        NEVER.wait(every_s)
     due_s = time.monotonic()
     end_s = due_s + seconds
-    number = 0
     while due_s < end_s and not (until and os.access(until, os.F_OK)):
         room.acquire()
         name = f"{os.environ['WHO']}:{number}"
@@ -172,8 +180,8 @@ def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
     room: threading.Semaphore,
     source: str,
     wrap: "Callable[[socket.socket], socket.socket]",
-) -> None:
-    """Do it once."""
+) -> bool:
+    """Do it once, and tell whether it was answered."""
     sort = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
     try:
         with socket.socket(socket.AF_INET, sort) as connection:
@@ -193,8 +201,10 @@ def attempt(  # noqa: PLR0913, PLR0917  # one line of a plan
         log.say("answered" if status == "200" else "refused", name, status)
     except OSError as error:
         log.say("refused", name, type(error).__name__)
+        return False
     finally:
         room.release()
+    return status == "200"
 
 
 def spoof(log: Log, name: str, target: "tuple[str, int]", who: str) -> None:

@@ -145,13 +145,13 @@ class Scene:
         """Start a caller on the near node; gives its name. ``role`` is its account, and its label unless said.
 
         ``meshed``: as the contender wants its pods; ``annotations`` are beside that. ``held``: it begins at ``go``.
-        ``endless``: it goes on until ``stop``, so that a busy machine has time for a first answer.
+        ``endless``: it asks one at a time until it is answered, and then as it is told until ``stop``.
         """
         named = name or f"{role}-{self.number}"
         await self.account(role)
         words = [what, f"{address or self.server_ip}:{port}", *flags]
         words += ["--wait", f"go-{named}"] if held else []
-        words += ["--seconds", str(ENDLESS_S), "--until", f"stop-{named}"] if endless else []
+        words += ["--seconds", str(ENDLESS_S), "--until", f"stop-{named}", "--first", "answered"] if endless else []
         body = stage.actor(
             self.namespace,
             named,

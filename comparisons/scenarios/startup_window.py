@@ -17,7 +17,8 @@ async def prepare(it: scene.Scene) -> None:
 async def play(it: scene.Scene) -> match.Played:
     """One start under fire."""
     every = str(it.draw("every_ms", 8, 12))
-    second = await it.call("intruder", "call", "--every", every, "--then", "stay", endless=True)
+    ends = ("--seconds", str(scene.ENDLESS_S), "--until", f"stop-intruder-{it.number}")
+    second = await it.call("intruder", "call", "--every", every, "--then", "stay", *ends)
     await it.where.wrote(second, "refused")
     name, expected = f"web-{it.number}", it.server_ip
     created_ns = stage.now_ns()
