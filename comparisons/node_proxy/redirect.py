@@ -1,7 +1,8 @@
 """What leads a pod's TCP to its node's proxy: one nftables table in the pod's own network namespace. Pure.
 
 Loaded as soon as the namespace is there, before the proxy listens: until then a connection is refused, and none passes
-by. What the proxy itself sends there carries a mark, which takes CAP_NET_ADMIN. Leaves out UDP.
+by. Its two ports cannot be called directly, lest the proxy call itself without end. What the proxy itself sends there
+carries a mark, which takes CAP_NET_ADMIN. Leaves out UDP.
 """
 
 from typing import Final
@@ -17,6 +18,10 @@ def ruleset() -> str:
 add table inet {TABLE}
 delete table inet {TABLE}
 table inet {TABLE} {{
+  chain guard_output {{
+    type filter hook output priority mangle; policy accept;
+    oifname "lo" ct direction original tcp dport {{ {OUTBOUND}, {INBOUND} }} reject with tcp reset
+  }}
   chain guard {{
     type filter hook prerouting priority mangle; policy accept;
     iifname != "lo" ct direction original tcp dport {{ {OUTBOUND}, {INBOUND} }} reject with tcp reset

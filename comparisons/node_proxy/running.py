@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import resource
 import signal
 import sys
 import time
@@ -109,6 +110,8 @@ class Proxy:
         words = ["nsenter", f"--net={self._wishes.netns}", _envoy(), "-c", str(state / "bootstrap.json")]
         words += ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
         words += ["--drain-time-s", str(DRAIN_S), "--drain-strategy", "immediate"]
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # sockets of all pods of the node are in one process
         process = await asyncio.create_subprocess_exec(*words)
         cgroups.adopt(self._wishes.cgroup, process.pid)
         return process
