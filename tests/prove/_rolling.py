@@ -36,6 +36,8 @@ class Newcomers:
         """How long the API server took for each."""
         self.ready_s: list[float] = []
         self.failures: list[str] = []
+        self.refused = 0
+        """Not made because the webhook's replica died in that moment: whoever makes pods tries again, as we do."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -56,7 +58,10 @@ class Newcomers:
             try:
                 self._one(f"{self.tag}-{number}")
             except (RuntimeError, ValueError) as error:
-                self.failures.append(str(error)[-300:])
+                if "failed calling webhook" in str(error):
+                    self.refused += 1
+                else:
+                    self.failures.append(str(error)[-300:])
             self._stop.wait(BETWEEN_S)
 
     def _one(self, name: str) -> None:
@@ -81,7 +86,7 @@ class Newcomers:
         """Say it."""
         ready = f", ready after {max(self.ready_s, default=0):.1f} s at most" if self.ready else ""
         made = f"{len(self.made_s)} new pods, made in {max(self.made_s, default=0):.2f} s at most{ready}"
-        return f"{made}; {len(self.failures)} failures {self.failures[:3] or ''}"
+        return f"{made}; {self.refused} refused, {len(self.failures)} failures {self.failures[:3] or ''}"
 
 
 def pod(name: str) -> dict[str, Any]:

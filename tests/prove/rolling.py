@@ -133,7 +133,8 @@ def control_plane(where: mesh.Mesh) -> verdict.Verdict:
     now = _rolling.updates(where, names)
     connected = _rolling.synced(where)
     refused = now.refused
-    right = found["failed"] == 0 and refused == 0 and newcomers.all_came and now.accepted > told.accepted
+    came = newcomers.all_came and not newcomers.refused
+    right = found["failed"] == 0 and refused == 0 and came and now.accepted > told.accepted
     return verdict.Verdict(
         holds=right and controllers(where).isdisjoint(before),
         figure=f"control plane replaced: {found['failed']} of {found['requests']} requests failed, {refused} NACKs, "
@@ -161,7 +162,8 @@ def leader(where: mesh.Mesh) -> verdict.Verdict:
     refused = _rolling.updates(where, meshed(where)).refused
     next_one = _rolling.leader(where)
     other = next_one.partition("_")[0] != holder.partition("_")[0]
-    right = found["failed"] == 0 and refused == 0 and newcomers.all_came
+    # A review that is under way at the replica that dies is lost: at most the one of that moment.
+    right = found["failed"] == 0 and refused == 0 and newcomers.all_came and newcomers.refused <= 1
     return verdict.Verdict(
         holds=right and took_s <= TAKEOVER_S,
         figure=f"leader killed: another one after {took_s:.1f} s (at most {TAKEOVER_S:.0f}), "
@@ -186,7 +188,8 @@ def uninstall(where: mesh.Mesh) -> verdict.Verdict:
     left = _rolling.left(where)
     pinned = pathlib.Path("/sys/fs/bpf/ipseity", NAME).exists()
     slowest_s = max(newcomers.made_s, default=0.0)
-    right = found["failed"] == 0 and newcomers.all_came and slowest_s <= AT_ONCE_S
+    came = newcomers.all_came and not newcomers.refused
+    right = found["failed"] == 0 and came and slowest_s <= AT_ONCE_S
     return verdict.Verdict(
         holds=right and removal.returncode == 0 and still and not left and not pinned,
         figure=f"uninstalled: {found['failed']} of {found['requests']} requests failed, "
