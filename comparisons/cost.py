@@ -23,8 +23,8 @@ WARM_S: Final = 1.0
 RATE: Final = 200.0
 """Requests a second, from all callers together. Arbitrary: half of what two cores can do with every contender."""
 PARTS: Final = (
-    ("envoy", "proxy"),
     ("comparisons.node_proxy", "node agent"),
+    ("envoy", "proxy"),
     ("ipseity sidecar", "proxy"),
     ("sidecar", "proxy"),
     ("control-plane", "control plane"),
