@@ -185,7 +185,7 @@ async def test_pods_that_wait_for_their_certificate_are_given_time(system: pathl
             await where.apply(each, force=True)
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         await where._send("POST", "/api/v1/namespaces/default/pods", pod, "application/json", {})
-        await removal.Removal(where=where, tell=said.append, limit_s=1).everything(purge=True)
+        await removal.Removal(where=where, tell=said.append, limit_s=4).everything(purge=True)
         await where._send(
             "DELETE", "/api/v1/namespaces/default/pods/late", {"gracePeriodSeconds": 0}, "application/json", {}
         )

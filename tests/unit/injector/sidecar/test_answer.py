@@ -12,30 +12,34 @@ from tests.fakes import authority
 US = "spiffe://cluster.local/ns/default/sa/web"
 KEY = ec.generate_private_key(ec.SECP256R1())
 AUTHORITY, OTHER = authority.make(), authority.make("other")
-ASKED = answer.Asked(key=KEY.public_key(), spiffe_id=US, anchors=[AUTHORITY.anchor], now=authority.now())
+
+
+def asked() -> answer.Asked:
+    """Ask now: a chain that is made meanwhile begins later."""
+    return answer.Asked(key=KEY.public_key(), spiffe_id=US, anchors=[AUTHORITY.anchor], now=authority.now())
 
 
 def later(hours: float) -> answer.Asked:
-    return dataclasses.replace(ASKED, now=ASKED.now + dt.timedelta(hours=hours))
+    return dataclasses.replace(asked(), now=asked().now + dt.timedelta(hours=hours))
 
 
 def test_what_was_asked_for_is_taken() -> None:
     """Also with an anchor too many, and where the issuer is an anchor itself."""
     chain = AUTHORITY.leaf(KEY.public_key(), US)
-    answer.check(chain, ASKED)
-    answer.check(chain, dataclasses.replace(ASKED, anchors=[OTHER.anchor, AUTHORITY.anchor]))
-    answer.check(chain[:1], dataclasses.replace(ASKED, anchors=[AUTHORITY.issuer]))
-    answer.check(chain, dataclasses.replace(ASKED, anchors=[AUTHORITY.issuer]))
+    answer.check(chain, asked())
+    answer.check(chain, dataclasses.replace(asked(), anchors=[OTHER.anchor, AUTHORITY.anchor]))
+    answer.check(chain[:1], dataclasses.replace(asked(), anchors=[AUTHORITY.issuer]))
+    answer.check(chain, dataclasses.replace(asked(), anchors=[AUTHORITY.issuer]))
 
 
 def test_another_key_or_name_is_not() -> None:
     """The message says whose it is."""
     stranger = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(answer.Unusable, match="for another key"):
-        answer.check(AUTHORITY.leaf(stranger, US), ASKED)
+        answer.check(AUTHORITY.leaf(stranger, US), asked())
     with pytest.raises(answer.Unusable, match=r"for spiffe://\S+/sa/admin, and this pod is spiffe://\S+/sa/web"):
-        answer.check(AUTHORITY.leaf(KEY.public_key(), US.replace("web", "admin")), ASKED)
-    nameless = dataclasses.replace(ASKED, key=AUTHORITY.issuer_key.public_key())
+        answer.check(AUTHORITY.leaf(KEY.public_key(), US.replace("web", "admin")), asked())
+    nameless = dataclasses.replace(asked(), key=AUTHORITY.issuer_key.public_key())
     with pytest.raises(answer.Unusable, match="for nobody"):
         answer.check([AUTHORITY.issuer], nameless)
 
@@ -53,15 +57,15 @@ def test_a_chain_that_leads_elsewhere_is_not_taken() -> None:
     """To another anchor, through somebody who did not sign, through somebody who may not, or to nothing."""
     chain = AUTHORITY.leaf(KEY.public_key(), US)
     with pytest.raises(answer.Unusable, match="none of the 1 valid anchors"):
-        answer.check(chain, dataclasses.replace(ASKED, anchors=[OTHER.anchor]))
+        answer.check(chain, dataclasses.replace(asked(), anchors=[OTHER.anchor]))
     with pytest.raises(answer.Unusable, match="did not issue"):
-        answer.check([chain[0], OTHER.issuer], ASKED)
+        answer.check([chain[0], OTHER.issuer], asked())
     with pytest.raises(answer.Unusable, match="none of the 1 valid anchors"):
-        answer.check(chain[:1], ASKED)
+        answer.check(chain[:1], asked())
     with pytest.raises(answer.Unusable, match="a chain of 0"):
-        answer.check([], ASKED)
+        answer.check([], asked())
     with pytest.raises(answer.Unusable, match="a chain of 9"):
-        answer.check(chain + [AUTHORITY.issuer] * 7, ASKED)
+        answer.check(chain + [AUTHORITY.issuer] * 7, asked())
 
 
 def test_a_leaf_does_not_sign() -> None:
@@ -70,7 +74,7 @@ def test_a_leaf_does_not_sign() -> None:
     other_leaf = AUTHORITY.leaf(other_key.public_key(), US.replace("web", "admin"))
     false = dataclasses.replace(AUTHORITY, issuer=other_leaf[0], issuer_key=other_key)
     with pytest.raises(answer.Unusable, match="did not issue"):
-        answer.check([*false.leaf(KEY.public_key(), US)[:1], *other_leaf], ASKED)
+        answer.check([*false.leaf(KEY.public_key(), US)[:1], *other_leaf], asked())
 
 
 def test_an_anchor_that_has_ended_is_none() -> None:
