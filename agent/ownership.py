@@ -30,8 +30,9 @@ second and then reports; five times that is generous, and too much only makes an
 class Limits:
     """Where the memory ends. What does not fit is counted, see ``Ownership.evicted``."""
 
-    objects: int = 150_000
-    """Kubernetes' own limit of pods in a cluster."""
+    objects: int = 250_000
+    """Kubernetes' own limits of a cluster are 150,000 pods, 5,000 nodes and 10,000 Services; the rest is for those that
+    are gone and remembered, 140 pods a second."""
     cgroups: int = 65_536
     tenures: int = 64
     """Of one address."""

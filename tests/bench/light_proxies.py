@@ -52,12 +52,21 @@ class Crowd:
 
     async def heard(self, kind: str, name: str, change: Callable[[], Awaitable[None]]) -> list[float]:
         """Change something; gives after how many seconds each proxy heard of a resource whose name begins so."""
+        began_s: list[float] = []
+
+        async def begin() -> None:
+            began_s.append(time.monotonic())
+            await change()
+
+        return [each - began_s[0] for each in await self.heard_at(kind, name, listening=begin)]
+
+    async def heard_at(self, kind: str, name: str, *, listening: Callable[[], Awaitable[None]]) -> list[float]:
+        """Listen; gives when each proxy heard, on the monotonic clock."""
         self._kind, self._name = kind, name.encode()
         self._heard_s.clear()
-        began_s = time.monotonic()
-        await change()
+        await listening()
         await self.until(lambda: len(self._heard_s) >= self.size)
-        return [each - began_s for each in self._heard_s]
+        return list(self._heard_s)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for something that proxies tell."""

@@ -82,7 +82,7 @@ async def _reviews(plane: mesh_plane.Plane) -> list[figure.Figure]:
     review = recordings.load(_REVIEW)["body"]
     body, ca = plane.folder / "review.json", plane.folder / "webhook.pem"
     body.write_text(json.dumps(_opted_in(review)))
-    (hook, *_) = plane.api.objects[_WEBHOOK]["webhooks"]
+    (hook, *_) = (await plane.api.get(_WEBHOOK))["webhooks"]
     ca.write_bytes(base64.b64decode(hook["clientConfig"]["caBundle"]))
     where = ("review", str(body), str(plane.ports.webhook), str(ca))
     fast, steady = [], []

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 from tests.bench import figure
-from tests.scale import control
+from tests.scale import agent, control
 
-HALVES: Mapping[str, Callable[[], Iterator[figure.Figure]]] = {"control": control.figures}
+HALVES: Mapping[str, Callable[[], Iterator[figure.Figure]]] = {
+    "control": control.figures,
+    "agent": agent.figures,
+}
 
 
 def main(words: list[str]) -> int:

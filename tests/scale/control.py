@@ -1,19 +1,19 @@
 """The whole control plane with 1,000 Services, 10,000 endpoints and 2,000 proxies that hear of every change.
 
-The process is the one that is deployed, over an API server that is a fake in ours (``tests.bench.mesh_plane``); proxies
-are those of ``tests.bench.light_proxies``. An endpoint change is a pod that stops being ready or is ready again, in
-turn with a pod that comes or goes: every proxy has a list of the pods' own addresses too, and is told it again then.
+The process is the one that is deployed, over an API server that is a fake (``tests.bench.mesh_plane``); proxies are
+those of ``tests.bench.light_proxies``; API server and proxies have processes of their own. An endpoint change is a pod
+that stops being ready or is ready again, in turn with a pod that comes or goes: every proxy has a list of the pods' own
+addresses too, and is told it again then.
 """
 
 import asyncio
 import dataclasses
 import functools
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from injector.discovery import resource
-from tests.bench import costs, figure, light_proxies, mesh_callers, mesh_cluster, mesh_control, mesh_plane
+from tests.bench import costs, figure, light_crowds, mesh_callers, mesh_cluster, mesh_control, mesh_plane
 
 LARGE = mesh_cluster.Cluster(pods=10_000, services=1_000, accounts=50)
 PROXIES = 2_000
@@ -68,7 +68,7 @@ async def _measured() -> Found:
         synced_s, alone = time.monotonic() - plane.began_s, costs.resident_bytes(plane.pid)
         papers = [await mesh_callers.papers(plane.ports.identity, plane.bundle, each) for each in range(PROXIES)]
         meter = _Meter(plane.pid)
-        async with light_proxies.connected(plane.ports.discovery, plane.bundle, papers) as crowd:
+        async with light_crowds.connected(plane.ports.discovery, plane.bundle, papers) as crowd:
             told_s, told_cores = meter.read()
             told_mb = crowd.bytes / 1e6
             await asyncio.sleep(SETTLED_S)
@@ -88,10 +88,10 @@ async def _measured() -> Found:
     )
 
 
-async def _changes(plane: mesh_plane.Plane, crowd: light_proxies.Crowd) -> tuple[tuple[float, ...], tuple[float, ...]]:
+async def _changes(plane: mesh_plane.Plane, crowd: light_crowds.Crowds) -> tuple[tuple[float, ...], tuple[float, ...]]:
     flipped: list[float] = []
     scaled: list[float] = []
-    async with mesh_control.ahead(plane.pid, os.getpid()):
+    async with mesh_control.ahead(plane.pid, *crowd.pids):
         for number in range(CHANGES // 2):
             up, before = number % 2 == 0, number % 2 == 1
             unready = frozenset({LARGE.services} if up else ())
