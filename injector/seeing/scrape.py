@@ -106,7 +106,7 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
 async def everybody(scraper: Scraper, pods: Iterable[cluster.Pod], reader: Callable[[str], Read]) -> Readings[Read]:
     """Ask every meshed pod, twice: Envoy shows its histograms as they were when it was asked before.
 
-    ``reader`` makes of a proxy's text what is wanted of it, such as ``measured.read``.
+    ``reader`` makes of a proxy's text what is wanted of it, such as ``measured.read``; it runs in a thread.
     """
     turn = asyncio.Semaphore(_AT_ONCE)
     read: dict[identity.PodRef, Read] = {}
@@ -116,7 +116,10 @@ async def everybody(scraper: Scraper, pods: Iterable[cluster.Pod], reader: Calla
         async with turn:
             try:
                 await scraper.scrape(pod)
-                read[pod.ref] = reader(await scraper.scrape(pod))
+                text = await scraper.scrape(pod)
+                read[pod.ref] = await asyncio.to_thread(
+                    reader, text
+                )  # it is long, and whoever serves it decides how long
             except Unread as error:
                 unread[pod.ref] = str(error)
 

@@ -7,6 +7,7 @@ over the network.
 """
 
 import pathlib
+import time
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,27 @@ def test_a_line_is_read_with_its_labels(line: str, labels: dict[str, str], value
     assert [exposition.Sample("wanted", labels, value)] == list(
         exposition.samples(f"# TYPE wanted counter\n{line}\nother 1\n", frozenset({"wanted"}))
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "wanted{" + "a" * 1_000_000,
+        "\n".join(["wanted{" + "a" * 4000 + "} 1"] * 250),
+        "\n".join(["wanted{" + "a=" * 2000 + "} 1"] * 250),
+        "\n".join(['wanted{a="' + "\\\\" * 2000 + "} 1"] * 250),
+        "\n".join(["wanted{" + '"} ' * 1300 + "1"] * 250),
+        "\n".join(["wanted" + " " * 4000 + "x x"] * 250),
+    ],
+    ids=["long", "no label", "no value", "no end", "quotes", "spaces"],
+)
+def test_a_hostile_line_costs_no_more_than_its_length(line: str) -> None:
+    """1 MB each. Where matching went back, 40 kB of the first took 4 s."""
+    began_s = time.process_time()
+    assert [exposition.Sample("wanted", {}, 7.0)] == list(
+        exposition.samples(f"{line}\nwanted 7", frozenset({"wanted"}))
+    )
+    assert time.process_time() - began_s < 0.5
 
 
 @given(st.text(), st.text())

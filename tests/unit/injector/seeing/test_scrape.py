@@ -1,6 +1,7 @@
 """Metrics over HTTP: read in full or not at all, and one that fails holds nobody up. Leaves out what they mean."""
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
@@ -41,6 +42,15 @@ async def test_a_proxy_is_asked_twice_and_the_second_answer_counts() -> None:
         found = await scrape.everybody(scraper, [POD, policies.pod("bare", meshed=False)], measured.read)
     assert {POD.ref} == set(found.read)
     assert 12 == found.read[POD.ref].inbound[naming.Peer("8080", "shop/client")].requests
+
+
+async def test_it_is_read_beside_the_event_loop() -> None:
+    """A pod decides how long its text is, and others must not wait for it."""
+    read_by: list[int] = []
+    async with serving(lambda: web.Response(text=TEXT)) as scraper:
+        await scrape.everybody(scraper, [POD], lambda _: read_by.append(threading.get_ident()))
+    assert 1 == len(read_by)
+    assert threading.get_ident() not in read_by
 
 
 PROXIED = "/api/v1/namespaces/shop/pods/db:15020/proxy/metrics"
