@@ -24,6 +24,8 @@ _SECONDS: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _RATIO: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")
 _MAX_RATIO: Final = 100.0
 """Linkerd's."""
+_MAX_S: Final = 3600.0
+"""Of a duration; arbitrary, but proxies refuse their whole configuration for one that is too long."""
 _MAX_COUNT: Final = 2**31 - 1
 _MAX_QUOTED: Final = 80
 _ACCRUAL: Final = "failure-accrual"
@@ -79,11 +81,11 @@ class Annotation:
 
 
 def duration_s(text: str) -> float:
-    """Read a duration above 0, in seconds. Raises ValueError."""
+    """Read a duration above 0 and of at most an hour, in seconds. Raises ValueError."""
     if not _DURATION.fullmatch(text):
         raise ValueError(text)
     found = sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-    if found <= 0:
+    if not 0 < found <= _MAX_S:
         raise ValueError(text)
     return found
 
@@ -101,7 +103,7 @@ def _ratio(text: str) -> float:
 
 
 _NUMBER: Final = f"a number from 1 to {_MAX_COUNT}"
-_TIME: Final = "a duration above 0, such as 500ms, 10s or 1m30s"
+_TIME: Final = "a duration above 0 and of at most 1h, such as 500ms, 10s or 1m30s"
 
 
 def _accrual(name: str, field: str, read: Callable[[str], object], allowed: str) -> tuple[str, Annotation]:
@@ -160,13 +162,19 @@ def read(said: Mapping[str, str]) -> tuple[Balancing, tuple[str, ...]]:
 
 
 def _whole(said: Mapping[str, Any], complaints: list[str]) -> Accrual:
-    """Put failure accrual together; penalties that contradict each other are both ignored."""
+    """Put failure accrual together; what contradicts itself, or is too long together, is ignored."""
     made = Accrual(**said)
-    if made.min_penalty_s <= made.max_penalty_s:
-        return made
     prefix = f"{names.BALANCER_PREFIX}{_ACCRUAL}-{_CONSECUTIVE}"
-    complaints.append(
-        f"annotations {prefix}-min-penalty ({made.min_penalty_s:g} s) and {prefix}-max-penalty "
-        f"({made.max_penalty_s:g} s): the least is above the most, and both are ignored"
-    )
-    return dataclasses.replace(made, min_penalty_s=_USUAL.min_penalty_s, max_penalty_s=_USUAL.max_penalty_s)
+    if made.min_penalty_s > made.max_penalty_s:
+        complaints.append(
+            f"annotations {prefix}-min-penalty ({made.min_penalty_s:g} s) and {prefix}-max-penalty "
+            f"({made.max_penalty_s:g} s): the least is above the most, and both are ignored"
+        )
+        made = dataclasses.replace(made, min_penalty_s=_USUAL.min_penalty_s, max_penalty_s=_USUAL.max_penalty_s)
+    if made.jitter_ratio * made.min_penalty_s > _MAX_S:
+        complaints.append(
+            f"annotations {prefix}-jitter-ratio ({made.jitter_ratio:g}) and {prefix}-min-penalty "
+            f"({made.min_penalty_s:g} s): together more than 1h, and the ratio is ignored"
+        )
+        made = dataclasses.replace(made, jitter_ratio=_USUAL.jitter_ratio)
+    return made

@@ -3,6 +3,8 @@
 Leaves out what Envoy does with it (``tests/functional/injector/test_balancing``).
 """
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +64,8 @@ def test_everything_that_can_be_said() -> None:
         ("min-penalty", "1"),
         ("min-penalty", "1 s"),
         ("max-penalty", "1w"),
+        ("max-penalty", "99999d"),
+        ("min-penalty", "1h1ms"),
         ("jitter-ratio", "100.1"),
         ("jitter-ratio", "nan"),
         ("jitter-ratio", "-0.1"),
@@ -94,6 +98,18 @@ def test_penalties_that_contradict_each_other_are_both_ignored() -> None:
     found, (complaint,) = balancing.read({ACCRUAL: "consecutive", f"{ACCRUAL}-consecutive-min-penalty": "2m"})
     assert balancing.Balancing(accrual=balancing.Accrual()) == found
     assert "120 s" in complaint
+
+
+def test_a_jitter_that_is_too_long_is_ignored() -> None:
+    """An hour at most: proxies would refuse everything else along with it."""
+    said = {f"{ACCRUAL}-consecutive-{key}": "1h" for key in ("min-penalty", "max-penalty")}
+    ratio = f"{ACCRUAL}-consecutive-jitter-ratio"
+    longest = balancing.Accrual(min_penalty_s=3600, max_penalty_s=3600)
+    whole, nothing = balancing.read({ACCRUAL: "consecutive", **said, ratio: "1.0"})
+    assert (dataclasses.replace(longest, jitter_ratio=1), ()) == (whole.accrual, nothing)
+    found, (complaint,) = balancing.read({ACCRUAL: "consecutive", **said, ratio: "1.001"})
+    assert balancing.Balancing(accrual=longest) == found
+    assert f"{ratio} (1.001)" in complaint
 
 
 @settings(max_examples=examples.of(60))
