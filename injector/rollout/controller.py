@@ -29,6 +29,8 @@ log = structlog.get_logger("rollout")
 COMPONENT: Final = "ipseity-rollout"
 _AT_ONCE: Final = 16
 """Looks that are under way together: arbitrary, but bounded towards the API server."""
+_READ_AT_ONCE: Final = 8
+"""Sidecars, for all Canaries together: each may need 8 MB, and the chart gives 256 MiB."""
 _RETRY_S: Final = 5.0
 _DEFECT_S: Final = 30.0
 _METADATA: Final = ("namespace", "name", "uid", "generation", "creationTimestamp", "annotations")
@@ -95,7 +97,7 @@ class Controller:
             api, kube.Resource(path=model.PATH), trim=trim, clock=time.monotonic_ns
         )
         sources: dict[model.Provider, keeper.Source] = {
-            model.Provider.PROXIES: proxies.Proxies(scrape.ByAddress(session))
+            model.Provider.PROXIES: proxies.Proxies(scrape.ByAddress(session, at_once=_READ_AT_ONCE))
         }
         if address:
             sources[model.Provider.PROMETHEUS] = prometheus.Prometheus(session, address)

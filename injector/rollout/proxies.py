@@ -32,7 +32,7 @@ class Proxies:
 
     async def begin(self, where: place.Place) -> Reading:
         """Open a window."""
-        found = await scrape.everybody(self._scraper, where.ready, measured.read)
+        found = await scrape.everybody(self._scraper, where.ready, measured.read, measured.WANTED)
         return Reading(read=found.read, unread=found.unread)
 
     async def end(self, where: place.Place, begun: Reading, spec: model.Spec) -> model.Observed:
@@ -40,7 +40,7 @@ class Proxies:
         del spec
         # One that is not sent to any more may be so because of what it did in this window.
         concerned = [each for each in where.pods if each.ready or each.ref in begun.read]
-        return between(where, begun, await scrape.everybody(self._scraper, concerned, measured.read))
+        return between(where, begun, await scrape.everybody(self._scraper, concerned, measured.read, measured.WANTED))
 
 
 def between(where: place.Place, begun: Reading, now: scrape.Readings[measured.Measured]) -> model.Observed:

@@ -138,7 +138,7 @@ async def _routed(
 
     async with _reached(loaded, via) as (api, moment, scraper):
         entries = await following.read(api)
-        return moment, entries, await scrape.everybody(scraper, moment.state.pods.values(), routed.read)
+        return moment, entries, await scrape.everybody(scraper, moment.state.pods.values(), routed.read, routed.WANTED)
 
 
 @click.command(name="top")
@@ -170,12 +170,12 @@ async def _top(loaded: options.Options, via: str, page: screen.Page, shown: _Sho
 
     async with _cluster(loaded, via) as (moment, scraper):
         pods = list(moment.state.pods.values())
-        before, began_s = await scrape.everybody(scraper, pods, routed.read), time.monotonic()
+        before, began_s = await scrape.everybody(scraper, pods, routed.read, routed.WANTED), time.monotonic()
         again = page.terminal and shown.output == "table"
         with screen.Screen(page) if again else contextlib.nullcontext() as drawn:
             while True:
                 await asyncio.sleep(shown.window_s)
-                after, ended_s = await scrape.everybody(scraper, pods, routed.read), time.monotonic()
+                after, ended_s = await scrape.everybody(scraper, pods, routed.read, routed.WANTED), time.monotonic()
                 both = before.read.keys() & after.read.keys()
                 grown = [routed.since(after.read[ref], before.read[ref]) for ref in both]
                 found = top.rows(grown, ended_s - began_s, namespace=shown.namespace)
@@ -236,7 +236,7 @@ async def _once(loaded: options.Options, via: str) -> "tuple[reading.Moment, scr
     from injector.seeing import measured, scrape
 
     async with _cluster(loaded, via) as (moment, scraper):
-        return moment, await scrape.everybody(scraper, moment.state.pods.values(), measured.read)
+        return moment, await scrape.everybody(scraper, moment.state.pods.values(), measured.read, measured.WANTED)
 
 
 async def _grown(
@@ -247,9 +247,9 @@ async def _grown(
 
     async with _cluster(loaded, via) as (moment, scraper):
         pods = [pod for pod in moment.state.pods.values() if pod.ref.namespace == namespace or not namespace]
-        before, began_s = await scrape.everybody(scraper, pods, measured.read), time.monotonic()
+        before, began_s = await scrape.everybody(scraper, pods, measured.read, measured.WANTED), time.monotonic()
         await asyncio.sleep(window_s)
-        after, ended_s = await scrape.everybody(scraper, pods, measured.read), time.monotonic()
+        after, ended_s = await scrape.everybody(scraper, pods, measured.read, measured.WANTED), time.monotonic()
     both = before.read.keys() & after.read.keys()
     grown = {ref: measured.since(after.read[ref], before.read[ref]) for ref in both}
     return moment, grown, {**before.unread, **after.unread}, ended_s - began_s

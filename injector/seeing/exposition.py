@@ -15,7 +15,7 @@ _LINE: Final = re.compile(
 )
 _LABEL: Final = re.compile(rf"([a-zA-Z_][a-zA-Z0-9_]*+)=({_QUOTED}),?+")
 _MAX_LINE: Final = 4096
-"""Names of Kubernetes end long before; in characters."""
+"""Names of Kubernetes end long before; in characters, or bytes of ASCII."""
 _ESCAPES: Final = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
@@ -25,6 +25,43 @@ class Sample(NamedTuple):
     name: str
     labels: Mapping[str, str]
     value: float
+
+
+class Sieve:
+    """Keeps of bytes, as they come, the lines of the series that are wanted.
+
+    Lines that are too long, or not in ASCII, which is what names of Kubernetes are made of, are passed over.
+    """
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = frozenset(each.encode() for each in wanted)
+        self._kept = bytearray()
+        self._rest = b""
+        self._too_long = False
+
+    def __len__(self) -> int:
+        """Give the bytes that are kept."""
+        return len(self._kept)
+
+    def feed(self, piece: bytes) -> None:
+        """Take what comes next."""
+        *whole, rest = (self._rest + piece).split(b"\n")
+        for line in whole:
+            if not self._too_long:
+                self._look(line)
+            self._too_long = False
+        self._too_long = self._too_long or len(rest) > _MAX_LINE
+        self._rest = b"" if self._too_long else rest
+
+    def text(self) -> str:
+        """End, and give what was kept."""
+        self.feed(b"\n")
+        return self._kept.decode("ascii")
+
+    def _look(self, line: bytes) -> None:
+        name = line.partition(b"{")[0].partition(b" ")[0]
+        if name in self._wanted and len(line) <= _MAX_LINE and line.isascii():
+            self._kept += line + b"\n"
 
 
 def samples(text: str, wanted: frozenset[str]) -> Iterator[Sample]:

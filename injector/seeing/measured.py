@@ -35,7 +35,8 @@ _OUTBOUND: Final = {
     "envoy_cluster_upstream_cx_connect_fail": "failed",
     "envoy_cluster_ssl_handshake": "secured",
 }
-_WANTED: Final = frozenset({*_INBOUND, *_OUTBOUND, _BUCKET, _ANSWERED})
+WANTED: Final = frozenset({*_INBOUND, *_OUTBOUND, _BUCKET, _ANSWERED})
+"""Series that are read here."""
 _FAILED_CLASS: Final = "5"
 """Linkerd's and Istio's: a request has failed if the server says that it is to blame."""
 
@@ -89,7 +90,7 @@ def read(text: str) -> Measured:
     served: dict[naming.Peer, dict[str, int]] = {}
     within: dict[naming.Peer, dict[float, int]] = {}
     called: dict[str, dict[str, int]] = {}
-    for sample in exposition.samples(text, _WANTED):
+    for sample in exposition.samples(text, WANTED):
         if not 0 <= sample.value < 2**63:  # also NaN
             continue
         value = int(sample.value)

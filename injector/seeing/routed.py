@@ -14,7 +14,8 @@ from injector.seeing import exposition
 
 _ANSWERED: Final = f"envoy_{counted.PREFIX}_response_total"
 _BUCKET: Final = f"envoy_{counted.PREFIX}_response_latency_ms_bucket"
-_WANTED: Final = frozenset({_ANSWERED, _BUCKET})
+WANTED: Final = frozenset({_ANSWERED, _BUCKET})
+"""Series that are read here."""
 
 
 class Way(NamedTuple):
@@ -58,7 +59,7 @@ def read(text: str) -> Reading:
     """Read what a proxy has counted since it started. Raises nothing: a line that cannot be read is passed over."""
     outcomes: dict[Way, dict[str, int]] = {}
     within: dict[Way, dict[float, int]] = {}
-    for sample in exposition.samples(text, _WANTED):
+    for sample in exposition.samples(text, WANTED):
         if sample.labels.get("direction") != "outbound" or not 0 <= sample.value < 2**63:  # also NaN
             continue
         way, value = _way(sample.labels), int(sample.value)

@@ -278,12 +278,13 @@ async def unknown(where: mesh.Mesh, api: Any) -> list[str]:
     record = objects.pod(pod)
     assert record is not None
     asked = scrape.ThroughApi(api)
-    await asked.scrape(record.pod)  # Envoy's histograms are as they were at the question before
-    text = await asked.scrape(record.pod)
+    wanted = frozenset(name for name, _ in SERIES)
+    await asked.scrape(record.pod, wanted)  # Envoy's histograms are as they were at the question before
+    text = await asked.scrape(record.pod, wanted)
     cluster = naming.service(8080, f"{SHOP}/next")
     found = {
         (each.name, each.labels.get("envoy_response_code_class", ""))
-        for each in exposition.samples(text, frozenset(name for name, _ in SERIES))
+        for each in exposition.samples(text, wanted)
         if each.labels.get("envoy_cluster_name") == cluster
     }
     return sorted(str(each) for each in SERIES - found)

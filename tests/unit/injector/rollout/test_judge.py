@@ -103,13 +103,16 @@ class Scraper:
     """Gives what each pod's proxy says."""
 
     def __init__(self) -> None:
+        self.turns = scrape.Turns(2)
         self.failed = 0
 
-    async def scrape(self, pod: cluster.Pod) -> str:
+    async def scrape(self, pod: cluster.Pod, wanted: frozenset[str]) -> str:
         counts = {2: 50, 5: self.failed if pod.ref == OTHER.ref else 0}
         of = 'envoy_http_conn_manager_prefix="inbound|8080|shop/client"'
         name = "envoy_http_downstream_rq_xx"
-        return "\n".join(f'{name}{{{of},envoy_response_code_class="{code}"}} {n}' for code, n in counts.items())
+        return "\n".join(
+            f'{name}{{{of},envoy_response_code_class="{code}"}} {n}' for code, n in counts.items() if name in wanted
+        )
 
 
 async def test_a_pod_that_is_no_longer_ready_is_heard_too() -> None:
