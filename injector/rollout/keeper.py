@@ -82,6 +82,8 @@ class _Scene:
     found: reading.Canary
     spec: model.Spec
     where: place.Place
+    """The canary's."""
+    stable: place.Place
     route: Json | None
     weights: weights.Found
 
@@ -114,12 +116,13 @@ class Keeper:
             return IDLE_S if await self._write(found, None, refused) else self._later_s()
         scene = await self._read(found, found.spec)
         now_s = world.wall_s()
-        decision = steps.step(found.spec, found.before, await self._seen(scene), now_s=now_s)
+        seen = await self._seen(scene)
+        decision = steps.step(found.spec, found.before, seen, now_s=now_s)
         if not await self._write(found, decision.status, ""):
             return self._later_s()
         for said in decision.said:
             self._tell(found, said)
-        return await self._follow(scene, decision.status)
+        return await self._follow(scene, seen, decision.status)
 
     def _refused(self, found: reading.Canary) -> str:
         if found.error or found.spec is None:
@@ -130,18 +133,19 @@ class Keeper:
         return f"Canary {rival} is older and moves the same weights" if rival else ""
 
     async def _read(self, found: reading.Canary, spec: model.Spec) -> _Scene:
-        where = await self._place(spec)
+        where, stable = await self._place(spec.canary), await self._place(spec.stable)
         route = await rest.get(self._world.api, weights.path(self.namespace, spec.route))
-        return _Scene(found=found, spec=spec, where=where, route=route, weights=weights.find(route, spec, self.name))
+        weighed = weights.find(route, spec, self.name)
+        return _Scene(found=found, spec=spec, where=where, stable=stable, route=route, weights=weighed)
 
-    async def _place(self, spec: model.Spec) -> place.Place:
+    async def _place(self, name: str) -> place.Place:
         core = f"/api/v1/namespaces/{self.namespace}"
-        service = await rest.get(self._world.api, f"{core}/services/{spec.canary}")
-        selector, problem = place.selector(service, spec.canary)
+        service = await rest.get(self._world.api, f"{core}/services/{name}")
+        selector, problem = place.selector(service, name)
         if problem:
-            return place.Place(namespace=self.namespace, service=spec.canary, problem=problem)
+            return place.Place(namespace=self.namespace, service=name, problem=problem)
         items = [each async for each in lists.each(self._world.api, f"{core}/pods", labels=selector)]
-        return place.Place(namespace=self.namespace, service=spec.canary, pods=place.pods(items))
+        return place.Place(namespace=self.namespace, service=name, pods=place.pods(items))
 
     async def _seen(self, scene: _Scene) -> model.Seen:
         found, before = scene.found, scene.found.before
@@ -154,6 +158,9 @@ class Keeper:
             revisions=scene.where.revisions,
             ready=not scene.where.unready,
             unready=scene.where.unready,
+            stable=scene.stable.revisions,
+            stable_empty=scene.stable.empty,
+            canary_empty=scene.where.empty,
             standing=standing,
             absent=scene.weights.problem,
             check=await self._check(scene, standing),
@@ -186,16 +193,16 @@ class Keeper:
         world.counted.stands(self.namespace, self.name, decided or found.before, found.before)
         return True
 
-    async def _follow(self, scene: _Scene, decided: model.Status) -> float:
+    async def _follow(self, scene: _Scene, seen: model.Seen, decided: model.Status) -> float:
         """Make the route as the status says, and say when to look again."""
         standing = weights.standing(scene.weights, decided, scene.found.uid)
-        if scene.route is not None and steps.writes(decided, standing):
+        if scene.route is not None and steps.writes(decided, standing, seen):
             body = weights.patch(scene.route, scene.weights, decided, name=self.name, uid=scene.found.uid)
             written = await self._patch(weights.path(self.namespace, scene.spec.route), body)
             return AGAIN_S if written else self._later_s()
         if decided != scene.found.before and decided.phase is model.Phase.PROGRESSING:
             return AGAIN_S  # the next window begins now
-        soon_s = min(IDLE_S, SOON_S * max(1.0, len(scene.where.pods) / _PODS))
+        soon_s = min(IDLE_S, SOON_S * max(1.0, (len(scene.where.pods) + len(scene.stable.pods)) / _PODS))
         if self._window is not None:
             return min(soon_s, max(0.0, self._window.due_s - self._world.clock()))
         return IDLE_S if decided.phase in {model.Phase.SUCCEEDED, model.Phase.FAILED} else soon_s

@@ -20,6 +20,8 @@ ORDER: Final = f"{names.GROUP}/rollout"
 RESTART: Final = f"{names.GROUP}/rollout-restart"
 """Annotation on a Canary: any text; another one begins anew with the same version."""
 ALL: Final = 100
+MOST_REVISIONS: Final = 64
+"""That are told apart: more at once than anybody has, and a status has room for so many."""
 
 
 class Provider(enum.StrEnum):
@@ -117,9 +119,12 @@ class Status:
 
     phase: Phase
     rollout: str
-    """What is being rolled out: the spec's two Services and the annotation ``RESTART``, as a digest."""
+    """What is being rolled out: a digest of the spec's two Services and its route, ``-`` and one of ``RESTART``."""
     revisions: frozenset[str]
     """Versions of the canary's pods (``pod-template-hash``) that this is about; empty: none seen yet."""
+    retired: tuple[str, ...] = ()
+    """Versions that stable's pods had in this rollout and those before, the latest last, at most ``MOST_REVISIONS``; an
+    empty one: pods that tell none were replaced. A canary that has no other is not new."""
     step: int
     """Grows with each change of weight that is decided, over all rollouts. Whoever has an older one may not write."""
     weight: int
@@ -168,6 +173,12 @@ class Seen:
     """The canary can be sent to: some pod is ready, and all are of one version."""
     unready: str = ""
     """Why not."""
+    stable: frozenset[str] = frozenset()
+    """Versions of stable's pods."""
+    stable_empty: str = ""
+    """Why nothing can be sent to stable; empty: it can."""
+    canary_empty: str = ""
+    """The same of the canary."""
     standing: Standing
     absent: str = ""
     """What is not there."""

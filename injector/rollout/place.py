@@ -1,4 +1,4 @@
-"""The pods behind a canary's Service: which there are, of which version, and whether they can be sent to. Pure.
+"""The pods behind a Service: which there are, of which version, and whether they can be sent to. Pure.
 
 Here because a new version shows in its pods (``pod-template-hash`` of a Deployment, ``controller-revision-hash`` of a
 StatefulSet) and nowhere else that needs no further rights. Leaves out reading them (``keeper``).
@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from injector.cluster import model as cluster
 from injector.cluster import objects
+from injector.rollout import model
 
 Json = Mapping[str, Any]
-MOST_REVISIONS: Final = 64
-"""That are told apart: more at once than anybody has, and a status has room for so many."""
 _REVISIONS: Final = ("pod-template-hash", "controller-revision-hash")
 
 
@@ -31,7 +30,7 @@ class Place:
     @property
     def revisions(self) -> frozenset[str]:
         """Versions of them."""
-        return frozenset(sorted({found for each in self.pods if (found := _revision(each))})[:MOST_REVISIONS])
+        return frozenset(sorted({found for each in self.pods if (found := _revision(each))})[: model.MOST_REVISIONS])
 
     @property
     def ready(self) -> tuple[cluster.Pod, ...]:
@@ -39,13 +38,16 @@ class Place:
         return tuple(each for each in self.pods if each.ready)
 
     @property
+    def empty(self) -> str:
+        """Why it cannot be sent to; empty: it can."""
+        return self.problem or ("" if self.ready else f"Service {self.service} has no ready pod")
+
+    @property
     def unready(self) -> str:
         """Why it cannot be sent to, or is not one version; empty: it can, and is."""
-        if self.problem:
-            return self.problem
         if len(self.revisions) > 1:
             return f"pods of Service {self.service} are of {len(self.revisions)} versions: one takes the other's place"
-        return "" if self.ready else f"Service {self.service} has no ready pod"
+        return self.empty
 
 
 def selector(service: Json | None, name: str) -> tuple[str, str]:

@@ -108,9 +108,9 @@ def _moves(spec: model.Spec) -> tuple[str, frozenset[str]]:
 
 
 def digest(spec: model.Spec, restart: str) -> str:
-    """Name what is being rolled out: with another name it begins anew."""
-    told = json.dumps([spec.route, spec.stable, spec.canary, restart])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    """Name what is being rolled out, and after a ``-`` which order to begin anew that is by, if there is one."""
+    pair = json.dumps([spec.route, spec.stable, spec.canary])
+    return "-".join(hashlib.sha256(each.encode()).hexdigest()[:16] for each in (pair, restart) if each)
 
 
 def read(value: Any, *, name: str) -> model.Spec:
@@ -245,6 +245,7 @@ def status_of(status: Json) -> model.Status | None:
             phase=model.Phase(status["phase"]),
             rollout=_str(status["rollout"]),
             revisions=frozenset(_str(each) for each in revisions),
+            retired=tuple(_str(each) for each in status.get("retired", [])),
             step=_int(status["step"]),
             weight=_int(status["canaryWeight"]),
             failed_checks=_int(status.get("failedChecks", 0)),

@@ -13,6 +13,7 @@ import dataclasses
 from injector.rollout import model
 
 Phase, Standing, Why, News = model.Phase, model.Standing, model.Why, model.News
+_ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 _CHANGED = "the weights were changed by somebody else, and stay as they are"
 
 
@@ -40,9 +41,10 @@ def step(  # noqa: PLR0911  # one for each way that it can go, in their order
 def _is_new(before: model.Status, seen: model.Seen) -> bool:
     """Tell whether this is another rollout than the one that the status is about.
 
-    What was promoted is the user's to change; and while somebody says ``abort``, nothing begins by itself.
+    What was promoted is the user's to change; and while somebody says ``abort``, nothing begins by itself. An order to
+    begin anew that is taken away is none.
     """
-    if before.rollout != seen.rollout:
+    if seen.rollout not in {before.rollout, before.rollout.partition("-")[0]}:
         return True
     if before.phase is Phase.SUCCEEDED or seen.order is model.Order.ABORT:
         return False
@@ -51,11 +53,24 @@ def _is_new(before: model.Status, seen: model.Seen) -> bool:
 
 def _narrowed(status: model.Status, seen: model.Seen) -> model.Status:
     """Take what is plainly so: an order to pause, and versions whose last pod is gone."""
-    paused = seen.order is model.Order.PAUSE and status.phase not in {Phase.FAILED, Phase.SUCCEEDED}
+    paused = seen.order is model.Order.PAUSE and status.phase not in _ENDED
     known = not status.revisions or seen.revisions <= status.revisions
     return dataclasses.replace(
-        status, paused=paused, revisions=seen.revisions if seen.revisions and known else status.revisions
+        status,
+        paused=paused,
+        revisions=seen.revisions if seen.revisions and known else status.revisions,
+        retired=status.retired if status.phase in _ENDED else _retired(status, seen.stable - seen.revisions),
     )
+
+
+def _retired(status: model.Status, more: frozenset[str]) -> tuple[str, ...]:
+    """Take versions that production had. Once promoted, stable's pods may already be of the next version."""
+    return (*status.retired, *sorted(more.difference(status.retired)))[-model.MOST_REVISIONS :]
+
+
+def _is_old(status: model.Status, seen: model.Seen) -> bool:
+    """Tell whether the canary is nothing but what production had before: promoted, it would be a way back."""
+    return (seen.revisions or frozenset({""})) <= frozenset(status.retired)
 
 
 def _running(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: float) -> model.Decision:
@@ -64,38 +79,57 @@ def _running(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: fl
     if seen.standing is Standing.BEHIND:
         return model.Decision(status=status)
     if status.phase is Phase.PROMOTING:
-        return _promoted(spec, status, now_s)
+        return _promoted(spec, status, seen, now_s)
     return _progressing(spec, status, seen, now_s)
 
 
-def writes(status: model.Status, standing: model.Standing) -> bool:
-    """Say whether the route is to be made as the status says. Never over what somebody else has written."""
-    return standing is Standing.BEHIND and status.why is not Why.WEIGHTS_CHANGED
+def writes(status: model.Status, standing: model.Standing, seen: model.Seen) -> bool:
+    """Say whether the route is to be made as the status says.
+
+    Never over what somebody else has written; and nobody is sent to a Service that has no ready pod, but by an order.
+    """
+    if standing is not Standing.BEHIND or status.why is Why.WEIGHTS_CHANGED:
+        return False
+    empty = (seen.stable_empty and status.weight < model.ALL) or (seen.canary_empty and status.weight > 0)
+    return not empty or status.why is Why.ABORTED
 
 
 def _begin(before: model.Status | None, seen: model.Seen, now_s: float) -> model.Decision:
-    """All traffic to stable, whatever the route says: a rollout begins there."""
+    """All traffic to stable, whatever the route says: a rollout begins there.
+
+    What production had before stays known, unless somebody orders to begin anew: that is meant for what there is.
+    """
+    ordered = before is not None and _restart(seen.rollout) not in {"", _restart(before.rollout)}
     status = model.Status(
         phase=Phase.INITIALIZING,
         rollout=seen.rollout,
         revisions=seen.revisions,
+        retired=before.retired if before is not None and not ordered else (),
         step=(before.step if before is not None else 0) + 1,
         weight=0,
         since_s=now_s,
         paused=seen.order is model.Order.PAUSE,
         why=Why.INITIALIZING,
-        message="a new version: all traffic goes to stable until it is ready",
+        message=f"waits for stable: {seen.stable_empty}"
+        if seen.stable_empty
+        else "a new version: all traffic goes to stable until it is ready",
     )
     return model.Decision(status=status)
+
+
+def _restart(rollout: str) -> str:
+    return rollout.partition("-")[2]
 
 
 def _initializing(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: float) -> model.Decision:
     if seen.standing is Standing.ABSENT:
         return model.Decision(status=dataclasses.replace(status, why=Why.NO_ROUTE, message=seen.absent))
     if seen.standing is Standing.BEHIND:
-        return model.Decision(status=status)
-    if status.paused:
-        return _waiting(status, "paused before the first step")
+        waits = _waiting(status, f"waits for stable: {seen.stable_empty}")
+        return waits if seen.stable_empty else model.Decision(status=status)
+    if status.paused or _is_old(status, seen):
+        old = f"waits for a new version of {spec.canary}: what it has is what was replaced"
+        return _waiting(status, "paused before the first step" if status.paused else old)
     if not seen.ready and now_s - status.since_s > spec.deadline_s:
         why = f"not ready within {spec.deadline_s:g} s: {seen.unready}"
         return _failed(status, Why.DEADLINE, why, News.ROLLED_BACK, now_s)
@@ -139,10 +173,16 @@ def _halted(spec: model.Spec, status: model.Status, now_s: float) -> model.Decis
     return model.Decision(status=halted, said=(_said(News.HALTED, f"{told}; stays at {counted.weight} %"),))
 
 
-def _promoted(spec: model.Spec, status: model.Status, now_s: float) -> model.Decision:
+def _promoted(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: float) -> model.Decision:
     message = f"all traffic goes to {spec.canary}; {status.message}"
     done = dataclasses.replace(
-        status, phase=Phase.SUCCEEDED, since_s=now_s, paused=False, why=Why.SUCCEEDED, message=message
+        status,
+        phase=Phase.SUCCEEDED,
+        retired=status.retired if seen.stable else _retired(status, frozenset({""})),
+        since_s=now_s,
+        paused=False,
+        why=Why.SUCCEEDED,
+        message=message,
     )
     return model.Decision(status=done, said=(_said(News.PROMOTED, message),))
 

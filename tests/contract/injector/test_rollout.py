@@ -42,7 +42,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[path
 
 
 class Shop:
-    """A namespace with two Services, a pod of the canary, a route and a Canary."""
+    """A namespace with two Services, a pod of each, a route and a Canary."""
 
     def __init__(self, api: Any, namespace: str) -> None:
         self.api = api
@@ -56,6 +56,7 @@ class Shop:
         for name in ("web-v1", "web-v2"):
             spec = {"selector": {"app": name}, "ports": [{"port": 8080}]}
             await rest.create(self.api, f"{self.core}/services", {"metadata": {"name": name}, "spec": spec})
+        await self.deploy("s", "web-v1")
         await self.deploy("a")
         spec = rollouts.route(None, None)["spec"]
         spec["parentRefs"] = [{"group": "", "kind": "Service", "name": "web-v1"}]
@@ -67,16 +68,21 @@ class Shop:
         body = {"apiVersion": version, "kind": kind, "metadata": {"name": "web"}, "spec": spec}
         await rest.create(self.api, path.rpartition("/")[0], body)
 
-    async def deploy(self, version: str) -> None:
-        """Have a ready pod of this version, and no other."""
+    async def close(self, service: str = "web-v2") -> None:
+        """Have no pod there."""
         async for each in kept(self.api, f"{self.core}/pods"):
-            await rest.delete(self.api, f"{self.core}/pods/{each['metadata']['name']}")
-        labels = {"app": "web-v2", "pod-template-hash": version, names.MESHED: "true"}
+            if each["metadata"]["labels"]["app"] == service:
+                await rest.delete(self.api, f"{self.core}/pods/{each['metadata']['name']}")
+
+    async def deploy(self, version: str, service: str = "web-v2") -> None:
+        """Have a ready pod of this version, and no other."""
+        await self.close(service)
+        labels = {"app": service, "pod-template-hash": version, names.MESHED: "true"}
         spec = {"schedulerName": "none", "containers": [{"name": "a", "image": "a"}]}
-        pod = {"metadata": {"name": f"web-v2-{version}", "labels": labels}, "spec": spec}
+        pod = {"metadata": {"name": f"{service}-{version}", "labels": labels}, "spec": spec}
         await rest.create(self.api, f"{self.core}/pods", pod)
         ready = {"phase": "Running", "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
-        await rest.patch(self.api, f"{self.core}/pods/web-v2-{version}/status", {"status": ready})
+        await rest.patch(self.api, f"{self.core}/pods/{service}-{version}/status", {"status": ready})
 
     async def status(self) -> Json:
         return dict((await rest.get(self.api, self.canary) or {}).get("status", {}))
@@ -273,6 +279,17 @@ async def test_a_route_that_is_not_there_is_said(hand: Hand) -> None:
         await hand.settle()
     found = await hand.shop.condition("Promoted")
     assert ("NoRoute", "there is no HTTPRoute web in this namespace") == (found["reason"], found["message"])
+
+
+async def test_a_stable_without_pods_gets_nobody(hand: Hand) -> None:
+    await hand.shop.close("web-v1")
+    await hand.settle()
+    assert [1, 1] == await hand.shop.weights()
+    assert "Service web-v1 has no ready pod" in (await hand.shop.condition("Promoted"))["message"]
+    await hand.shop.deploy("s", "web-v1")
+    await hand.settle()
+    assert [90, 10] == await hand.shop.weights()
+    assert ["s"] == (await hand.shop.status())["retired"]
 
 
 async def test_who_does_not_lead_writes_nothing(hand: Hand) -> None:

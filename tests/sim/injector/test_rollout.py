@@ -136,7 +136,7 @@ class Process:
             if before.phase is Phase.PROGRESSING and standing is model.Standing.APPLIED and self.window == key:
                 check = rollouts.PASSED if self.world.versions[self.version] and lucky else rollouts.FAILED
             self.window = key
-        seen = rollouts.seen(
+        self.seen = rollouts.seen(
             rollout=self.found.rollout,
             order=self.found.order,
             revisions=frozenset({self.version}),
@@ -144,7 +144,7 @@ class Process:
             check=check,
         )
         assert self.found.spec is not None
-        self.decided = steps.step(self.found.spec, before, seen, now_s=1000.0).status
+        self.decided = steps.step(self.found.spec, before, self.seen, now_s=1000.0).status
         self.passed = check is not None and check.passed
 
     def write_status(self) -> bool:
@@ -161,7 +161,7 @@ class Process:
 
     def write_route(self) -> None:
         standing = weights.standing(self.weights, self.decided, rollouts.UID)
-        if steps.writes(self.decided, standing):
+        if steps.writes(self.decided, standing, self.seen):
             operations = weights.patch(self.route, self.weights, self.decided, name=rollouts.NAME, uid=rollouts.UID)
             self.world.write_route(operations, self.decided)
 

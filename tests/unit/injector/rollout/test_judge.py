@@ -153,7 +153,7 @@ def test_where_a_canary_stands() -> None:
 def test_labels_without_end_are_no_new_version_each_time() -> None:
     """Whoever may label pods could have the controller write for ever."""
     pods = tuple(policies.pod(f"p{number}", labels={"pod-template-hash": str(number)}) for number in range(99))
-    assert place.MOST_REVISIONS == len(place.Place(namespace="shop", service="web-v2", pods=pods).revisions)
+    assert model.MOST_REVISIONS == len(place.Place(namespace="shop", service="web-v2", pods=pods).revisions)
 
 
 @pytest.mark.parametrize(

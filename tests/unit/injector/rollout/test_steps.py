@@ -179,7 +179,7 @@ def test_who_writes_other_weights_has_them(phase: model.Phase, standing: model.S
         decision.status.step,
     )
     assert [News.LEFT_ALONE] == news(decision)
-    assert not any(steps.writes(decision.status, each) for each in Standing)
+    assert not any(steps.writes(decision.status, each, seen()) for each in Standing)
 
 
 def test_who_is_faster_than_our_way_back_is_told_about() -> None:
@@ -196,5 +196,72 @@ def test_a_route_that_goes_ends_it(phase: model.Phase) -> None:
     assert (Phase.FAILED, Why.WEIGHTS_CHANGED) == (decided.phase, decided.why)
 
 
+def test_what_was_replaced_is_not_promoted_by_itself() -> None:
+    """v2 was promoted over v1, and the two Services change roles: before the next version is deployed, or after."""
+    pods = {"v1": seen(stable=frozenset({"v1"}), revisions=frozenset({"v2"}))}
+    before = step(status(phase=Phase.PROMOTING, weight=100, revisions=frozenset({"v2"})), pods["v1"]).status
+    assert (Phase.SUCCEEDED, ("v1",)) == (before.phase, before.retired)
+    early = seen(stable=frozenset({"v3"}), revisions=frozenset({"v2"}))  # deployed into v1's Deployment already
+    assert before == step(before, early).status
+
+    def exchanged(version: str, rollout: str = "r2") -> model.Seen:
+        return seen(rollout=rollout, stable=frozenset({"v2"}), revisions=frozenset({version}))
+
+    waits = step(begun := step(before, exchanged("v1")).status, exchanged("v1")).status
+    assert (Phase.INITIALIZING, 0) == (waits.phase, waits.weight)
+    assert "waits for a new version of web-v2" in waits.message
+    assert Phase.INITIALIZING is steps.step(WANTED, waits, exchanged("v1"), now_s=1e9).status.phase
+    for now in (exchanged("v3"), exchanged("v1", "r2-again")):  # the next version, or an order
+        again = step(waits, now).status
+        assert (Phase.INITIALIZING, begun.step + 1) == (again.phase, again.step)
+        assert Phase.PROGRESSING is step(again, now).status.phase
+    assert Phase.PROGRESSING is step(step(before, exchanged("v3")).status, exchanged("v3")).status.phase
+
+
+def test_pods_that_tell_no_version_are_not_new_after_a_promotion() -> None:
+    blank = seen(revisions=frozenset())
+    first = step(status(phase=Phase.INITIALIZING, revisions=frozenset(), weight=0), blank).status
+    assert Phase.PROGRESSING is first.phase
+    done = step(status(phase=Phase.PROMOTING, revisions=frozenset(), weight=100), blank).status
+    exchanged = seen(revisions=frozenset(), rollout="r2")
+    assert Phase.INITIALIZING is step(step(done, exchanged).status, exchanged).status.phase
+
+
+def test_versions_that_were_replaced_are_as_many_as_a_status_has_room_for() -> None:
+    many = tuple(f"v{each}" for each in range(model.MOST_REVISIONS))
+    assert (*many[1:], "z") == step(status(retired=many), seen(stable=frozenset({"z"}))).status.retired
+
+
+def test_an_order_that_is_taken_away_begins_nothing() -> None:
+    before = status(phase=Phase.SUCCEEDED, weight=100, rollout="r1-once")
+    assert before == step(before, seen()).status
+    assert Phase.INITIALIZING is step(before, seen(rollout="r1-twice")).status.phase
+
+
+@pytest.mark.parametrize(
+    ("phase", "weight", "empty"),
+    [
+        (Phase.INITIALIZING, 0, {"stable_empty": "no pod"}),
+        (Phase.FAILED, 0, {"stable_empty": "no pod"}),
+        (Phase.PROGRESSING, 10, {"stable_empty": "no pod"}),
+        (Phase.PROGRESSING, 10, {"canary_empty": "no pod"}),
+        (Phase.SUCCEEDED, 100, {"canary_empty": "no pod"}),
+    ],
+)
+def test_nobody_is_sent_to_a_service_without_pods(phase: model.Phase, weight: int, empty: dict[str, str]) -> None:
+    """But by the order to abort."""
+    now = status(phase=phase, weight=weight, why=Why.CHECKS_FAILED)
+    assert not steps.writes(now, Standing.BEHIND, seen(**empty))
+    assert steps.writes(now, Standing.BEHIND, seen())
+    aborted = status(phase=Phase.FAILED, weight=0, why=Why.ABORTED)
+    assert steps.writes(aborted, Standing.BEHIND, seen(stable_empty="no pod"))
+
+
+def test_a_stable_without_pods_is_said() -> None:
+    before = status(phase=Phase.INITIALIZING, weight=0)
+    decided = step(before, seen(standing=Standing.BEHIND, stable_empty="Service web-v1 has no ready pod")).status
+    assert "waits for stable: Service web-v1 has no ready pod" == decided.message
+
+
 def test_only_what_is_behind_is_written() -> None:
-    assert [Standing.BEHIND] == [each for each in Standing if steps.writes(rollouts.STATUS, each)]
+    assert [Standing.BEHIND] == [each for each in Standing if steps.writes(rollouts.STATUS, each, seen())]
