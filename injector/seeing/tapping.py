@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from injector.policy import options
-from ipseity import screen, settings
+from ipseity import screen, settings, table
 
 if TYPE_CHECKING:
     from kubernetes.aio import client
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from injector.seeing import tap
 
 _MAX_LINE: Final = 64 * 1024
+_MAX_SAID: Final = 500
+"""Characters of what a pod says instead; whoever runs it decides what it is."""
 _WAITING: Final = 1024
 """Requests that wait to be written; then pods wait, and drop."""
 
@@ -187,7 +189,8 @@ class _Session:
                             await self._told.put(told)
         except kube.KubernetesError as error:
             self._failed += 1
-            why = said.decode(errors="replace").strip() or str(error)
+            why = " ".join((said.decode(errors="replace").strip() or str(error)).split())
+            why = table.printable(why if len(why) <= _MAX_SAID else f"{why[:_MAX_SAID]}...")
             click.echo(f"warning: {target.pod.ref} is not in it: {why}", err=True)
             if error.hint:
                 click.echo(f"hint: {error.hint}", err=True)
@@ -198,5 +201,5 @@ class _Session:
         """Say how many requests are missing, by the last line that a pod has said of itself."""
         with contextlib.suppress(ValueError, IndexError, AttributeError):
             dropped = json.loads(said.splitlines()[-1]).get("dropped")
-            if dropped:
+            if isinstance(dropped, int) and dropped > 0:
                 click.echo(f"warning: {target.pod.ref} had {dropped} more, faster than they could be written", err=True)

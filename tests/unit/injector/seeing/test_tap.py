@@ -105,6 +105,17 @@ def test_what_the_pod_says_is_passed_on(tmp_path: pathlib.Path) -> None:
     assert 1 == result.return_value
 
 
+def test_what_the_pod_says_moves_no_cursor(tmp_path: pathlib.Path) -> None:
+    """Nor does it fill the screen; and a number of lost requests is a number."""
+    bad = exec_api.ended({"status": "Failure", "message": "command terminated with exit code 1"})
+    said = (2, b"no\x1b]0;title\x07\n\xe2\x80\xae" + b"x" * 9000)
+    result = ran(tmp_path, exec_api.ExecApi([pod("web-1")], [said, bad]), "shop/web")
+    assert f"warning: shop/web-1 is not in it: no?]0;title? ?{'x' * 486}...\n" == result.stderr
+    lost = (2, b'{"dropped":"\\u001b[2J"}\n')
+    result = ran(tmp_path, exec_api.ExecApi([pod("web-1")], [lost, exec_api.ended()]), "shop/web")
+    assert "no request in that time\n" == result.stderr
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"), [("nobody", "no pod and no workload 'nobody'"), ("web", "web has no sidecar")]
 )
