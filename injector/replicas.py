@@ -29,6 +29,8 @@ _BACKLOG: Final = 20_000
 """Leaves that one replica may be behind; beyond, it is told all anew."""
 _MOST_INHERITED: Final = 64
 """Names of replicas that have ended; a rolling update has two or three."""
+_FAREWELL_S: Final = 3.0
+"""For telling all the rest at the end; a replica that does not take it must not hold up the hand-over."""
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.keepalive_time_ms", 10_000),  # one whose node is gone: its stream would stay open for two hours
@@ -51,9 +53,14 @@ class Service(replicas_pb2_grpc.ReplicasServicer):  # type: ignore[misc]  # gene
         self._left.set()
 
     async def finish(self) -> None:
-        """End all streams once everything was told: nothing is signed any more."""
+        """End all streams once everything was told: nothing is signed any more. Waits some seconds at most."""
         self._ended.set()
-        await self._left.wait()
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._left.wait()
+        except TimeoutError:
+            # It did not hear the end, so it goes on as with a replica that died.
+            _log.warning("a replica does not take what was signed", replicas=self._streams, waited_s=_FAREWELL_S)
 
     async def Follow(self, request: Any, context: Any) -> AsyncIterator[replicas_pb2.Told]:  # noqa: N802  # protobuf's spelling
         """Tell one replica, until either ends."""

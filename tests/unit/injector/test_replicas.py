@@ -154,6 +154,25 @@ async def test_an_end_that_was_heard_leaves_nothing_unknown(scene: Scene) -> Non
             await until(lambda: not heard.known)
 
 
+async def test_one_that_does_not_listen_does_not_hold_up_the_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its node may be hung: what it should hear is waiting in a full window."""
+    monkeypatch.setattr(replicas, "_FAREWELL_S", 0.2)
+    async with scene.replica("a") as one:
+        many = tuple(f"{number:064x}" for number in range(90))
+        for number in range(5 * PODS):
+            one.pods.record(entry(number, trusted=many))
+        pair = one.own.pair
+        assert pair is not None
+        credentials = grpc.ssl_channel_credentials(pair.anchors_pem, pair.key_pem, pair.chain_pem)
+        options = [("grpc.ssl_target_name_override", test_serving.NAMES[0])]
+        async with grpc.aio.secure_channel(f"127.0.0.1:{one.port}", credentials, options=options) as channel:
+            stream = replicas_pb2_grpc.ReplicasStub(channel).Follow(replicas_pb2.FollowRequest())
+            await stream.read()
+            await asyncio.wait_for(one.service.finish(), 5)
+            assert 1 == one.service._streams
+            stream.cancel()
+
+
 async def test_only_control_planes_are_told(scene: Scene) -> None:
     """A pod's certificate is good, and no reason to tell it whose leaves there are."""
     async with scene.replica("a") as one:
