@@ -68,7 +68,8 @@ class Board(Generic[Report]):
     ) -> None:
         """Write the report for ever. ``pod`` is the control plane's; trouble is said once and tried again.
 
-        ``replaces`` names, of all reports at the beginning, those that ours takes the place of.
+        ``replaces`` names, of all reports at the beginning, those that ours takes the place of. They are taken away
+        once: who writes one again is there after all.
         """
         trouble = False
         over: dict[str, None] | None = None
@@ -78,6 +79,7 @@ class Board(Generic[Report]):
                 if over is None:
                     over = dict.fromkeys(replaces(await self.read(api, namespace)))
                 await configmaps.ensure(api, namespace, self.name, {pod: text, **over})
+                over = {}
                 trouble = False
             except kube.KubernetesError as error:
                 if not trouble:

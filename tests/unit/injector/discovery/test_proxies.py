@@ -5,6 +5,7 @@ Leaves out what is made of it (tests/unit/injector/seeing/test_inspection.py).
 
 import asyncio
 import contextlib
+import itertools
 
 import msgspec
 
@@ -78,6 +79,33 @@ async def test_what_is_published_replaces_who_is_long_gone() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await task
         assert {"own", "other"} == set(await proxies.read(client, names.SYSTEM_NAMESPACE))
+
+
+async def test_who_seemed_to_be_gone_and_writes_again_stays() -> None:
+    """Its clock was behind, or it was away for a while: it is taken away once."""
+    api = mesh_api.FakeMeshApi()
+    times = itertools.count(1)
+    old = msgspec.json.encode(msgspec.structs.replace(report(), time_s=int(NOW_S) - 601)).decode()
+
+    def current() -> proxies.Report:
+        return msgspec.structs.replace(report(), synced=next(times))
+
+    def written() -> int:
+        said = api.objects[PATH]["data"].get("own")
+        return msgspec.json.decode(said)["synced"] if said else 0
+
+    async with api.running() as client:
+        await api.put(PATH, {"metadata": {"name": proxies.NAME}, "data": {"slow": old}})
+        task = asyncio.create_task(proxies.publish(client, names.SYSTEM_NAMESPACE, "own", current, every_s=0.01))
+        await api.until(lambda: written() > 0)
+        assert {"own"} == set(api.objects[PATH]["data"])
+        await api.put(PATH, {"metadata": {"name": proxies.NAME}, "data": {**api.objects[PATH]["data"], "slow": old}})
+        again = written() + 2
+        await api.until(lambda: written() >= again)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert {"own", "slow"} == set(api.objects[PATH]["data"])
 
 
 async def test_trouble_is_tried_again() -> None:
