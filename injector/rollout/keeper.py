@@ -118,14 +118,14 @@ class Keeper:
         now_s = world.wall_s()
         seen = await self._seen(scene)
         decision = steps.step(found.spec, found.before, seen, now_s=now_s)
-        if not await self._write(found, decision.status, ""):
+        if not await self._write(found, decision.status, found.error):
             return self._later_s()
         for said in decision.said:
             self._tell(found, said)
         return await self._follow(scene, seen, decision.status)
 
     def _refused(self, found: reading.Canary) -> str:
-        if found.error or found.spec is None:
+        if found.spec is None:
             return found.error
         if found.spec.provider not in self._world.sources:
             return f"spec.provider: {found.spec.provider} is not configured here: see --prometheus"

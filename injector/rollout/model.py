@@ -132,8 +132,10 @@ class Status:
     failed_checks: int = 0
     iterations: int = 0
     since_s: float
-    """When phase or weight last changed."""
+    """When phase or weight last changed; of one that waits for its canary: since when, from the first pod on."""
     paused: bool = False
+    aborted: bool = False
+    """The order to abort stands there, and was obeyed: weights that somebody writes since are theirs again."""
     why: Why
     message: str
 
@@ -144,6 +146,8 @@ class Standing(enum.Enum):
     APPLIED = "applied"
     BEHIND = "behind"
     """They are as we wrote them for an earlier step, or there are none of ours yet: ours to write."""
+    RESET = "reset"
+    """There are none any more, as when a tool applies the route without weights: ours to write, too."""
     FOREIGN = "foreign"
     """Somebody else has changed them since we wrote this step."""
     OVERTAKEN = "overtaken"
@@ -189,6 +193,7 @@ class Seen:
 class News(enum.StrEnum):
     """What is worth an Event: its reason."""
 
+    BEGUN = "RolloutBegun"
     STARTED = "RolloutStarted"
     ADVANCED = "WeightMoved"
     HALTED = "CheckFailed"
@@ -197,11 +202,12 @@ class News(enum.StrEnum):
     ROLLED_BACK = "RolledBack"
     ABORTED = "Aborted"
     LEFT_ALONE = "LeftAlone"
+    RESET = "WeightsReset"
 
     @property
     def warning(self) -> bool:
         """Whether a person should look."""
-        return self in {News.HALTED, News.ROLLED_BACK, News.LEFT_ALONE}
+        return self in {News.HALTED, News.ROLLED_BACK, News.LEFT_ALONE, News.RESET}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class Canary:
     created: str
     spec: model.Spec | None
     error: str
-    """Why there is none; empty if there is."""
+    """Why there is none; or, if there is one, what is wrong with the order."""
     order: model.Order
     rollout: str
     before: model.Status | None
@@ -64,13 +64,13 @@ class Canary:
 def canary(item: Json) -> Canary:
     """Read an object. Never raises for what a user can write: what is wrong is in ``error``."""
     metadata = item["metadata"]
-    spec, order, error = None, model.Order.RESUME, ""
     annotations = metadata.get("annotations") or {}
+    order, error = _order(annotations.get(model.ORDER))
+    spec = None
     try:
         spec = read(item.get("spec"), name=str(metadata["name"]))
-        order = _order(annotations.get(model.ORDER))
     except errors.InvalidPolicy as refused:
-        spec, error = None, str(refused)
+        error = str(refused)
     status = item.get("status")
     known = status if isinstance(status, dict) else {}
     return Canary(
@@ -230,10 +230,14 @@ def _number(node: document.Node, low: float, high: float) -> float:
     return float(node.value)
 
 
-def _order(value: Any) -> model.Order:
+def _order(value: Any) -> tuple[model.Order, str]:
+    """Give the order, and what is wrong with it: one that cannot be read holds, for it may have been meant as abort."""
     if value is None:
-        return model.Order.RESUME
-    return document.Node(f"metadata.annotations[{model.ORDER}]", value).choice(model.Order)
+        return model.Order.RESUME, ""
+    try:
+        return document.Node(f"metadata.annotations[{model.ORDER}]", value).choice(model.Order), ""
+    except errors.InvalidPolicy as refused:
+        return model.Order.PAUSE, f"{refused}; until then it is as with {model.Order.PAUSE}"
 
 
 def status_of(status: Json) -> model.Status | None:
@@ -252,6 +256,7 @@ def status_of(status: Json) -> model.Status | None:
             iterations=_int(status.get("iterations", 0)),
             since_s=time_s(_str(status["lastTransitionTime"])),
             paused=status.get("paused") is True,
+            aborted=status.get("aborted") is True,
             why=model.Why(promoted["reason"]),
             message=_str(promoted["message"]),
         )

@@ -23,7 +23,7 @@ def path(found: reading.Canary) -> str:
 
 
 def wanted(found: reading.Canary, status: model.Status | None, refused: str, *, now_s: float) -> dict[str, Any]:
-    """Give the whole status. ``refused``: why the object cannot be acted on; then nothing else changes."""
+    """Give the whole status. ``refused``: what cannot be acted on; without ``status`` nothing else changes."""
     conditions = [_condition(found, ACCEPTED, "False" if refused else "True", _accepted(refused), now_s)]
     if status is None:
         kept = {key: value for key, value in found.status.items() if key not in {"conditions", "observedGeneration"}}
@@ -41,6 +41,7 @@ def wanted(found: reading.Canary, status: model.Status | None, refused: str, *, 
         "failedChecks": status.failed_checks,
         "iterations": status.iterations,
         "paused": status.paused,
+        "aborted": status.aborted,
         "rollout": status.rollout,
         "revisions": sorted(status.revisions),
         "retired": list(status.retired),

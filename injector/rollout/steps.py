@@ -14,25 +14,30 @@ from injector.rollout import model
 
 Phase, Standing, Why, News = model.Phase, model.Standing, model.Why, model.News
 _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
+_OURS = frozenset({Standing.BEHIND, Standing.RESET})
+_THEIRS = frozenset({Standing.FOREIGN, Standing.OVERTAKEN})
 _CHANGED = "the weights were changed by somebody else, and stay as they are"
+_RESET = "the route was applied without weights, and gets them again: have the tool that applies it leave them alone"
 
 
-def step(  # noqa: PLR0911  # one for each way that it can go, in their order
-    spec: model.Spec, before: model.Status | None, seen: model.Seen, *, now_s: float
-) -> model.Decision:
+def step(spec: model.Spec, before: model.Status | None, seen: model.Seen, *, now_s: float) -> model.Decision:
     """Decide. ``before`` is None for a Canary that nobody has looked at yet."""
+    decision = _decided(spec, before, seen, now_s)
+    if seen.standing is Standing.RESET and writes(decision.status, seen.standing, seen):
+        return dataclasses.replace(decision, said=(_said(News.RESET, _RESET), *decision.said))
+    return decision
+
+
+def _decided(spec: model.Spec, before: model.Status | None, seen: model.Seen, now_s: float) -> model.Decision:
     if before is None or _is_new(before, seen):
         return _begin(before, seen, now_s)
-    aborting = seen.order is model.Order.ABORT
-    status = _narrowed(before, seen)
-    if status.phase is Phase.FAILED:
-        return _after(status, seen)
-    if status.phase is Phase.SUCCEEDED and not aborting:
-        return model.Decision(status=status)
-    if seen.standing in {Standing.FOREIGN, Standing.OVERTAKEN}:
-        return _left_alone(status, _CHANGED, now_s)
-    if aborting:
+    status = _narrowed(before, seen, now_s)
+    if status.aborted and not before.aborted and (status.phase is not Phase.FAILED or _is_theirs(status, seen)):
         return _failed(status, Why.ABORTED, f"by the annotation {model.ORDER}", News.ABORTED, now_s)
+    if status.phase in _ENDED:
+        return _after(status, seen)
+    if seen.standing in _THEIRS:
+        return _left_alone(status, _CHANGED, now_s)
     if status.phase is Phase.INITIALIZING:
         return _initializing(spec, status, seen, now_s)
     return _running(spec, status, seen, now_s)
@@ -46,18 +51,29 @@ def _is_new(before: model.Status, seen: model.Seen) -> bool:
     """
     if seen.rollout not in {before.rollout, before.rollout.partition("-")[0]}:
         return True
-    if before.phase is Phase.SUCCEEDED or seen.order is model.Order.ABORT:
+    if before.phase is Phase.SUCCEEDED or seen.order is model.Order.ABORT or _is_theirs(before, seen):
         return False
-    return bool(before.revisions) and not seen.revisions <= before.revisions
+    known = bool(before.revisions) or before.phase is Phase.FAILED
+    return known and not seen.revisions <= before.revisions
 
 
-def _narrowed(status: model.Status, seen: model.Seen) -> model.Status:
-    """Take what is plainly so: an order to pause, and versions whose last pod is gone."""
+def _is_theirs(status: model.Status, seen: model.Seen) -> bool:
+    """Tell whether the weights are somebody else's: no new version takes them away from whom wrote them."""
+    return status.why is Why.WEIGHTS_CHANGED or seen.standing in _THEIRS
+
+
+def _narrowed(status: model.Status, seen: model.Seen, now_s: float) -> model.Status:
+    """Take what is plainly so: an order, and versions whose last pod is gone, or whose first is there."""
     paused = seen.order is model.Order.PAUSE and status.phase not in _ENDED
-    known = not status.revisions or seen.revisions <= status.revisions
+    fresh = not status.revisions and status.phase is not Phase.FAILED
+    known = fresh or seen.revisions <= status.revisions
+    resumed = status.paused and not paused
+    waited = status.phase is Phase.INITIALIZING and (resumed or (fresh and bool(seen.revisions)))
     return dataclasses.replace(
         status,
         paused=paused,
+        aborted=seen.order is model.Order.ABORT,
+        since_s=now_s if waited else status.since_s,
         revisions=seen.revisions if seen.revisions and known else status.revisions,
         retired=status.retired if status.phase in _ENDED else _retired(status, seen.stable - seen.revisions),
     )
@@ -76,7 +92,7 @@ def _is_old(status: model.Status, seen: model.Seen) -> bool:
 def _running(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: float) -> model.Decision:
     if seen.standing is Standing.ABSENT:
         return _left_alone(status, f"{seen.absent}: there is nothing to move any more", now_s)
-    if seen.standing is Standing.BEHIND:
+    if seen.standing in _OURS:
         return model.Decision(status=status)
     if status.phase is Phase.PROMOTING:
         return _promoted(spec, status, seen, now_s)
@@ -88,10 +104,10 @@ def writes(status: model.Status, standing: model.Standing, seen: model.Seen) -> 
 
     Never over what somebody else has written; and nobody is sent to a Service that has no ready pod, but by an order.
     """
-    if standing is not Standing.BEHIND or status.why is Why.WEIGHTS_CHANGED:
+    if standing not in _OURS or status.why is Why.WEIGHTS_CHANGED:
         return False
     empty = (seen.stable_empty and status.weight < model.ALL) or (seen.canary_empty and status.weight > 0)
-    return not empty or status.why is Why.ABORTED
+    return not empty or status.aborted
 
 
 def _begin(before: model.Status | None, seen: model.Seen, now_s: float) -> model.Decision:
@@ -114,7 +130,7 @@ def _begin(before: model.Status | None, seen: model.Seen, now_s: float) -> model
         if seen.stable_empty
         else "a new version: all traffic goes to stable until it is ready",
     )
-    return model.Decision(status=status)
+    return model.Decision(status=status, said=(_said(News.BEGUN, status.message),))
 
 
 def _restart(rollout: str) -> str:
@@ -124,13 +140,13 @@ def _restart(rollout: str) -> str:
 def _initializing(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: float) -> model.Decision:
     if seen.standing is Standing.ABSENT:
         return model.Decision(status=dataclasses.replace(status, why=Why.NO_ROUTE, message=seen.absent))
-    if seen.standing is Standing.BEHIND:
+    if seen.standing in _OURS:
         waits = _waiting(status, f"waits for stable: {seen.stable_empty}")
         return waits if seen.stable_empty else model.Decision(status=status)
     if status.paused or _is_old(status, seen):
         old = f"waits for a new version of {spec.canary}: what it has is what was replaced"
         return _waiting(status, "paused before the first step" if status.paused else old)
-    if not seen.ready and now_s - status.since_s > spec.deadline_s:
+    if not seen.ready and status.revisions and now_s - status.since_s > spec.deadline_s:
         why = f"not ready within {spec.deadline_s:g} s: {seen.unready}"
         return _failed(status, Why.DEADLINE, why, News.ROLLED_BACK, now_s)
     if not seen.ready:
@@ -188,8 +204,8 @@ def _promoted(spec: model.Spec, status: model.Status, seen: model.Seen, now_s: f
 
 
 def _after(status: model.Status, seen: model.Seen) -> model.Decision:
-    """Say so if somebody was faster than our way back."""
-    if seen.standing is Standing.OVERTAKEN and status.why is not Why.WEIGHTS_CHANGED:
+    """Say so if the weights are no longer those that it ended with."""
+    if seen.standing in _THEIRS and status.why is not Why.WEIGHTS_CHANGED:
         message = f"{_CHANGED}; before that: {status.message}"
         changed = dataclasses.replace(status, why=Why.WEIGHTS_CHANGED, message=message)
         return model.Decision(status=changed, said=(_said(News.LEFT_ALONE, message),))

@@ -20,6 +20,8 @@ MARK: Final = f"rollout.{names.GROUP}/"
 """Annotation on the route; the Canary's name follows."""
 _DEFAULT: Final = 1
 """A backend's weight where none is written, as the Gateway API has it."""
+_NONE: Final = (_DEFAULT, _DEFAULT)
+"""Nobody wrote these: it is how the API server keeps a rule without weights. Who wants halves writes 50 and 50."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,8 +91,11 @@ def standing(found: Found, status: model.Status, uid: str) -> model.Standing:
     mark = found.mark if found.mark is not None and found.mark.uid == uid else None
     if found.problem:
         return model.Standing.ABSENT
-    if status.phase is model.Phase.INITIALIZING and (mark is None or mark.step < status.step):
+    late = mark is None or mark.step < status.step
+    if late and (status.phase is model.Phase.INITIALIZING or status.aborted):
         return model.Standing.BEHIND
+    if (late or mark == Mark(uid, status.step, status.weight)) and all(each.weights == _NONE for each in found.pairs):
+        return model.Standing.RESET
     ours = mark is not None and all(each.weights == _shares(mark.weight) for each in found.pairs)
     if mark is not None and mark.step >= status.step:
         return model.Standing.APPLIED if ours else model.Standing.FOREIGN

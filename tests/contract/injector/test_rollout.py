@@ -182,7 +182,7 @@ async def test_a_good_one_gets_everything_step_by_step(hand: Hand) -> None:
     assert [[90, 10], [80, 20], [70, 30], [0, 100]] == seen
     assert "Succeeded" == (await hand.shop.status())["phase"]
     assert "True" == (await hand.shop.condition("Promoted"))["status"]
-    assert ["RolloutStarted", "WeightMoved", "WeightMoved", "Promoting", "Promoted"] == hand.told
+    assert ["RolloutBegun", "RolloutStarted", "WeightMoved", "WeightMoved", "Promoting", "Promoted"] == hand.told
     assert 3 == hand.source.asked
 
 
@@ -265,7 +265,9 @@ async def test_orders(hand: Hand) -> None:
     await hand.check()
     assert [80, 20] == await hand.shop.weights()
     await order("stop it")
+    hand.source.good = False
     await hand.check()
+    assert 1 == (await hand.shop.status())["failedChecks"]
     assert "stop it" in (await hand.shop.condition("Accepted"))["message"]
     assert [80, 20] == await hand.shop.weights()
     await order("abort")

@@ -3,11 +3,11 @@
 A process is nothing but the order of ``keeper``: read the Canary, read the route, decide, write the status, write the
 route; it may end after each of these, and another begins. A late one goes on from what it read before others wrote. The
 version is good or bad; checks of a bad one fail, of a good one mostly not. Meanwhile a person writes weights, pauses,
-aborts, and deploys another version. What must hold:
+aborts, and deploys another version, and a tool applies the route without weights. What must hold:
 
     a bad version is never promoted
     no weight is beyond the most but that of a promotion, which has passed a check at every step
-    what a person wrote into the route stays until another rollout begins
+    what a person wrote into the route stays until another rollout begins, or somebody aborts
     left alone, it comes to an end, and the route then says what the status does
 
 Left out: requests, clocks, measurements.
@@ -78,7 +78,7 @@ class World:
         before, self.route = self.route, self.patch(self.route, operations)
         if before is self.route:
             return
-        assert decided.phase is Phase.INITIALIZING or not self.foreign
+        assert decided.phase is Phase.INITIALIZING or decided.aborted or not self.foreign
         assert decided.step >= self.wrote
         self.foreign, self.wrote = False, decided.step
 
@@ -88,6 +88,13 @@ class World:
             ref["weight"] = weight
         self.route["metadata"]["resourceVersion"] = str(int(self.route["metadata"]["resourceVersion"]) + 1)
         self.foreign = True
+
+    def reset(self) -> None:
+        """Apply the route without weights."""
+        for ref in self.route["spec"]["rules"][1]["backendRefs"]:
+            ref.pop("weight", None)
+        self.route["metadata"]["resourceVersion"] = str(int(self.route["metadata"]["resourceVersion"]) + 1)
+        self.foreign = False
 
     def order(self, order: model.Order) -> None:
         self.canary["metadata"]["annotations"] = {model.ORDER: order.value}
@@ -194,8 +201,8 @@ def happen(chance: random.Random, world: World, processes: list[Process]) -> str
     The first process does mostly whole looks, the second one a step now and then, so that it is late.
     """
     what = chance.choices(
-        ["look", "step", "late", "dies", "edit", "pause", "resume", "abort", "good", "bad"],
-        [16, 12, 12, 2, 1, 1, 1, 0.5, 1, 1],
+        ["look", "step", "late", "dies", "edit", "reset", "pause", "resume", "abort", "good", "bad"],
+        [16, 12, 12, 2, 1, 1, 1, 1, 0.5, 1, 1],
     )[0]
     match what:
         case "look":
@@ -206,6 +213,8 @@ def happen(chance: random.Random, world: World, processes: list[Process]) -> str
             processes[chance.randrange(2)] = Process(world)
         case "edit":
             world.edit()
+        case "reset":
+            world.reset()
         case "pause" | "resume" | "abort":
             world.order(model.Order(what))
         case _:

@@ -96,9 +96,11 @@ def test_orders_are_annotations(order: model.Order) -> None:
     assert order is reading.canary(canary({model.ORDER: order.value})).order
 
 
-def test_another_order_is_refused() -> None:
-    """It may have been meant as abort."""
-    assert "Abort" in reading.canary(canary({model.ORDER: "Abort"})).error
+def test_another_order_is_refused_and_holds() -> None:
+    """It may have been meant as abort. Checks go on: a version that fails them is still rolled back."""
+    found = reading.canary(canary({model.ORDER: "Abort"}))
+    assert (rollouts.WANTED, model.Order.PAUSE) == (found.spec, found.order)
+    assert "Abort" in found.error
 
 
 def test_a_long_name_is_refused() -> None:
@@ -123,10 +125,11 @@ STATUSES = [
     rollouts.STATUS,
     rollouts.status(phase=model.Phase.FAILED, weight=0, why=model.Why.CHECKS_FAILED, failed_checks=3, iterations=4),
     rollouts.status(revisions=frozenset(), paused=True, message=""),
+    rollouts.status(retired=("b", "", "a"), aborted=True),
 ]
 
 
-@pytest.mark.parametrize("before", STATUSES, ids=["progressing", "failed", "paused"])
+@pytest.mark.parametrize("before", STATUSES, ids=["progressing", "failed", "paused", "aborted"])
 def test_a_status_is_read_back_as_it_was_written(before: model.Status) -> None:
     """It is all that the next process knows."""
     found = reading.canary(canary())

@@ -160,7 +160,7 @@ def test_aborted_all_goes_back(phase: model.Phase, standing: model.Standing) -> 
 
 
 def test_while_somebody_says_abort_nothing_begins() -> None:
-    before = status(phase=Phase.FAILED, weight=0, why=Why.ABORTED)
+    before = status(phase=Phase.FAILED, weight=0, why=Why.ABORTED, aborted=True)
     fresh = frozenset({"b"})
     still = step(before, seen(order=Order.ABORT, revisions=fresh)).status
     assert before == still
@@ -169,7 +169,7 @@ def test_while_somebody_says_abort_nothing_begins() -> None:
 
 @pytest.mark.parametrize("phase", [Phase.INITIALIZING, Phase.PROGRESSING, Phase.PROMOTING])
 @pytest.mark.parametrize("standing", [Standing.FOREIGN, Standing.OVERTAKEN])
-@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("order", [Order.RESUME, Order.PAUSE])
 def test_who_writes_other_weights_has_them(phase: model.Phase, standing: model.Standing, order: model.Order) -> None:
     before = status(phase=phase)
     decision = step(before, seen(standing=standing, order=order, check=FAILED))
@@ -180,6 +180,66 @@ def test_who_writes_other_weights_has_them(phase: model.Phase, standing: model.S
     )
     assert [News.LEFT_ALONE] == news(decision)
     assert not any(steps.writes(decision.status, each, seen()) for each in Standing)
+
+
+def test_what_a_person_wrote_is_not_taken_away_by_a_new_version() -> None:
+    """Neither after it was told, nor if both are seen at once; another pair, or an order, begins anew, and says so."""
+    fresh = frozenset({"b"})
+    rolled_back = status(phase=Phase.FAILED, weight=0, why=Why.CHECKS_FAILED)
+    told = step(rolled_back, seen(standing=Standing.FOREIGN, revisions=fresh))
+    assert (Why.WEIGHTS_CHANGED, rolled_back.step, [News.LEFT_ALONE]) == (told.status.why, told.status.step, news(told))
+    assert [] == news(step(told.status, seen(revisions=fresh)))
+    assert [News.BEGUN] == news(step(told.status, seen(rollout="r1-again", standing=Standing.FOREIGN)))
+
+
+@pytest.mark.parametrize("standing", [Standing.FOREIGN, Standing.OVERTAKEN])
+def test_after_a_promotion_other_weights_are_told_about(standing: model.Standing) -> None:
+    told = step(status(phase=Phase.SUCCEEDED, weight=100, why=Why.SUCCEEDED), seen(standing=standing))
+    assert (Phase.SUCCEEDED, Why.WEIGHTS_CHANGED, [News.LEFT_ALONE]) == (told.status.phase, told.status.why, news(told))
+    assert [] == news(step(told.status, seen(standing=standing)))
+
+
+@pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.PROMOTING, Phase.SUCCEEDED, Phase.FAILED])
+def test_a_route_without_weights_gets_them_again(phase: model.Phase) -> None:
+    before = status(phase=phase, why=Why.CHECKS_FAILED)
+    decision = step(before, seen(standing=Standing.RESET))
+    assert (before, [News.RESET]) == (decision.status, news(decision))
+    assert steps.writes(before, Standing.RESET, seen())
+    theirs = status(phase=Phase.FAILED, why=Why.WEIGHTS_CHANGED)
+    assert [] == news(step(theirs, seen(standing=Standing.RESET)))
+
+
+@pytest.mark.parametrize("standing", [Standing.FOREIGN, Standing.OVERTAKEN])
+@pytest.mark.parametrize("phase", list(Phase))
+def test_an_order_to_abort_is_above_weights_that_somebody_wrote(phase: model.Phase, standing: model.Standing) -> None:
+    """Given after them. Weights that are written after the order are theirs again."""
+    before = status(phase=phase, why=Why.WEIGHTS_CHANGED)
+    decision = step(before, seen(order=Order.ABORT, standing=standing))
+    done = decision.status
+    assert (Phase.FAILED, Why.ABORTED, 0, before.step + 1) == (done.phase, done.why, done.weight, done.step)
+    assert [News.ABORTED] == news(decision)
+    assert steps.writes(done, Standing.BEHIND, seen())
+    after = step(done, seen(order=Order.ABORT, standing=Standing.FOREIGN)).status
+    assert (Why.WEIGHTS_CHANGED, done.step) == (after.why, after.step)
+    assert after == step(after, seen(order=Order.ABORT, standing=Standing.FOREIGN)).status
+
+
+def test_who_had_no_pods_may_still_begin() -> None:
+    """An idle Deployment is waited for without an end; one that was given up before it had pods begins with them."""
+    idle = seen(ready=False, unready="no pod", revisions=frozenset())
+    before = status(phase=Phase.INITIALIZING, weight=0, revisions=frozenset(), since_s=0)
+    assert Phase.INITIALIZING is step(before, idle).status.phase
+    came = step(before, seen(ready=False, unready="no ready pod")).status
+    assert (Phase.INITIALIZING, NOW_S) == (came.phase, came.since_s)
+    given_up = status(phase=Phase.FAILED, weight=0, revisions=frozenset(), why=Why.DEADLINE)
+    assert given_up == step(given_up, idle).status
+    assert Phase.INITIALIZING is step(given_up, seen()).status.phase
+
+
+def test_time_to_become_ready_counts_from_resume_on() -> None:
+    before = status(phase=Phase.INITIALIZING, weight=0, since_s=0, paused=True)
+    resumed = step(before, seen(ready=False, unready="no pod")).status
+    assert (Phase.INITIALIZING, NOW_S) == (resumed.phase, resumed.since_s)
 
 
 def test_who_is_faster_than_our_way_back_is_told_about() -> None:
@@ -253,7 +313,7 @@ def test_nobody_is_sent_to_a_service_without_pods(phase: model.Phase, weight: in
     now = status(phase=phase, weight=weight, why=Why.CHECKS_FAILED)
     assert not steps.writes(now, Standing.BEHIND, seen(**empty))
     assert steps.writes(now, Standing.BEHIND, seen())
-    aborted = status(phase=Phase.FAILED, weight=0, why=Why.ABORTED)
+    aborted = status(phase=Phase.FAILED, weight=0, why=Why.ABORTED, aborted=True)
     assert steps.writes(aborted, Standing.BEHIND, seen(stable_empty="no pod"))
 
 
@@ -264,4 +324,6 @@ def test_a_stable_without_pods_is_said() -> None:
 
 
 def test_only_what_is_behind_is_written() -> None:
-    assert [Standing.BEHIND] == [each for each in Standing if steps.writes(rollouts.STATUS, each, seen())]
+    assert [Standing.BEHIND, Standing.RESET] == [
+        each for each in Standing if steps.writes(rollouts.STATUS, each, seen())
+    ]

@@ -72,6 +72,27 @@ def test_how_a_route_stands(item: Any, expected: model.Standing) -> None:
     assert expected is standing(item)
 
 
+@pytest.mark.parametrize(
+    ("item", "now", "expected"),
+    [
+        (marked(2, 10, 1, 1), status(), Standing.RESET),
+        (marked(1, 0, 1, 1), status(), Standing.RESET),
+        (route(None, None), status(phase=Phase.SUCCEEDED, weight=100), Standing.RESET),
+        (marked(3, 20, 1, 1), status(), Standing.FOREIGN),
+    ],
+)
+def test_weights_that_nobody_wrote_are_ours(item: Any, now: model.Status, expected: model.Standing) -> None:
+    """A route that is applied without any has 1 and 1. Who is late does not write them."""
+    assert expected is standing(item, now)
+
+
+@pytest.mark.parametrize("item", [route(50, 50), marked(1, 0, 50, 50)])
+def test_an_order_to_abort_takes_what_there_is(item: Any) -> None:
+    aborted = status(phase=Phase.FAILED, weight=0, aborted=True)
+    assert Standing.BEHIND is standing(item, aborted)
+    assert Standing.FOREIGN is standing(marked(2, 0, 50, 50), aborted)
+
+
 @pytest.mark.parametrize("item", [route(1, 1), marked(1, 0, 50, 50), marked(9, 10, uid="another")])
 def test_a_beginning_takes_what_there_is(item: Any) -> None:
     assert Standing.BEHIND is standing(item, status(phase=Phase.INITIALIZING, weight=0))
