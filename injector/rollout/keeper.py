@@ -161,6 +161,7 @@ class Keeper:
             stable=scene.stable.revisions,
             stable_empty=scene.stable.empty,
             canary_empty=scene.where.empty,
+            taken=weights.taken(scene.weights),
             standing=standing,
             absent=scene.weights.problem,
             check=await self._check(scene, standing),

@@ -183,6 +183,8 @@ class Seen:
     """Why nothing can be sent to stable; empty: it can."""
     canary_empty: str = ""
     """The same of the canary."""
+    taken: bool = False
+    """The route sends all to the canary, and nobody to stable."""
     standing: Standing
     absent: str = ""
     """What is not there."""

@@ -17,6 +17,7 @@ _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 _OURS = frozenset({Standing.BEHIND, Standing.RESET})
 _THEIRS = frozenset({Standing.FOREIGN, Standing.OVERTAKEN})
 _CHANGED = "the weights were changed by somebody else, and stay as they are"
+_TAKEN = f"the canary has all traffic already: exchange stable and canary, or order a rollout with {model.RESTART}"
 _RESET = "the route was applied without weights, and gets them again: have the tool that applies it leave them alone"
 
 
@@ -49,7 +50,7 @@ def _is_new(before: model.Status, seen: model.Seen) -> bool:
     What was promoted is the user's to change; and while somebody says ``abort``, nothing begins by itself. An order to
     begin anew that is taken away is none.
     """
-    if seen.rollout not in {before.rollout, before.rollout.partition("-")[0]}:
+    if seen.rollout not in {before.rollout, _pair(before.rollout)}:
         return True
     if before.phase is Phase.SUCCEEDED or seen.order is model.Order.ABORT or _is_theirs(before, seen):
         return False
@@ -111,9 +112,10 @@ def writes(status: model.Status, standing: model.Standing, seen: model.Seen) -> 
 
 
 def _begin(before: model.Status | None, seen: model.Seen, now_s: float) -> model.Decision:
-    """All traffic to stable, whatever the route says: a rollout begins there.
+    """All traffic to stable: a rollout begins there.
 
     What production had before stays known, unless somebody orders to begin anew: that is meant for what there is.
+    Without an order none is taken from a canary that has all of it: a Canary made again, or an exchange taken back.
     """
     ordered = before is not None and _restart(seen.rollout) not in {"", _restart(before.rollout)}
     status = model.Status(
@@ -130,7 +132,14 @@ def _begin(before: model.Status | None, seen: model.Seen, now_s: float) -> model
         if seen.stable_empty
         else "a new version: all traffic goes to stable until it is ready",
     )
+    same = before is not None and _pair(seen.rollout) == _pair(before.rollout)
+    if seen.taken and not same and not ordered:
+        return _left_alone(dataclasses.replace(status, weight=model.ALL), _TAKEN, now_s)
     return model.Decision(status=status, said=(_said(News.BEGUN, status.message),))
+
+
+def _pair(rollout: str) -> str:
+    return rollout.partition("-")[0]
 
 
 def _restart(rollout: str) -> str:

@@ -102,6 +102,11 @@ def standing(found: Found, status: model.Status, uid: str) -> model.Standing:
     return model.Standing.BEHIND if ours else model.Standing.OVERTAKEN
 
 
+def taken(found: Found) -> bool:
+    """Tell whether the canary has all the traffic that there is."""
+    return bool(found.pairs) and all(stable == 0 < canary for stable, canary in (each.weights for each in found.pairs))
+
+
 def patch(item: Json, found: Found, status: model.Status, *, name: str, uid: str) -> list[Json]:
     """Write the JSON patch that makes a route as the status says. ``name`` and ``uid``: the Canary's."""
     metadata = item["metadata"]

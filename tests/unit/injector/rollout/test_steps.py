@@ -292,6 +292,23 @@ def test_versions_that_were_replaced_are_as_many_as_a_status_has_room_for() -> N
     assert (*many[1:], "z") == step(status(retired=many), seen(stable=frozenset({"z"}))).status.retired
 
 
+def test_production_is_not_taken_from_a_canary_that_has_all_of_it() -> None:
+    """A Canary that is made again after a promotion, and an exchange that is taken back."""
+    exchanged = status(phase=Phase.INITIALIZING, weight=0, rollout="r2")
+    for before, rollout in ((None, "r1"), (None, "r1-once"), (exchanged, "r1")):
+        left = step(before, seen(rollout=rollout, taken=True))
+        assert (Phase.FAILED, Why.WEIGHTS_CHANGED, [News.LEFT_ALONE]) == (
+            left.status.phase,
+            left.status.why,
+            news(left),
+        )
+        assert not any(steps.writes(left.status, each, seen()) for each in Standing)
+        assert left.status.step == step(left.status, seen(rollout=rollout, revisions=frozenset({"b"}))).status.step
+        ordered = step(left.status, seen(rollout="r1-again", taken=True)).status
+        assert (Phase.INITIALIZING, left.status.step + 1) == (ordered.phase, ordered.step)
+        assert Phase.INITIALIZING is step(left.status, seen(rollout="r3")).status.phase
+
+
 def test_an_order_that_is_taken_away_begins_nothing() -> None:
     before = status(phase=Phase.SUCCEEDED, weight=100, rollout="r1-once")
     assert before == step(before, seen()).status

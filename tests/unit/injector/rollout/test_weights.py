@@ -26,6 +26,12 @@ def marked(step: int, weight: int, *found: int, uid: str = UID) -> Any:
     return route(*(found or (100 - weight, weight)), annotations={KEY: f"{uid}/{step}/{weight}"})
 
 
+def test_whether_the_canary_has_all() -> None:
+    found = [(0, 100), (0, 1), (1, 100), (0, 0)]
+    assert [True, True, False, False] == [weights.taken(find(route(*each))) for each in found]
+    assert not weights.taken(weights.Found())
+
+
 def test_only_rules_with_both_are_moved() -> None:
     """Where no weight is written it is 1."""
     assert [(1, (1, 1))] == [(each.rule, each.weights) for each in find(route(None, None)).pairs]
