@@ -17,7 +17,8 @@ class Addresses:
         """Remember at most ``limit`` tenures of one address; beyond it the one that ended first is evicted."""
         self._history_ns = history_ns
         self._limit = limit
-        self._of_owner: dict[str, set[model.IpAddress]] = {}
+        self._of_owner: dict[str, tuple[model.IpAddress, ...]] = {}
+        """Each once; one or two, so no set of 200 bytes."""
         self._ended: collections.deque[tuple[int, model.IpAddress]] = collections.deque()
         self.by_address: dict[model.IpAddress, list[tenure.Tenure]] = {}
         self.evicted = 0
@@ -96,22 +97,25 @@ class Addresses:
         return next((held for held in mine if held.is_open), None)
 
     def _add(self, ip: model.IpAddress, new: tenure.Tenure) -> tenure.Tenure:
-        held = self.by_address.setdefault(ip, [])
+        held = self.by_address.get(ip, [])
         if len(held) >= self._limit:
             self._remove(ip, min(held, key=lambda each: (each.until_ns, each.from_ns)))
             self.evicted += 1
-            held = self.by_address.setdefault(ip, held)
-        held.append(new)
-        self._of_owner.setdefault(new.owner, set()).add(ip)
+            held = self.by_address.get(ip, [])
+        self.by_address[ip] = [*held, new]  # a list that has grown has room for three more, and the usual one has one
+        mine = self._of_owner.get(new.owner, ())
+        if ip not in mine:
+            self._of_owner[new.owner] = (*mine, ip)
         return new
 
     def _remove(self, ip: model.IpAddress, gone: tenure.Tenure) -> None:
         rest = [held for held in self.by_address[ip] if held is not gone]
         self._keep(ip, rest)
         if all(held.owner != gone.owner for held in rest):
-            mine = self._of_owner.get(gone.owner, set())
-            mine.discard(ip)
-            if not mine:
+            mine = tuple(each for each in self._of_owner.get(gone.owner, ()) if each != ip)
+            if mine:
+                self._of_owner[gone.owner] = mine
+            else:
                 self._of_owner.pop(gone.owner, None)
 
     def _keep(self, ip: model.IpAddress, rest: list[tenure.Tenure]) -> None:

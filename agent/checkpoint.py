@@ -8,6 +8,7 @@ reboot it means nothing, and the boot id says so. Leaves out what the values are
 import contextlib
 import os
 import pathlib
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,8 @@ _VERSION: Final = 1
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE: Final = 0o600
 """It tells who talks to whom."""
+_FIXMAP: Final = 0x80
+"""MessagePack's head of a map of fewer than 16."""
 NONE_YET: Final = "none yet"
 """Why there is no state at the first start."""
 
@@ -40,20 +43,33 @@ def boot_id() -> str:
     return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
-def save(path: pathlib.Path, state: State) -> None:
-    """Replace the file in one step; a crash leaves the old one or the new one. Raises OSError."""
+def save(path: pathlib.Path, state: State, owners: Iterable[bytes] = ()) -> None:
+    """Replace the file in one step; a crash leaves the old one or the new one. Raises OSError.
+
+    ``owners``: what is to be in that place instead, one value in pieces.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Always the same name, so that killed agents do not leave one each; always a new file, never somebody's link.
     fresh = path.with_name(f".{path.name}.new")
     try:
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, _FLAGS, _MODE), "wb") as file:
-            file.write(msgspec.msgpack.encode(state))
+            file.writelines(_pieces(state, owners))
         fresh.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             fresh.unlink()
         raise
+
+
+def _pieces(state: State, owners: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the state as one map of MessagePack, owners last."""
+    parts = iter(owners)
+    first = next(parts, b"") or msgspec.msgpack.encode(state.owners)
+    fields = {name: getattr(state, name) for name in state.__struct_fields__ if name != "owners"}
+    yield bytes((_FIXMAP | len(state.__struct_fields__),)) + msgspec.msgpack.encode(fields)[1:]
+    yield msgspec.msgpack.encode("owners") + first
+    yield from parts
 
 
 def load(path: pathlib.Path) -> tuple[State | None, str]:

@@ -21,8 +21,6 @@ class Continuity:
         self._path = path
         self._drops = lost
         self._boot_id = checkpoint.boot_id()
-        self._owners: remembered.Plain | None = None
-        self._owners_version = -1
 
     def resume(self, totals: metrics.FlowMetrics, line: pipeline.Pipeline) -> int:
         """Put back what was saved; returns the boot time when the API was last heard, 0 where nothing was put back."""
@@ -56,24 +54,17 @@ class Continuity:
             written_boot_ns=boot_ns,
             edges=line.table.dump(),
             metrics=totals.dump(),
-            owners=self._dump(line.owners),
             differences=line.differences.dump(),
             accounts=line.tags.names(),
         )
         try:
-            checkpoint.save(self._path, state)
+            checkpoint.save(self._path, state, remembered.pieces(line.owners))
         except OSError as error:
             self._drops.count("checkpoint_failed")
             self._drops.say("checkpoint", "cannot write the checkpoint", file=str(self._path), error=str(error))
             return False
         self._drops.over("checkpoint")
         return True
-
-    def _dump(self, owners: ownership.Ownership) -> remembered.Plain:
-        """Dump who was who, again only when something has changed: 70 ms for 10,000 pods."""
-        if self._owners is None or owners.version != self._owners_version:
-            self._owners, self._owners_version = remembered.dump(owners), owners.version
-        return self._owners
 
     def _unreadable(self, why: str) -> None:
         self._drops.count("checkpoint_unreadable")

@@ -40,6 +40,7 @@ class Ending(enum.Enum):
 class Claim:
     """One object's claim to one address, as it was told. Times are arrivals, not when it came true."""
 
+    ip: model.IpAddress
     owner: ownership.Object
     """As it was last told."""
     from_ns: int
@@ -62,7 +63,7 @@ class IpLookup:
         self.whole: Final = whole
         self._history_ns = int(history_s * 1e9)
         self._claims: dict[model.IpAddress, list[Claim]] = {}
-        self._open: dict[str, dict[model.IpAddress, Claim]] = {}
+        self._open: dict[str, tuple[Claim, ...]] = {}
         """By uid; an object without a claim has none."""
         self._ended: collections.deque[tuple[int, model.IpAddress]] = collections.deque()
         self._ranges: dict[int, set[model.IpNetwork]] = {}
@@ -77,22 +78,21 @@ class IpLookup:
             for each in thing.pod_cidrs:
                 self._ranges.setdefault(each.prefixlen, set()).add(each)
         since_ns = event.boot_ns if event.since_boot_ns is None else event.since_boot_ns
-        held = self._open.get(thing.uid, {})
-        claimed = frozenset() if gone or terminal else _claims(thing)
-        for ip in held.keys() - claimed:
-            ending = Ending.GONE if gone else _ending(thing)
-            claim = held.pop(ip)
-            claim.owner, claim.ending = thing, ending
-            claim.until_ns, claim.ended_since_ns = event.boot_ns, since_ns
-            self._ended.append((event.boot_ns, ip))
-        for claim in held.values():
+        claimed = () if gone or terminal else _claims(thing)
+        before = self._open.get(thing.uid, ())
+        held = [claim for claim in before if claim.ip in claimed]
+        for claim in before:
             claim.owner = thing
-        for ip in claimed - held.keys():
-            # The very first list: whoever is in it was there before anybody asked.
-            from_ns = event.boot_ns if since_ns else 0
-            held[ip] = self._add(ip, Claim(owner=thing, from_ns=from_ns, since_ns=since_ns))
+            if claim.ip not in claimed:
+                claim.ending = Ending.GONE if gone else _ending(thing)
+                claim.until_ns, claim.ended_since_ns = event.boot_ns, since_ns
+                self._ended.append((event.boot_ns, claim.ip))
+        # The very first list: whoever is in it was there before anybody asked.
+        from_ns = event.boot_ns if since_ns else 0
+        fresh = frozenset(claimed).difference(claim.ip for claim in held)
+        held += [self._add(Claim(ip=ip, owner=thing, from_ns=from_ns, since_ns=since_ns)) for ip in fresh]
         if held:
-            self._open[thing.uid] = held
+            self._open[thing.uid] = tuple(held)
         else:
             self._open.pop(thing.uid, None)
 
@@ -143,11 +143,11 @@ class IpLookup:
                 change = model.Change.SEEN if known.gone_ns is None else model.Change.GONE
                 self.apply(model.ObjectEvent(change=change, object=thing, boot_ns=known.ended_ns))
 
-    def _add(self, ip: model.IpAddress, claim: Claim) -> Claim:
-        held = self._claims.setdefault(ip, [])
-        held.append(claim)
+    def _add(self, claim: Claim) -> Claim:
+        held = [*self._claims.get(claim.ip, ()), claim]  # no list that has grown: it would have room for three more
         if len(held) > _CLAIMS:
             held.remove(min(held, key=lambda each: each.until_ns))
+        self._claims[claim.ip] = held
         return claim
 
     def _keep(self, ip: model.IpAddress, rest: list[Claim]) -> None:
@@ -170,10 +170,10 @@ def _rank(claim: Claim) -> tuple[bool, int]:
     return not isinstance(claim.owner, model.Service), claim.from_ns
 
 
-def _claims(thing: ownership.Object) -> frozenset[model.IpAddress]:
+def _claims(thing: ownership.Object) -> tuple[model.IpAddress, ...]:
     """Addresses that are this object's own. A hostNetwork pod's are the node's."""
     shared = isinstance(thing, model.Pod) and thing.host_network
-    return frozenset() if shared else frozenset(thing.ips)
+    return () if shared else thing.ips
 
 
 def _ending(thing: ownership.Object) -> Ending:

@@ -67,7 +67,8 @@ class Known:
     ended_ns: int | None = None
     """When it was first seen terminal or gone: it has no address since."""
     gone_ns: int | None = None
-    claims: frozenset[model.IpAddress] = frozenset()
+    claims: tuple[model.IpAddress, ...] = ()
+    """Usually the object's own tuple: 200 bytes less than a set."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -223,19 +224,19 @@ class Ownership:
 
     def _ended(self, known: Known, boot_ns: int) -> None:
         """End the claims. An address told only now was its own at some time of its life, nobody can say when."""
-        self._claim(known, frozenset(), boot_ns, boot_ns)
+        self._claim(known, (), boot_ns, boot_ns)
         if known.ended_ns is None:
             known.ended_ns = boot_ns
             for ip in _claims(known.object):
                 self.addresses.had(ip, known.object.uid, from_ns=known.bound_ns or known.seen_ns, until_ns=boot_ns)
 
-    def _claim(self, known: Known, claims: frozenset[model.IpAddress], boot_ns: int, since_ns: int) -> None:
+    def _claim(self, known: Known, claims: tuple[model.IpAddress, ...], boot_ns: int, since_ns: int) -> None:
         """Act on what differs from the last event. An old status that is sent again is no new fact."""
         uid = known.object.uid
-        for ip in known.claims - claims:
+        for ip in frozenset(known.claims).difference(claims):
             self.addresses.end(ip, uid, boot_ns)
         earliest_ns = max(known.bound_ns or 0, since_ns - REPORT_LAG_NS, 0)
-        for ip in claims - known.claims:
+        for ip in frozenset(claims).difference(known.claims):
             self.addresses.claim(ip, uid, earliest_ns=earliest_ns, at_ns=boot_ns)
         known.claims = claims
 
@@ -334,7 +335,7 @@ class Ownership:
                     self._sight(uid, ip, seen)
 
 
-def _claims(thing: Object) -> frozenset[model.IpAddress]:
+def _claims(thing: Object) -> tuple[model.IpAddress, ...]:
     """Addresses that are this object's own. A hostNetwork pod's are the node's."""
     shared = isinstance(thing, model.Pod) and thing.host_network
-    return frozenset() if shared else frozenset(thing.ips)
+    return () if shared else thing.ips

@@ -190,3 +190,21 @@ def test_who_had_an_address_and_what_was_wrong_come_back(tmp_path: pathlib.Path)
     ]
     assert [["web", "", "cron"]] * 2 == said
     assert before.differences.lines() == after.differences.lines() != []
+
+
+@pytest.mark.parametrize("count", [15, 16, 1_000, 1_015, 1_016])
+def test_everybody_comes_back(tmp_path: pathlib.Path, count: int) -> None:
+    """Who was who is written in pieces of 1,000, whose heads have one or three bytes."""
+    lost = drops.Drops()
+    totals, line = parts()
+    everybody = [
+        dataclasses.replace(POD, uid=model.PodUid(f"{number:08x}"), ips=(ipaddress.ip_address(0x0A070000 + number),))
+        for number in range(count)
+    ]
+    for each in everybody:
+        line.owners.apply_object(model.ObjectEvent(change=model.Change.SEEN, object=each, boot_ns=NOW_NS))
+    assert continuity.Continuity(tmp_path / "state", lost).save(totals, line, NOW_NS)
+    totals, line = parts()
+    continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
+    assert everybody == list(line.owners.alive(model.Pod).values())
+    assert everybody == [line.owners.at(each.ips[0], NOW_NS, NOW_NS) for each in everybody]
