@@ -32,7 +32,14 @@ check: packages-check $(READY) static ## format, lint, types, imports, and every
 .PHONY: test
 test: packages-test $(READY) static ## everything in check with more examples, and the functional tests (root)
 	@$(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadfile $(wildcard $(LEVELS))
-	@$(BIN)/python -m pytest --quiet tests/functional
+	@$(MAKE) --jobs 2 --output-sync=target functional-nodes functional-mesh
+
+# Most of their time is waiting, so two run side by side. Within one, scenes have fixed names.
+.PHONY: functional-nodes functional-mesh
+functional-nodes: $(READY)
+	@$(BIN)/python -m pytest --quiet $(filter-out %/injector %/__pycache__ %.py,$(wildcard tests/functional/*))
+functional-mesh: $(READY)
+	@$(BIN)/python -m pytest --quiet tests/functional/injector
 
 .PHONY: compare
 compare: packages-test $(READY) ## where an address and an identity part: a quick comparison and its report (root); all: ipseity compare
