@@ -40,7 +40,6 @@ class Ending(enum.Enum):
 class Claim:
     """One object's claim to one address, as it was told. Times are arrivals, not when it came true."""
 
-    ip: model.IpAddress
     owner: ownership.Object
     """As it was last told."""
     from_ns: int
@@ -63,8 +62,8 @@ class IpLookup:
         self.whole: Final = whole
         self._history_ns = int(history_s * 1e9)
         self._claims: dict[model.IpAddress, list[Claim]] = {}
-        self._open: dict[str, tuple[Claim, ...]] = {}
-        """By uid; an object without a claim has none."""
+        self._open: dict[str, tuple[model.IpAddress, ...]] = {}
+        """Addresses that are claimed, by uid: usually the object's own tuple. An object without a claim has none."""
         self._ended: collections.deque[tuple[int, model.IpAddress]] = collections.deque()
         self._ranges: dict[int, set[model.IpNetwork]] = {}
         """Of the nodes' pods, by length of the prefix."""
@@ -80,19 +79,22 @@ class IpLookup:
         since_ns = event.boot_ns if event.since_boot_ns is None else event.since_boot_ns
         claimed = () if gone or terminal else _claims(thing)
         before = self._open.get(thing.uid, ())
-        held = [claim for claim in before if claim.ip in claimed]
-        for claim in before:
+        for ip in before:
+            claim = self._opened(ip, thing.uid)
+            if claim is None:
+                continue
             claim.owner = thing
-            if claim.ip not in claimed:
+            if ip not in claimed:
                 claim.ending = Ending.GONE if gone else _ending(thing)
                 claim.until_ns, claim.ended_since_ns = event.boot_ns, since_ns
-                self._ended.append((event.boot_ns, claim.ip))
+                self._ended.append((event.boot_ns, ip))
         # The very first list: whoever is in it was there before anybody asked.
         from_ns = event.boot_ns if since_ns else 0
-        fresh = frozenset(claimed).difference(claim.ip for claim in held)
-        held += [self._add(Claim(ip=ip, owner=thing, from_ns=from_ns, since_ns=since_ns)) for ip in fresh]
-        if held:
-            self._open[thing.uid] = tuple(held)
+        for ip in claimed:
+            if self._opened(ip, thing.uid) is None:
+                self._add(ip, Claim(owner=thing, from_ns=from_ns, since_ns=since_ns))
+        if claimed:
+            self._open[thing.uid] = claimed
         else:
             self._open.pop(thing.uid, None)
 
@@ -143,12 +145,16 @@ class IpLookup:
                 change = model.Change.SEEN if known.gone_ns is None else model.Change.GONE
                 self.apply(model.ObjectEvent(change=change, object=thing, boot_ns=known.ended_ns))
 
-    def _add(self, claim: Claim) -> Claim:
-        held = [*self._claims.get(claim.ip, ()), claim]  # no list that has grown: it would have room for three more
+    def _opened(self, ip: model.IpAddress, uid: str) -> Claim | None:
+        """Give the object's claim to an address that has not ended."""
+        mine = (each for each in self._claims.get(ip, ()) if each.until_ns == FOREVER_NS and each.owner.uid == uid)
+        return next(mine, None)
+
+    def _add(self, ip: model.IpAddress, claim: Claim) -> None:
+        held = [*self._claims.get(ip, ()), claim]  # no list that has grown: it would have room for three more
         if len(held) > _CLAIMS:
             held.remove(min(held, key=lambda each: each.until_ns))
-        self._claims[claim.ip] = held
-        return claim
+        self._claims[ip] = held
 
     def _keep(self, ip: model.IpAddress, rest: list[Claim]) -> None:
         if rest:

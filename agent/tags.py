@@ -27,7 +27,8 @@ class Tags:
         self._trust_domain = trust_domain
         self._accounts: dict[int, identity.ServiceAccount] = {}
         self._gone: collections.OrderedDict[int, None] = collections.OrderedDict()
-        self._pods: dict[int, tuple[str, ...]] = {}
+        self._pods: dict[int, str | tuple[str, ...]] = {}
+        """One uid, or those that have the same tag, which hardly any have: no tuple for each of 150,000 pods."""
         self._gone_pods: collections.OrderedDict[str, int] = collections.OrderedDict()
 
     def learn(self, account: identity.ServiceAccount) -> None:
@@ -78,10 +79,10 @@ class Tags:
     def learn_pod(self, pod: model.Pod) -> None:
         """Take that there is such a pod."""
         tag = identity.pod_tag(pod.uid)
-        known = self._pods.get(tag, ())
+        known = self.pods(tag)
         if pod.uid in known:
             return
-        self._pods[tag] = (*known, pod.uid)
+        self._pods[tag] = (*known, pod.uid) if known else pod.uid
         account = account_of(pod)
         if account is not None:
             self.learn(account)
@@ -92,7 +93,7 @@ class Tags:
         while self._gone_pods and next(iter(self._gone_pods.values())) < before_boot_ns:
             uid, _ = self._gone_pods.popitem(last=False)
             tag = identity.pod_tag(uid)
-            rest = tuple(each for each in self._pods.get(tag, ()) if each != uid)
+            rest = tuple(each for each in self.pods(tag) if each != uid)
             if rest:
                 self._pods[tag] = rest
             else:
@@ -108,7 +109,8 @@ class Tags:
 
     def pods(self, tag: int) -> tuple[str, ...]:
         """Give the uids of all pods that a pod's tag may stand for."""
-        return self._pods.get(tag, ())
+        found = self._pods.get(tag, ())
+        return (found,) if isinstance(found, str) else found
 
     def tag(self, account: identity.ServiceAccount) -> int:
         """Give the tag of an account."""
