@@ -20,7 +20,7 @@ class Addresses:
         self._of_owner: dict[str, tuple[model.IpAddress, ...]] = {}
         """Each once; one or two, so no set of 200 bytes."""
         self._ended: collections.deque[tuple[int, model.IpAddress]] = collections.deque()
-        self.by_address: dict[model.IpAddress, list[tenure.Tenure]] = {}
+        self.by_address: dict[model.IpAddress, tuple[tenure.Tenure, ...]] = {}
         self.evicted = 0
 
     def claim(self, ip: model.IpAddress, owner: str, *, earliest_ns: int, at_ns: int) -> None:
@@ -46,7 +46,7 @@ class Addresses:
 
         ``ended_ns`` is when the owner ended, if it has.
         """
-        mine = [held for held in self.by_address.get(ip, []) if held.owner == owner]
+        mine = [held for held in self.by_address.get(ip, ()) if held.owner == owner]
         held = next((each for each in reversed(mine) if each.from_ns <= last_ns), mine[0] if mine else None)
         is_new = held is None
         if held is None:
@@ -93,16 +93,16 @@ class Addresses:
 
     def _open(self, ip: model.IpAddress, owner: str) -> tenure.Tenure | None:
         """Find the owner's tenure that has not ended."""
-        mine = (held for held in reversed(self.by_address.get(ip, [])) if held.owner == owner)
+        mine = (held for held in reversed(self.by_address.get(ip, ())) if held.owner == owner)
         return next((held for held in mine if held.is_open), None)
 
     def _add(self, ip: model.IpAddress, new: tenure.Tenure) -> tenure.Tenure:
-        held = self.by_address.get(ip, [])
+        held = self.by_address.get(ip, ())
         if len(held) >= self._limit:
             self._remove(ip, min(held, key=lambda each: (each.until_ns, each.from_ns)))
             self.evicted += 1
-            held = self.by_address.get(ip, [])
-        self.by_address[ip] = [*held, new]  # a list that has grown has room for three more, and the usual one has one
+            held = self.by_address.get(ip, ())
+        self.by_address[ip] = (*held, new)
         mine = self._of_owner.get(new.owner, ())
         if ip not in mine:
             self._of_owner[new.owner] = (*mine, ip)
@@ -120,6 +120,6 @@ class Addresses:
 
     def _keep(self, ip: model.IpAddress, rest: list[tenure.Tenure]) -> None:
         if rest:
-            self.by_address[ip] = rest
+            self.by_address[ip] = tuple(rest)
         else:
             self.by_address.pop(ip, None)

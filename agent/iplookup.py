@@ -61,7 +61,7 @@ class IpLookup:
         """Remember claims that ended for ``history_s``. ``whole``: it is told of all pods, not of one node's."""
         self.whole: Final = whole
         self._history_ns = int(history_s * 1e9)
-        self._claims: dict[model.IpAddress, list[Claim]] = {}
+        self._claims: dict[model.IpAddress, tuple[Claim, ...]] = {}
         self._open: dict[str, tuple[model.IpAddress, ...]] = {}
         """Addresses that are claimed, by uid: usually the object's own tuple. An object without a claim has none."""
         self._ended: collections.deque[tuple[int, model.IpAddress]] = collections.deque()
@@ -151,14 +151,15 @@ class IpLookup:
         return next(mine, None)
 
     def _add(self, ip: model.IpAddress, claim: Claim) -> None:
-        held = [*self._claims.get(ip, ()), claim]  # no list that has grown: it would have room for three more
+        held = (*self._claims.get(ip, ()), claim)
         if len(held) > _CLAIMS:
-            held.remove(min(held, key=lambda each: each.until_ns))
+            oldest = min(held, key=lambda each: each.until_ns)
+            held = tuple(each for each in held if each is not oldest)
         self._claims[ip] = held
 
     def _keep(self, ip: model.IpAddress, rest: list[Claim]) -> None:
         if rest:
-            self._claims[ip] = rest
+            self._claims[ip] = tuple(rest)
         else:
             self._claims.pop(ip, None)
 

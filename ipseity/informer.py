@@ -216,10 +216,8 @@ class Informer(typing.Generic[T]):
         fresh: dict[str, T] = {}
         missed, query, pages = self.malformed, self._query(limit=str(self._pace.page)), 0
         while True:
-            body = await kube.get(self._api, self.resource.path, query, timeout_s=_LIST_S)
+            page = self._read_page(await kube.get(self._api, self.resource.path, query, timeout_s=_LIST_S))
             boot_ns = boot_ns or self._clock()  # every page is of the first one's moment
-            page = self._read_page(body)
-            del body
             for item in page.items:
                 self._take(item, fresh)
             if not page.metadata.continue_:
