@@ -30,7 +30,8 @@ COMPONENT: Final = "ipseity-rollout"
 _AT_ONCE: Final = 16
 """Looks that are under way together: arbitrary, but bounded towards the API server."""
 _READ_AT_ONCE: Final = 8
-"""Sidecars, for all Canaries together: each may need 8 MB, and the chart gives 256 MiB."""
+"""Sidecars, for all Canaries together. Arbitrary; pods that lie may still cost 30 MB each while they are read, and
+16 MB each until the next look: docs/limitations.md."""
 _RETRY_S: Final = 5.0
 _DEFECT_S: Final = 30.0
 _METADATA: Final = ("namespace", "name", "uid", "generation", "creationTimestamp", "annotations")
