@@ -61,6 +61,7 @@ class Held:
 
 
 class _Meta(msgspec.Struct):
+    uid: str = ""
     name: str = ""
 
 

@@ -9,6 +9,7 @@ are trimmed on arrival: only what ``trim`` returns is kept. Leaves out what an o
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import itertools
@@ -20,7 +21,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from ipseity import kube, lines, pulse
+from ipseity import kube, lines, paging, pulse
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
@@ -34,13 +35,11 @@ _SILENCE_S = 30.0
 """How much longer than it asked for a watch may stay open before we close it ourselves."""
 _BRIEF_S = 1.0
 """A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
-_MAX_PAGES = 4000
-"""Of one list. Arbitrary: a million objects, six times the pods of the largest cluster that is supported."""
 _CATCH_UP_S = 2.0
 """How long after it was resumed a watch may still bring what happened while it was interrupted."""
 _EXPIRED, _ABSENT = 410, 404
-_ENDED_AT_ONCE = 1
-"""No HTTP status: the server answers, so the delay grows as after a refusal."""
+_BREATH: typing.Final = 25
+"""Objects of a list that are taken at once, in about 1 ms: then others have their turn, such as the next page."""
 
 
 class Change(enum.Enum):
@@ -85,18 +84,11 @@ class Pace:
 
 
 class _Meta(msgspec.Struct):
-    uid: str = ""
     resourceVersion: str = ""  # noqa: N815  # Kubernetes' spelling
-    continue_: str = msgspec.field(default="", name="continue")
 
 
 class _Object(msgspec.Struct):
     metadata: _Meta
-
-
-class _Page(msgspec.Struct):
-    metadata: _Meta
-    items: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
 
 class _Line(msgspec.Struct):
@@ -125,9 +117,10 @@ class Informer(typing.Generic[T]):
     ) -> None:
         """Prepare; nothing is sent before ``events()`` is read.
 
-        ``trim`` gets each object decoded as ``shape`` (a msgspec.Struct reads only the fields it names, at a tenth of
-        the cost of a dict) and returns what to keep, or None. ValueError, KeyError and TypeError count as malformed.
-        ``clock`` gives nanoseconds. ``known`` and ``heard_ns`` are what an earlier run knew and when it last heard:
+        ``trim`` gets each object decoded as ``shape`` and returns what to keep, or None. ValueError, KeyError and
+        TypeError count as malformed. A msgspec.Struct reads only the fields it names, at a tenth of the cost of a dict;
+        ``metadata.uid`` is to be among them. ``clock`` gives nanoseconds.
+        ``known`` and ``heard_ns`` are what an earlier run knew and when it last heard:
         the first list then yields Gone for what vanished meanwhile.
         """
         self._api = api
@@ -207,56 +200,38 @@ class Informer(typing.Generic[T]):
         async for event in self._watch():
             yield event
         if self._version == before and not self._has_lasted():
-            raise kube.KubernetesError("the API server ended a watch at once", status=_ENDED_AT_ONCE)
+            raise kube.KubernetesError("the API server ended a watch at once", status=paging.ENDED_AT_ONCE)
         self._failures = 0
 
     async def _list(self) -> Iterator[WatchEvent[T]]:
         """Read every page, then tell the differences: first what is gone, then what is new."""
-        since_ns, boot_ns = self._heard_ns, 0
+        since_ns, boot_ns, version = self._heard_ns, 0, ""
         fresh: dict[str, T] = {}
-        missed, query, pages = self.malformed, self._query(limit=str(self._pace.page)), 0
-        while True:
-            page = self._read_page(await kube.get(self._api, self.resource.path, query, timeout_s=_LIST_S))
-            boot_ns = boot_ns or self._clock()  # every page is of the first one's moment
-            for item in page.items:
-                self._take(item, fresh)
-            if not page.metadata.continue_:
-                break
-            pages += 1
-            self._turn(query, page.metadata.continue_, pages)
+        missed, query = self.malformed, self._query(limit=str(self._pace.page))
+        listed = paging.pages(self._api, self.resource, query, shape=self._shape, timeout_s=_LIST_S)
+        async with contextlib.aclosing(listed):
+            async for page in listed:
+                boot_ns = boot_ns or self._clock()  # every page is of the first one's moment
+                for count, item in enumerate(page.items, start=1):
+                    self._take(item, fresh)
+                    if count % _BREATH == 0:
+                        await asyncio.sleep(0)
+                version = page.metadata.resourceVersion
         self._incomplete = self.malformed > missed
-        self._version = page.metadata.resourceVersion
+        self._version = version
         self.lists += 1
         self._heard_ns = self._clock()
         return self._replace(fresh, boot_ns=boot_ns, since_ns=since_ns)
 
-    def _turn(self, query: dict[str, str], token: str, pages: int) -> None:
-        """Ask for the next page. A list that does not end is an error, so that it is not followed without a pause.
-
-        An empty page is none: all that was looked at may have been filtered out.
-        """
-        if query.get("continue") == token or pages >= _MAX_PAGES:
-            raise kube.KubernetesError(
-                f"the list of {self.resource.name} does not end: {pages} pages, and again a continue token",
-                status=_ENDED_AT_ONCE,
-            )
-        query["continue"] = token
-
-    def _read_page(self, body: bytes) -> _Page:
+    def _take(self, item: typing.Any, fresh: dict[str, T]) -> None:
+        is_raw = isinstance(item, msgspec.Raw)  # an object of this page is malformed
         try:
-            return msgspec.json.decode(body, type=_Page)
-        except msgspec.MsgspecError as error:
-            self._count_malformed(f"list: {error}", body)
-            raise kube.KubernetesError(f"list of {self.resource.name} cannot be read: {error}") from error
-
-    def _take(self, item: msgspec.Raw, fresh: dict[str, T]) -> None:
-        try:
-            meta, value = self._decode(item)
+            uid, value = self._keep(self._decode(item) if is_raw else item)
         except _Malformed as error:
-            self._count_malformed(str(error), bytes(item))
+            self._count_malformed(str(error), bytes(item) if is_raw else b"")
             return
         if value is not None:
-            fresh[meta.uid] = value
+            fresh[uid] = value
 
     def _replace(self, fresh: dict[str, T], *, boot_ns: int, since_ns: int) -> Iterator[WatchEvent[T]]:
         old, self.known = self.known, fresh
@@ -308,20 +283,20 @@ class Informer(typing.Generic[T]):
 
     def _apply(self, read: _Line) -> WatchEvent[T] | None:
         if read.type == "BOOKMARK":
-            self._version = msgspec.json.decode(read.object, type=_Object).metadata.resourceVersion or self._version
+            self._version = _version(read.object) or self._version
             return None
         if read.type not in {"ADDED", "MODIFIED", "DELETED"}:
             raise _Malformed(f"event of unknown type {read.type!r}")
-        meta, value = self._decode(read.object)
-        self._version = meta.resourceVersion or self._version
-        before = self.known.get(meta.uid)
+        uid, value = self._keep(self._decode(read.object))
+        self._version = _version(read.object) or self._version
+        before = self.known.get(uid)
         if read.type == "DELETED" or value is None:
-            self.known.pop(meta.uid, None)
-            return None if before is None else self._event(Change.GONE, meta.uid, before if value is None else value)
+            self.known.pop(uid, None)
+            return None if before is None else self._event(Change.GONE, uid, before if value is None else value)
         if before == value:
             return None  # a heartbeat, or a field that trim does not keep
-        self.known[meta.uid] = value
-        return self._event(Change.SEEN, meta.uid, value)
+        self.known[uid] = value
+        return self._event(Change.SEEN, uid, value)
 
     def _event(self, change: Change, uid: str, value: T) -> WatchEvent[T]:
         now_ns = self._clock()
@@ -329,13 +304,20 @@ class Informer(typing.Generic[T]):
         since_ns = self._blind_since_ns if catching_up else self._pulse.since(now_ns)
         return WatchEvent(change=change, uid=uid, value=value, boot_ns=now_ns, since_ns=since_ns)
 
-    def _decode(self, raw: msgspec.Raw) -> tuple[_Meta, T | None]:
+    def _decode(self, raw: msgspec.Raw) -> typing.Any:
         try:
-            meta = msgspec.json.decode(raw, type=_Object).metadata
-            if not meta.uid:
+            return msgspec.json.decode(raw, type=self._shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _Malformed(f"{type(error).__name__}: {error}") from error
+
+    def _keep(self, whole: typing.Any) -> tuple[str, T | None]:
+        """Give an object's uid, and what ``trim`` makes of it."""
+        try:
+            uid = whole["metadata"]["uid"] if self._shape is dict else whole.metadata.uid
+            if not uid or not isinstance(uid, str):
                 raise _Malformed("object without metadata.uid")
-            return meta, self._trim(msgspec.json.decode(raw, type=self._shape))
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return uid, self._trim(whole)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _Malformed(f"{type(error).__name__}: {error}") from error
 
     async def _check_for_rollback(self) -> None:
@@ -345,7 +327,7 @@ class Informer(typing.Generic[T]):
         open in silence (tests/vectors/kubernetes has one), so the question must be asked. One object, once per outage.
         """
         body = await kube.get(self._api, self.resource.path, self._query(limit="1"))
-        current = self._read_page(body).metadata.resourceVersion
+        current = paging.read(self.resource, body).metadata.resourceVersion
         if not (current.isdigit() and self._version.isdigit() and int(current) >= int(self._version)):
             self._version = ""
 
@@ -368,6 +350,8 @@ class Informer(typing.Generic[T]):
 
     def _failed(self, error: kube.KubernetesError) -> float:
         """Count a failure, say it once per outage, and return how long to wait."""
+        if isinstance(error, paging.Unreadable):
+            self._count_malformed(str(error), error.body)
         absent = error.status == _ABSENT
         trouble = "absent" if absent else "refused" if error.status else "unreachable"
         if trouble != self.trouble:
@@ -397,3 +381,7 @@ class Informer(typing.Generic[T]):
             log.warning(
                 "malformed watch event", resource=self.resource.name, reason=reason, starts_with=repr(data[:120])
             )
+
+
+def _version(raw: msgspec.Raw) -> str:
+    return msgspec.json.decode(raw, type=_Object).metadata.resourceVersion

@@ -44,6 +44,7 @@ class Namespace(msgspec.Struct, frozen=True):
 
 class _Meta(msgspec.Struct, frozen=True):
     name: str
+    uid: str = ""
     annotations: dict[str, str] | None = None
     labels: dict[str, str] | None = None
 

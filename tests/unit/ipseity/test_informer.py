@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kubernetes.aio import client
 
-from ipseity import informer, kube
+from ipseity import informer, kube, paging
 from tests.fakes import kube_api, recordings
 
 QUICK = informer.Pace(first_delay_s=0.01, unreachable_s=0.05, refused_s=0.05, page=3)
@@ -233,7 +233,7 @@ async def test_a_list_of_too_many_pages_is_given_up(
     api_server: kube_api.FakeKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ever new tokens do not help."""
-    monkeypatch.setattr(informer, "_MAX_PAGES", 2)
+    monkeypatch.setattr(paging, "_MAX_PAGES", 2)
     for number in range(7):
         api_server.put(pod(f"p{number}"))
     async with following(api_server) as follower:
@@ -248,6 +248,21 @@ async def test_a_malformed_object_in_a_list_costs_only_itself(api_server: kube_a
     api_server.put(pod("bad", status="not an object"))
     api_server.put(pod("c"))
     async with following(api_server) as follower:
+        assert [("seen", "a"), ("seen", "c")] == await follower.next(2)
+        assert 1 == follower.informer.malformed
+
+
+async def test_an_object_in_a_list_that_trim_does_not_take_costs_only_itself(api_server: kube_api.FakeKube) -> None:
+    """It can be decoded, so that the others of its page are decoded with it."""
+    for uid in ("a", "bad", "c"):
+        api_server.put(pod(uid))
+
+    def trim(given: dict[str, Any]) -> str:
+        if given["metadata"]["name"] == "bad":
+            raise ValueError("no address")
+        return str(given["metadata"]["name"])
+
+    async with following(api_server, trim=trim) as follower:
         assert [("seen", "a"), ("seen", "c")] == await follower.next(2)
         assert 1 == follower.informer.malformed
 

@@ -1,0 +1,79 @@
+"""Pages of a list: what is asked for ahead, what is read once, and what is left when nobody reads on.
+
+Leaves out what an informer makes of them, and lists that do not end (``test_informer``).
+"""
+
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from kubernetes.aio import client
+
+from ipseity import kube, paging
+from tests.fakes import kube_api
+
+
+class Meta(msgspec.Struct):
+    uid: str
+
+
+class Shape(msgspec.Struct):
+    metadata: Meta
+
+
+@pytest.fixture
+async def api_server() -> AsyncIterator[kube_api.FakeKube]:
+    server = kube_api.FakeKube()
+    await server.start()
+    for number in range(7):
+        server.put({"metadata": {"uid": f"p{number}"}})
+    yield server
+    await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def listed(server: kube_api.FakeKube) -> AsyncIterator[Any]:
+    async with client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{server.port}")) as api:
+        pages = paging.pages(api, kube.PODS, {"limit": "3"}, shape=Shape, timeout_s=10)
+        async with contextlib.aclosing(pages):
+            yield pages
+
+
+async def test_the_next_page_is_asked_for_while_one_is_read(api_server: kube_api.FakeKube) -> None:
+    async with listed(api_server) as pages:
+        first = await anext(pages)
+        await api_server.until(lambda: len(api_server.lists) == 2)  # though nobody has asked for the second yet
+        assert ["p0", "p1", "p2"] == [each.metadata.uid for each in first.items]
+        assert [3, 1] == [len(page.items) async for page in pages]
+    assert ["", "3", "6"] == [query.get("continue", "") for query in api_server.lists]
+
+
+async def test_a_page_with_one_malformed_object_comes_undecoded(api_server: kube_api.FakeKube) -> None:
+    """So that whoever reads it can tell which one it is."""
+    api_server.objects["p4"] = {"metadata": {"uid": 4}}
+    async with listed(api_server) as pages:
+        kinds = [{type(item) for item in page.items} async for page in pages]
+    assert [{Shape}, {msgspec.Raw}, {Shape}] == kinds
+
+
+async def test_who_reads_no_further_leaves_no_request_behind(
+    api_server: kube_api.FakeKube, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the page that was asked for ahead was refused."""
+    async with listed(api_server) as pages:
+        api_server.answers = [(200, {"metadata": {"continue": "3"}, "items": []}), (500, {"message": "no"})]
+        await anext(pages)
+        await api_server.until(lambda: not api_server.answers)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_an_answer_that_is_no_list_is_kept_for_who_has_to_say_so(api_server: kube_api.FakeKube) -> None:
+    api_server.answers = [(200, {"kind": "Surprise"})]
+    async with listed(api_server) as pages:
+        with pytest.raises(paging.Unreadable, match="list of pods cannot be read") as caught:
+            await anext(pages)
+    assert b"Surprise" in caught.value.body
