@@ -31,6 +31,8 @@ OPTIONS: Final = (
     ("grpc.max_connection_age_grace_ms", 10_000),
     ("grpc.max_concurrent_streams", 2),
     ("grpc.max_allowed_incoming_connections", 4_000),  # an idle one has some 50 kB, and a certificate
+    ("grpc.server_max_unrequested_time_in_server", 300),  # hundreds that come at once are taken in one by one: by
+    # default those that wait for 30 s are cancelled, and begin anew
     ("grpc.so_reuseport", 0),  # two control planes on one port would each know half of the proxies
 )
 """For ``grpc.aio.server``."""

@@ -30,7 +30,9 @@ _OPTIONS: Final = (
 _AT_ONCE = 64
 """Of the proxies that are not told everything yet: they are one process here, and thousands elsewhere."""
 _LONG = 1 << 16
-"""Bytes of a response that has everything, and whose names are those that the first one to get it has read."""
+"""Bytes of a response that only the first one to get it reads: it has everything, or the pods' own addresses."""
+_BEGINNING = 64
+"""Bytes that have the revision, and the version of the first resource: they say which response it is."""
 _TYPE = b"type.googleapis.com/envoy.config."
 _BELOW: Final = {resource.CLUSTER: resource.ENDPOINT, resource.LISTENER: resource.ROUTE}
 
@@ -41,8 +43,8 @@ class Crowd:
     def __init__(self, port: int, bundle: str) -> None:
         self._address = f"127.0.0.1:{port}"
         self._bundle = bundle.encode()
-        self._asked: dict[str, bytes] = {}
-        """By type: the request for all that it refers to."""
+        self._asked: dict[tuple[str, bytes], bytes] = {}
+        """By type and beginning of a long response: the request for all that it refers to."""
         self._kind, self._name = "", b""
         self._heard_s: list[float] = []
         self._more = asyncio.Event()
@@ -118,8 +120,9 @@ class Crowd:
 
     def _following(self, kind: str, told: bytes) -> bytes:
         """Give the request for what a response refers to; empty: nothing that is new."""
-        if kind in self._asked and len(told) > _LONG:
-            return self._asked[kind]
+        same = kind, told[:_BEGINNING]
+        if same in self._asked:
+            return self._asked[same]
         response = discovery_pb2.DeltaDiscoveryResponse.FromString(told)
         ours = [each for each in response.resources if each.name.startswith("outbound|")]
         if kind == resource.CLUSTER:
@@ -130,7 +133,7 @@ class Crowd:
             names = {each.name.rpartition("|")[0] for each in ours}
         asked = _request(type_url=_BELOW[kind], resource_names_subscribe=sorted(names - {""})) if ours else b""
         if len(told) > _LONG:
-            self._asked[kind] = asked
+            self._asked[same] = asked
         return asked
 
 
