@@ -7,6 +7,8 @@ from typing import Final
 
 import prometheus_client
 
+from injector.discovery import resource
+
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -29,6 +31,8 @@ class Metrics:
         self.nacks = prometheus_client.Counter(
             "ipseity_discovery_nacks", "Responses that a proxy refused, by type", ["type"], registry=registry
         )
+        for kind in resource.SHORT.values():
+            self.nacks.labels(kind)  # 0 is a fact too
         self.refused = prometheus_client.Counter(
             "ipseity_discovery_refused",
             "Streams that were not served, or ended by us, by why",

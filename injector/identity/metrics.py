@@ -9,7 +9,7 @@ from typing import Final
 
 import prometheus_client
 
-from injector.identity import anchors, authority, bundle, issuelog, ledger
+from injector.identity import anchors, authority, bundle, issuelog, issuers, ledger
 
 _SIGNING_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -94,8 +94,8 @@ class Metrics:
         self._leaf_ends.set(pods.first_not_after_s)
         self._pods.set(pods.pods)
         self._overdue.set(pods.overdue)
-        for reason, count in held.refused.items():
-            self._issuers_refused.labels(reason).set(count)
+        for reason in ("anchors", *issuers.Reason):  # 0 is a fact too
+            self._issuers_refused.labels(reason).set(held.refused.get(reason, 0))
         self._log_failures.set(log.failures)
         self._log_lines.set(log.head.seq)
         self._bundle_missing.set(publisher.missing)
