@@ -55,14 +55,18 @@ class Sidecar:
 
     @contextlib.asynccontextmanager
     async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
-        """Drop what passes between the node's proxies and the control plane."""
-        addresses = ", ".join(await mesh.control_addresses(where))
-        here = where.names.node(node)
+        """Drop what passes between the node's proxies and the control plane, which others go on asking.
+
+        A replica of it may be on this very node.
+        """
+        control = f"{{ {', '.join(await mesh.control_addresses(where))} }}"
+        found = await where.api.read(f"/api/v1/nodes/{node}") or {"spec": {}}
+        pods, here = found["spec"]["podCIDR"], where.names.node(node)
         rules = f"""table ip {TABLE} {{
             chain cut {{
                 type filter hook prerouting priority -400
-                ip daddr {{ {addresses} }} drop
-                ip saddr {{ {addresses} }} drop
+                ip saddr {pods} ip saddr != {control} ip daddr {control} drop
+                ip daddr {pods} ip daddr != {control} ip saddr {control} drop
             }}
         }}"""
         await stage.inside(here, "nft", "-f", "-", given=rules)

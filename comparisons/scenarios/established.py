@@ -1,10 +1,14 @@
 """Two callers hold a connection each; one of them is no longer admitted: only its connection should end."""
 
+import contextlib
+
 from comparisons import match, stage
 from comparisons.scenarios import scene
 
 TOTAL_S = 60
 """Longer than a run: their pods end it."""
+LATEST_S = 5.0
+"""How long it may take until who was cut off has noticed: only then is it known that nothing more passes."""
 
 
 async def prepare(it: scene.Scene) -> None:
@@ -26,6 +30,8 @@ async def play(it: scene.Scene) -> match.Played:
     changed_ns = stage.now_ns()  # when it is asked for: some have acted before the API server's answer is here
     await it.intend("keeper", port=scene.LINES)
     await scene.pause(1.5)
+    with contextlib.suppress(stage.StageError):  # it is not cut: that is what some are expected to do
+        await it.where.wrote(names[0], "refused", limit_s=LATEST_S)
     ended_ns = stage.now_ns()
     await it.dismiss(*names)
     await it.intend("client", "keeper", port=scene.LINES)
