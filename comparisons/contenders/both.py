@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from comparisons import match, stage
-from comparisons.contenders import model
+from comparisons.contenders import mesh, model
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,9 @@ class Both:
         return self.second.admitted(self.first.admitted(pod))
 
     def objects(self, intent: model.Intent) -> Sequence[model.Json]:
-        """Say it to both."""
-        return (*self.first.objects(intent), *self.second.objects(intent))
+        """Say it to both. Who may call few must be let through to the control plane, or its proxy never starts."""
+        said = (*self.first.objects(intent), *self.second.objects(intent))
+        return said if intent.to_ranges is None else (*said, to_control_plane(intent))
 
     @contextlib.asynccontextmanager
     async def partition(self, where: stage.Stage, node: str) -> AsyncIterator[None]:
@@ -56,3 +57,19 @@ class Both:
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Whatever either believes; a certificate is stronger, and is looked at first."""
         return (*self.first.believes(where, node), *self.second.believes(where, node))
+
+
+def to_control_plane(intent: model.Intent) -> model.Json:
+    """Make the NetworkPolicy that meshed pods need where what they call is restricted (docs/security.md)."""
+    there = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": mesh.NAMESPACE}}}
+    ports = [{"port": port, "protocol": "TCP"} for port in (8444, 8445)]  # certificates, configuration
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"{intent.app}-to-control-plane", "namespace": intent.namespace},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": intent.app}},
+            "policyTypes": ["Egress"],
+            "egress": [{"to": [there], "ports": ports}],
+        },
+    }
