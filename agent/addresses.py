@@ -93,8 +93,10 @@ class Addresses:
 
     def _open(self, ip: model.IpAddress, owner: str) -> tenure.Tenure | None:
         """Find the owner's tenure that has not ended."""
-        mine = (held for held in reversed(self.by_address.get(ip, ())) if held.owner == owner)
-        return next((held for held in mine if held.is_open), None)
+        for held in reversed(self.by_address.get(ip, ())):
+            if held.owner == owner and held.is_open:
+                return held
+        return None
 
     def _add(self, ip: model.IpAddress, new: tenure.Tenure) -> tenure.Tenure:
         held = self.by_address.get(ip, ())

@@ -232,12 +232,16 @@ class Ownership:
 
     def _claim(self, known: Known, claims: tuple[model.IpAddress, ...], boot_ns: int, since_ns: int) -> None:
         """Act on what differs from the last event. An old status that is sent again is no new fact."""
-        uid = known.object.uid
-        for ip in frozenset(known.claims).difference(claims):
-            self.addresses.end(ip, uid, boot_ns)
+        before, uid = known.claims, known.object.uid
+        if claims == before:
+            return
+        for ip in before:
+            if ip not in claims:
+                self.addresses.end(ip, uid, boot_ns)
         earliest_ns = max(known.bound_ns or 0, since_ns - REPORT_LAG_NS, 0)
-        for ip in frozenset(claims).difference(known.claims):
-            self.addresses.claim(ip, uid, earliest_ns=earliest_ns, at_ns=boot_ns)
+        for ip in dict.fromkeys(claims):
+            if ip not in before:
+                self.addresses.claim(ip, uid, earliest_ns=earliest_ns, at_ns=boot_ns)
         known.claims = claims
 
     def _index(self, thing: Object) -> None:
