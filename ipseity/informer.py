@@ -192,9 +192,8 @@ class Informer(typing.Generic[T]):
         if self._lost_contact and self._version:
             await self._check_for_rollback()
         if not self._version or self._incomplete:
-            async with contextlib.aclosing(self._list()) as events:
-                async for event in events:
-                    yield event
+            for event in await self._list():
+                yield event  # made one by one: 150,000 pods at once are 30 MB
         self.synced = True
         self._lost_contact = False
         before = self._version
@@ -204,11 +203,11 @@ class Informer(typing.Generic[T]):
             raise kube.KubernetesError("the API server ended a watch at once", status=paging.ENDED_AT_ONCE)
         self._failures = 0
 
-    async def _list(self) -> AsyncGenerator[WatchEvent[T], None]:
-        """Read every page and tell the differences: what is gone, what is new. The first list is told as it comes."""
+    async def _list(self) -> Iterator[WatchEvent[T]]:
+        """Read every page, then tell the differences: first what is gone, then what is new."""
         since_ns, boot_ns, version = self._heard_ns, 0, ""
-        missed, query, is_first = self.malformed, self._query(limit=str(self._pace.page)), not self.known
         fresh: dict[str, T] = {}
+        missed, query = self.malformed, self._query(limit=str(self._pace.page))
         listed = paging.pages(self._api, self.resource, query, shape=self._shape, timeout_s=_LIST_S)
         async with contextlib.aclosing(listed):
             async for page in listed:
@@ -218,19 +217,11 @@ class Informer(typing.Generic[T]):
                     if count % _BREATH == 0:
                         await asyncio.sleep(0)
                 version = page.metadata.resourceVersion
-                if is_first:
-                    self.known.update(fresh)
-                    for event in _differences({}, fresh, boot_ns=boot_ns, since_ns=since_ns):
-                        yield event
-                    fresh.clear()
         self._incomplete = self.malformed > missed
         self._version = version
         self.lists += 1
         self._heard_ns = self._clock()
-        if not is_first:
-            old, self.known = self.known, fresh
-            for event in _differences(old, fresh, boot_ns=boot_ns, since_ns=since_ns):
-                yield event  # made one by one: 150,000 pods at once are 30 MB
+        return self._replace(fresh, boot_ns=boot_ns, since_ns=since_ns)
 
     def _take(self, item: typing.Any, fresh: dict[str, T]) -> None:
         is_raw = isinstance(item, msgspec.Raw)  # an object of this page is malformed
@@ -241,6 +232,15 @@ class Informer(typing.Generic[T]):
             return
         if value is not None:
             fresh[uid] = value
+
+    def _replace(self, fresh: dict[str, T], *, boot_ns: int, since_ns: int) -> Iterator[WatchEvent[T]]:
+        old, self.known = self.known, fresh
+        gone = ((Change.GONE, uid, value) for uid, value in old.items() if uid not in fresh)
+        seen = ((Change.SEEN, uid, value) for uid, value in fresh.items() if old.get(uid) != value)
+        return (
+            WatchEvent(change=change, uid=uid, value=value, boot_ns=boot_ns, since_ns=since_ns)
+            for change, uid, value in itertools.chain(gone, seen)
+        )
 
     async def _watch(self) -> AsyncGenerator[WatchEvent[T], None]:
         lifetime_s = self._pace.watch_s * random.uniform(1.0, 1.2)  # noqa: S311  # jitter, not a secret
@@ -385,14 +385,3 @@ class Informer(typing.Generic[T]):
 
 def _version(raw: msgspec.Raw) -> str:
     return msgspec.json.decode(raw, type=_Object).metadata.resourceVersion
-
-
-def _differences(
-    old: Mapping[str, T], fresh: Mapping[str, T], *, boot_ns: int, since_ns: int
-) -> Iterator[WatchEvent[T]]:
-    gone = ((Change.GONE, uid, value) for uid, value in old.items() if uid not in fresh)
-    seen = ((Change.SEEN, uid, value) for uid, value in fresh.items() if old.get(uid) != value)
-    return (
-        WatchEvent(change=change, uid=uid, value=value, boot_ns=boot_ns, since_ns=since_ns)
-        for change, uid, value in itertools.chain(gone, seen)
-    )
