@@ -11,6 +11,7 @@ import http.client
 import json
 import pathlib
 import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,10 @@ CHURN_S: Final = 60.0
 SYNC_S, IP_MB, HANDSHAKE_MB = 10.0, 300.0, 120.0
 _PATIENCE_S: Final = 120.0
 _SETTLED_S: Final = 5.0
+_TIMES: Final = 5
+"""How often it is started: the same 150,000 pods take a machine that is shared with others up to twice as long."""
+_GRACE_S: Final = 15.0
+"""As the chart's terminationGracePeriodSeconds."""
 _LOOK_S: Final = 0.5
 """To be asked takes the agent time too."""
 _LOST: Final = ("ownership_", "watch_", "tick_failed")
@@ -68,7 +73,14 @@ def figures() -> Iterator[figure.Figure]:
             f"  {A_SECOND:g} pods/s replaced for {CHURN_S:.0f} s: {found.events} events, {found.cores:.3f} cores,"
             f" {found.churn_asked} requests; {found.a_minute:.1f} requests a minute as watches were asked to last"
         )
-        yield figure.Figure(name=f"{what}, time to sync", value=found.synced_s, unit="s", limit=SYNC_S)
+        took_s = sorted([found.synced_s, *(_took_s(evidence) for _ in range(_TIMES - 1))])
+        yield figure.Figure(
+            name=f"{what}, time to sync",
+            value=statistics.median(took_s),
+            unit="s",
+            limit=SYNC_S,
+            detail=f"median of {_TIMES}: {took_s[0]:.1f} to {took_s[-1]:.1f} s",
+        )
         yield figure.Figure(
             name=f"{what}, memory",
             value=found.resident_mb,
@@ -79,32 +91,54 @@ def figures() -> Iterator[figure.Figure]:
 
 
 def _measured(evidence: str) -> Found:
-    with contextlib.ExitStack() as stack:
-        api = stack.enter_context(_Api.running())
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ipseity-scale-", dir="/var/tmp")))
-        flags = _flags(stack.enter_context(_cgroup()), folder, api.port, evidence)
-        watched = stack.enter_context(agent.running(INSTANCE, *flags))
-        pid = watched.process.pid
-        _wait(watched, _known(evidence, 0))
-        told_s, before = time.monotonic(), api.told("counts")
+    with _synced(evidence) as now:
+        pid = now.watched.process.pid
         synced_cpu_s = costs.processor_s(pid)
         time.sleep(_SETTLED_S)  # noqa: TID251  # what it does meanwhile is what is measured
         began_cpu_s = costs.processor_s(pid)
-        api.told(f"churn {A_SECOND}")
+        now.api.told(f"churn {A_SECOND}")
         time.sleep(CHURN_S)  # noqa: TID251  # as above
-        after = api.told("end")
-        _wait(watched, _known(evidence, after["came"]))
+        after = now.api.told("end")
+        _wait(now.watched, _known(evidence, after["came"]))
         return Found(
-            synced_s=told_s - before["began_s"],
+            synced_s=now.took_s,
             synced_cpu_s=synced_cpu_s,
             resident_mb=costs.resident_bytes(pid) / 1e6,
             peak_mb=_peak_bytes(pid) / 1e6,
             cores=(costs.processor_s(pid) - began_cpu_s) / CHURN_S,
             events=after["sent"],
-            asked=before["asked"],
-            churn_asked=sum(after["asked"].values()) - sum(before["asked"].values()),
+            asked=now.asked,
+            churn_asked=sum(after["asked"].values()) - sum(now.asked.values()),
             a_minute=sum(60 / each for each in after["watch_s"].values()),
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Synced:
+    """An agent that knows all of the cluster."""
+
+    api: "_Api"
+    watched: agent.Agent
+    took_s: float
+    asked: dict[str, int]
+
+
+@contextlib.contextmanager
+def _synced(evidence: str) -> Iterator[_Synced]:
+    with contextlib.ExitStack() as stack:
+        api = stack.enter_context(_Api.running())
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ipseity-scale-", dir="/var/tmp")))
+        flags = _flags(stack.enter_context(_cgroup()), folder, api.port, evidence)
+        watched = stack.enter_context(agent.running(INSTANCE, *flags))
+        _wait(watched, _known(evidence, 0))
+        told_s, before = time.monotonic(), api.told("counts")
+        yield _Synced(api=api, watched=watched, took_s=told_s - before["began_s"], asked=before["asked"])
+        agent.stop(watched.process, limit_s=_GRACE_S)
+
+
+def _took_s(evidence: str) -> float:
+    with _synced(evidence) as now:
+        return now.took_s
 
 
 def _known(evidence: str, came: int) -> int:

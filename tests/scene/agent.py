@@ -106,13 +106,13 @@ def command() -> list[str]:
     return [str(pathlib.Path(sys.executable).with_name("ipseity")), "agent"]
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes], *, limit_s: float = STOP_LIMIT_S) -> None:
     """Ask a process to end, and see that it does in time."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_LIMIT_S)
+        process.wait(limit_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
