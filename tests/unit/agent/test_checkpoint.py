@@ -8,7 +8,7 @@ import pytest
 from agent import checkpoint
 
 BOOT = "0cbd0d3a-8f2c-4a36-a2b7-1f4f1f6e7c11"
-STATE = checkpoint.State(boot_id=BOOT, written_boot_ns=7, edges={"ids": b"\0\1"}, metrics={"a": [1]}, owners=None)
+STATE = checkpoint.State(boot_id=BOOT, written_boot_ns=7, edges={"ids": b"\0\1"}, metrics={"a": [1]})
 
 
 @pytest.fixture(autouse=True)
