@@ -10,7 +10,7 @@ worked out once, and of a long response only its end is read. Leaves out applyin
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 import grpc
@@ -30,9 +30,7 @@ _OPTIONS: Final = (
 _AT_ONCE = 64
 """Of the proxies that are not told everything yet: they are one process here, and thousands elsewhere."""
 _LONG = 1 << 16
-"""Bytes of a response that only the first one to get it reads: it has everything, or the pods' own addresses."""
-_BEGINNING = 64
-"""Bytes that have the revision, and the version of the first resource: they say which response it is."""
+"""Bytes of a response that has everything, and whose names are those that the first one to get it has read."""
 _TYPE = b"type.googleapis.com/envoy.config."
 _BELOW: Final = {resource.CLUSTER: resource.ENDPOINT, resource.LISTENER: resource.ROUTE}
 
@@ -43,8 +41,8 @@ class Crowd:
     def __init__(self, port: int, bundle: str) -> None:
         self._address = f"127.0.0.1:{port}"
         self._bundle = bundle.encode()
-        self._asked: dict[tuple[str, bytes], bytes] = {}
-        """By type and beginning of a long response: the request for all that it refers to."""
+        self._asked: dict[str, bytes] = {}
+        """By type: the request for all that the first response refers to."""
         self._kind, self._name = "", b""
         self._heard_s: list[float] = []
         self._more = asyncio.Event()
@@ -87,19 +85,19 @@ class Crowd:
             call: Any = channel.stream_stream(_METHOD)()
             for kind in _BELOW:
                 await call.write(_request(type_url=kind))
-            missing = set(resource.TYPES)
-            while missing:
-                missing.discard(await self._take(call))
+            told: set[str] = set()
+            while told != set(resource.TYPES):
+                told.add(await self._take(call, told))
             self.ready += 1
             self._more.set()
             open_still = stack.pop_all()
         async with open_still:
-            while await self._take(call):
+            while await self._take(call, told):
                 pass
         raise RuntimeError("the control plane has ended the stream of a proxy")
 
-    async def _take(self, call: Any) -> str:
-        """Take one response; gives its type, empty at the end of the stream."""
+    async def _take(self, call: Any, told_before: Collection[str]) -> str:
+        """Take one response; gives its type, empty at the end of the stream. ``told_before``: types that it knows of."""
         try:
             told = await call.read()
         except grpc.aio.AioRpcError as error:
@@ -111,18 +109,20 @@ class Crowd:
         self.bytes += len(told)
         kind, nonce = _end_of(told)
         await call.write(_request(type_url=kind, response_nonce=nonce))
-        if kind in _BELOW and (following := self._following(kind, told)):
+        if kind in _BELOW and (following := self._following(kind, told, first=kind not in told_before)):
             await call.write(following)
         if kind == self._kind and self._name in told:
             self._heard_s.append(now_s)
             self._more.set()
         return kind
 
-    def _following(self, kind: str, told: bytes) -> bytes:
-        """Give the request for what a response refers to; empty: nothing that is new."""
-        same = kind, told[:_BEGINNING]
-        if same in self._asked:
-            return self._asked[same]
+    def _following(self, kind: str, told: bytes, *, first: bool) -> bytes:
+        """Give the request for what a response refers to; empty: nothing that is new.
+
+        What is long and not the first are pods' own addresses, which refer to what was asked for already.
+        """
+        if len(told) > _LONG and (not first or kind in self._asked):
+            return self._asked[kind] if first else b""
         response = discovery_pb2.DeltaDiscoveryResponse.FromString(told)
         ours = [each for each in response.resources if each.name.startswith("outbound|")]
         if kind == resource.CLUSTER:
@@ -133,7 +133,7 @@ class Crowd:
             names = {each.name.rpartition("|")[0] for each in ours}
         asked = _request(type_url=_BELOW[kind], resource_names_subscribe=sorted(names - {""})) if ours else b""
         if len(told) > _LONG:
-            self._asked[same] = asked
+            self._asked[kind] = asked
         return asked
 
 
