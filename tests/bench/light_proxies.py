@@ -97,7 +97,7 @@ class Crowd:
         raise RuntimeError("the control plane has ended the stream of a proxy")
 
     async def _take(self, call: Any, told_before: Collection[str]) -> str:
-        """Take one response; gives its type, empty at the end of the stream. ``told_before``: types that it knows of."""
+        """Take one response; gives its type, empty at the end. ``told_before``: types that it was told of."""
         try:
             told = await call.read()
         except grpc.aio.AioRpcError as error:
