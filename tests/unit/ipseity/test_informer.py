@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kubernetes.aio import client
 
-from ipseity import informer, kube, paging
+from ipseity import informer, kube
 from tests.fakes import kube_api, recordings
 
 QUICK = informer.Pace(first_delay_s=0.01, unreachable_s=0.05, refused_s=0.05, page=3)
@@ -26,14 +26,6 @@ def pod(uid: str, **more: Any) -> dict[str, Any]:
 
 def name_and_phase(obj: dict[str, Any]) -> tuple[str, str]:
     return obj["metadata"]["name"], obj.get("status", {}).get("phase", "")
-
-
-@pytest.fixture
-async def api_server() -> AsyncIterator[kube_api.FakeKube]:
-    server = kube_api.FakeKube()
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @contextlib.asynccontextmanager
@@ -206,65 +198,6 @@ async def test_malformed_lines_are_counted_and_made_good_by_a_list(api_server: k
         api_server.end_watches()
         await api_server.until(lambda: len(api_server.watches) == 2)
         assert 2 == follower.informer.lists
-
-
-async def test_a_list_that_does_not_end_is_given_up_and_tried_again(api_server: kube_api.FakeKube) -> None:
-    """After the usual delay: the same token over and over is no progress."""
-    api_server.put(pod("good"))
-    page = {"kind": "PodList", "metadata": {"resourceVersion": "1", "continue": "again"}, "items": [pod("p0")]}
-    api_server.answers = [(200, page), (200, page)]
-    async with following(api_server) as follower:
-        assert [("seen", "good")] == await follower.next()
-        assert 1 == follower.informer.failed_requests
-        assert follower.nothing_more()
-
-
-async def test_an_empty_page_is_not_the_end_of_a_list(api_server: kube_api.FakeKube) -> None:
-    """All that the server looked at for it may have been filtered out."""
-    api_server.put(pod("good"))
-    page = {"kind": "PodList", "metadata": {"resourceVersion": "1", "continue": "0"}, "items": []}
-    api_server.answers = [(200, page)]
-    async with following(api_server) as follower:
-        assert [("seen", "good")] == await follower.next()
-        assert 0 == follower.informer.failed_requests
-
-
-async def test_a_list_of_too_many_pages_is_given_up(
-    api_server: kube_api.FakeKube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ever new tokens do not help."""
-    monkeypatch.setattr(paging, "_MAX_PAGES", 2)
-    for number in range(7):
-        api_server.put(pod(f"p{number}"))
-    async with following(api_server) as follower:
-        await api_server.until(lambda: len(api_server.lists) > 2)
-        assert "the list of pods does not end: 2 pages" in follower.informer.last_error
-        assert follower.nothing_more()
-
-
-async def test_a_malformed_object_in_a_list_costs_only_itself(api_server: kube_api.FakeKube) -> None:
-    """The page's other objects are taken."""
-    api_server.put(pod("a"))
-    api_server.put(pod("bad", status="not an object"))
-    api_server.put(pod("c"))
-    async with following(api_server) as follower:
-        assert [("seen", "a"), ("seen", "c")] == await follower.next(2)
-        assert 1 == follower.informer.malformed
-
-
-async def test_an_object_in_a_list_that_trim_does_not_take_costs_only_itself(api_server: kube_api.FakeKube) -> None:
-    """It can be decoded, so that the others of its page are decoded with it."""
-    for uid in ("a", "bad", "c"):
-        api_server.put(pod(uid))
-
-    def trim(given: dict[str, Any]) -> str:
-        if given["metadata"]["name"] == "bad":
-            raise ValueError("no address")
-        return str(given["metadata"]["name"])
-
-    async with following(api_server, trim=trim) as follower:
-        assert [("seen", "a"), ("seen", "c")] == await follower.next(2)
-        assert 1 == follower.informer.malformed
 
 
 async def test_a_line_of_several_megabytes_is_read(api_server: kube_api.FakeKube) -> None:

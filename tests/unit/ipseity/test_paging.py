@@ -24,14 +24,10 @@ class Shape(msgspec.Struct):
     metadata: Meta
 
 
-@pytest.fixture
-async def api_server() -> AsyncIterator[kube_api.FakeKube]:
-    server = kube_api.FakeKube()
-    await server.start()
+@pytest.fixture(autouse=True)
+def pods(api_server: kube_api.FakeKube) -> None:
     for number in range(7):
-        server.put({"metadata": {"uid": f"p{number}"}})
-    yield server
-    await server.stop()
+        api_server.put({"metadata": {"uid": f"p{number}"}})
 
 
 @contextlib.asynccontextmanager
