@@ -317,7 +317,7 @@ class Informer(typing.Generic[T]):
             if not uid or not isinstance(uid, str):
                 raise _Malformed("object without metadata.uid")
             return uid, self._trim(whole)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _Malformed(f"{type(error).__name__}: {error}") from error
 
     async def _check_for_rollback(self) -> None:

@@ -24,6 +24,8 @@ T = typing.TypeVar("T")
 
 _MAX_PAGES: typing.Final = 4000
 """Of one list. Arbitrary: a million objects, six times the pods of the largest cluster that is supported."""
+_MALFORMED: typing.Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Raised for bytes that are no JSON, no text, or nested without end."""
 ENDED_AT_ONCE: typing.Final = 1
 """No HTTP status: the server answers, so whoever asks again waits as after a refusal."""
 
@@ -80,11 +82,11 @@ async def pages(
 
 def read(resource: kube.Resource, body: bytes, shape: type = msgspec.Raw) -> Page[typing.Any]:
     """Decode a page. Raises Unreadable."""
-    with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+    with contextlib.suppress(*_MALFORMED):
         return _decoder(shape).decode(body)
     try:
         return _decoder(msgspec.Raw).decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _MALFORMED as error:
         raise Unreadable(resource, error, body) from error
 
 

@@ -5,6 +5,7 @@ Leaves out how pages are asked for (``test_paging``).
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ipseity import paging
@@ -68,4 +69,19 @@ async def test_an_object_in_a_list_that_trim_does_not_take_costs_only_itself(api
 
     async with following(api_server, trim=trim) as follower:
         assert [("seen", "a"), ("seen", "c")] == await follower.next(2)
+        assert 1 == follower.informer.malformed
+
+
+async def test_a_trim_that_fails_as_a_decoder_does_costs_only_its_object(api_server: kube_api.FakeKube) -> None:
+    """Some convert what they are given."""
+    for uid in ("a", "bad"):
+        api_server.put(pod(uid))
+
+    def trim(given: dict[str, Any]) -> str:
+        wanted = int if given["metadata"]["name"] == "bad" else str
+        return str(msgspec.convert(given["metadata"]["name"], wanted))
+
+    async with following(api_server, trim=trim) as follower:
+        assert [("seen", "a")] == await follower.next()
+        await api_server.until(lambda: follower.informer.synced)
         assert 1 == follower.informer.malformed

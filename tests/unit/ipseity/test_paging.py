@@ -73,3 +73,14 @@ async def test_an_answer_that_is_no_list_is_kept_for_who_has_to_say_so(api_serve
         with pytest.raises(paging.Unreadable, match="list of pods cannot be read") as caught:
             await anext(pages)
     assert b"Surprise" in caught.value.body
+
+
+@pytest.mark.parametrize("uid", [b'"\xff\xfe"', b"7", b"[" * 5000])
+def test_what_no_decoder_takes_leaves_the_page_undecoded_or_is_said(uid: bytes) -> None:
+    """No text, no string, and nested without end: none of them ends whoever reads the list."""
+    body = b'{"metadata":{},"items":[{"metadata":{"uid":' + uid + b"}}]}"
+    try:
+        page = paging.read(kube.PODS, body, Shape)
+    except paging.Unreadable:
+        return
+    assert [msgspec.Raw] == [type(item) for item in page.items]
