@@ -312,13 +312,14 @@ class Informer(typing.Generic[T]):
 
     def _keep(self, whole: typing.Any) -> tuple[str, T | None]:
         """Give an object's uid, and what ``trim`` makes of it."""
+        uid: typing.Any = None
         try:
             uid = whole["metadata"]["uid"] if self._shape is dict else whole.metadata.uid
             if not uid or not isinstance(uid, str):
                 raise _Malformed("object without metadata.uid")
             return uid, self._trim(whole)
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _Malformed(f"{type(error).__name__}: {error}") from error
+            raise _Malformed(f"{type(error).__name__}: {error} (uid {uid})") from error
 
     async def _check_for_rollback(self) -> None:
         """Start over if the API server now knows less than we do.
