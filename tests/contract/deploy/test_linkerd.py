@@ -191,11 +191,26 @@ def relabelled(labels: Mapping[str, str], rules: list[dict[str, Any]]) -> dict[s
 
 
 def scraped(sockets: pathlib.Path) -> Series:
-    """Scrape, as the job says; twice, since Envoy shows histograms as they were at the scrape before."""
+    """Scrape, as the job says, until every answer's time is there: Envoy puts histograms together after the scrape."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        found = scraped_once(sockets)
+        answers, times = (
+            sum(value for name, value in found.items() if name.startswith(f"{kind}{{"))
+            for kind in ("response_total", "response_latency_ms_count")
+        )
+        if answers == times:
+            return found
+        assert time.monotonic() < until_s, f"{answers} answers, {times} times"
+        time.sleep(0.05)  # noqa: TID251  # another process counts, and says so only when asked
+
+
+def scraped_once(sockets: pathlib.Path) -> Series:
+    """Scrape, as the job says."""
     (job,) = yaml.safe_load(SCRAPE.read_text())["scrape_configs"]
     target = relabelled(FOUND, job["relabel_configs"])
     assert target is not None
-    _, (_, text) = [ask(sockets / "admin", "/stats/prometheus?usedonly") for _ in range(2)]
+    _, text = ask(sockets / "admin", "/stats/prometheus?usedonly")
     names = frozenset(re.findall(r"(?m)^envoy_ipseity_\w+", text))
     made: Series = {}
     for sample in exposition.samples(text, names):
