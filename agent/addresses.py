@@ -5,6 +5,7 @@ same question. Owners are uids. Leaves out how tenures are weighed (``tenure``) 
 """
 
 import collections
+import operator
 from collections.abc import Iterable
 
 from agent import model, tenure
@@ -90,6 +91,11 @@ class Addresses:
             self._add(ip, each)
             if not each.is_open:
                 self._ended.append((each.until_ns, ip))
+
+    def loaded(self) -> None:
+        """Take that all is taken back: what has ended goes on in order of time."""
+        # By time alone: addresses of two families have no order.
+        self._ended = collections.deque(sorted(self._ended, key=operator.itemgetter(0)))
 
     def _open(self, ip: model.IpAddress, owner: str) -> tenure.Tenure | None:
         """Find the owner's tenure that has not ended."""

@@ -14,6 +14,7 @@ import collections
 import dataclasses
 import enum
 import ipaddress
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -144,6 +145,7 @@ class IpLookup:
             if known.ended_ns is not None:
                 change = model.Change.SEEN if known.gone_ns is None else model.Change.GONE
                 self.apply(model.ObjectEvent(change=change, object=thing, boot_ns=known.ended_ns))
+        self._ended = collections.deque(sorted(self._ended, key=operator.itemgetter(0)))
 
     def _opened(self, ip: model.IpAddress, uid: str) -> Claim | None:
         """Give the object's claim to an address that has not ended."""

@@ -69,6 +69,10 @@ class Lives:
         self.by_id[cgroup] = lives
         self._gone.extend((life.gone_ns, cgroup) for life in lives if life.gone_ns is not None)
 
+    def loaded(self) -> None:
+        """Take that all is taken back: what is gone goes on in order of time."""
+        self._gone = collections.deque(sorted(self._gone))
+
     def _end(self, last: Life | None, event: model.CgroupEvent) -> None:
         """End the id's last life; an empty path ends whatever it is, another path was an earlier life's."""
         if last is None or last.gone_ns is not None or (event.path and places.parse(event.path) != last.place):

@@ -207,6 +207,12 @@ class Ownership:
         if known.gone_ns is not None:
             self._gone.append((known.gone_ns, known.object.uid))
 
+    def loaded(self) -> None:
+        """Take that all is taken back: what is gone goes on in order of time, as whoever forgets relies on."""
+        self._gone = collections.deque(sorted(self._gone))
+        self.lives.loaded()
+        self.addresses.loaded()
+
     # Objects
 
     def _seen(self, known: Known, event: model.ObjectEvent) -> None:

@@ -98,6 +98,7 @@ def load(dumped: msgspec.Raw, owners: ownership.Ownership) -> None:
         for cgroup, each in data.cgroups.items():
             owners.lives.load(model.CgroupId(int(cgroup)), [_to_life(life) for life in each])
         owners.namespaces.update({model.NetnsCookie(int(netns)): uid for netns, uid in data.namespaces.items()})
+        owners.loaded()
     except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError, RecursionError) as error:
         raise Unreadable(f"ownership cannot be read back: {type(error).__name__}: {error}") from error
     owners.version += 1

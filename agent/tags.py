@@ -6,6 +6,7 @@ hashes to the tag. Pure. Leaves out who speaks under which tag (``identities``) 
 """
 
 import collections
+import operator
 from collections.abc import Iterable
 from typing import Final
 
@@ -75,6 +76,7 @@ class Tags:
             gone = known.gone_ns is not None
             change = model.Change.GONE if gone else model.Change.SEEN
             self.apply(model.ObjectEvent(change=change, object=known.object, boot_ns=known.gone_ns or 0))
+        self._gone_pods = collections.OrderedDict(sorted(self._gone_pods.items(), key=operator.itemgetter(1)))
 
     def learn_pod(self, pod: model.Pod) -> None:
         """Take that there is such a pod."""
