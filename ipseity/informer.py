@@ -21,7 +21,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from ipseity import kube, lines, paging, pulse
+from ipseity import kube, lines, paging, pulse, since
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
@@ -35,8 +35,6 @@ _SILENCE_S = 30.0
 """How much longer than it asked for a watch may stay open before we close it ourselves."""
 _BRIEF_S = 1.0
 """A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
-_CATCH_UP_S = 2.0
-"""How long after it was resumed a watch may still bring what happened while it was interrupted."""
 _EXPIRED, _ABSENT = 410, 404
 _BREATH: typing.Final = 25
 """Objects of a list that are taken at once, in about 1 ms: then others have their turn, such as the next page."""
@@ -62,8 +60,8 @@ class WatchEvent(typing.Generic[T]):
     boot_ns: int
     """When it reached us, on the clock that the informer was given."""
     since_ns: int
-    """The earliest moment at which it may have become true: ``boot_ns`` for a watch; for a fresh list, when the API
-    server was last heard before (0: never)."""
+    """The earliest moment at which it may have become true: ``boot_ns`` for a watch; for a fresh list, and for what a
+    watch was opened late for, up to when all had been told before (0: never)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +136,9 @@ class Informer(typing.Generic[T]):
         self.trouble = ""
         """Of the last outage: ``absent`` (the kind is not defined), ``refused`` or ``unreachable``."""
         self._failures = 0
-        self._opened_ns = 0
-        self._blind_since_ns = 0
         self._heard_ns = heard_ns
         self._started_ns = clock()
-        self._pulse = pulse.Pulse(self._started_ns)
+        self._since = since.Since(heard_ns, self._started_ns)
         self.synced = False
         """Whether a list has been read to its end, and whoever reads ``events()`` has had all of it."""
         self.malformed = 0
@@ -184,7 +180,7 @@ class Informer(typing.Generic[T]):
 
     async def _beat(self) -> None:
         while True:
-            self._pulse.beat(self._clock())
+            self._since.beat(self._clock())
             await asyncio.sleep(pulse.BEAT_S)
 
     async def _follow(self) -> AsyncGenerator[WatchEvent[T], None]:
@@ -192,8 +188,10 @@ class Informer(typing.Generic[T]):
         if self._lost_contact and self._version:
             await self._check_for_rollback()
         if not self._version or self._incomplete:
+            asked_ns = self._clock()
             for event in await self._list():
                 yield event  # made one by one: 150,000 pods at once are 30 MB
+            self._since.listed(asked_ns, self._clock())
         self.synced = True
         self._lost_contact = False
         before = self._version
@@ -205,7 +203,7 @@ class Informer(typing.Generic[T]):
 
     async def _list(self) -> Iterator[WatchEvent[T]]:
         """Read every page, then tell the differences: first what is gone, then what is new."""
-        since_ns, boot_ns, version = self._heard_ns, 0, ""
+        since_ns, boot_ns, version = self._since.told_ns, 0, ""
         fresh: dict[str, T] = {}
         missed, query = self.malformed, self._query(limit=str(self._pace.page))
         listed = paging.pages(self._api, self.resource, query, shape=self._shape, timeout_s=_LIST_S)
@@ -260,7 +258,7 @@ class Informer(typing.Generic[T]):
                 if event is not None:
                     yield event
             # Ended before its time: the server was stopped. What comes back may not be what went away.
-            self._lost_contact = self._clock() - self._opened_ns < 0.9e9 * lifetime_s
+            self._lost_contact = self._clock() - self._since.opened_ns < 0.9e9 * lifetime_s
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise kube.unreachable(self._api, error) from error
         finally:
@@ -273,15 +271,20 @@ class Informer(typing.Generic[T]):
             if read.type == "ERROR":
                 status = msgspec.json.decode(read.object, type=kube.Status)
                 raise kube.refused(status.code or 500, bytes(read.object))
-            event = self._apply(read)
+            change = self._apply(read)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _Malformed) as error:
             self._incomplete = True
             self._count_malformed(str(error), line)
             return None
-        self._heard_ns, self._failures = self._clock(), 0
-        return event
+        now_ns = self._heard_ns = self._clock()
+        self._failures = 0
+        since_ns = self._since.line(_number(self._version), now_ns, whole=not self._incomplete)
+        if change is None:
+            return None
+        what, uid, value = change
+        return WatchEvent(change=what, uid=uid, value=value, boot_ns=now_ns, since_ns=since_ns)
 
-    def _apply(self, read: _Line) -> WatchEvent[T] | None:
+    def _apply(self, read: _Line) -> tuple[Change, str, T] | None:
         if read.type == "BOOKMARK":
             self._version = _version(read.object) or self._version
             return None
@@ -292,17 +295,11 @@ class Informer(typing.Generic[T]):
         before = self.known.get(uid)
         if read.type == "DELETED" or value is None:
             self.known.pop(uid, None)
-            return None if before is None else self._event(Change.GONE, uid, before if value is None else value)
+            return None if before is None else (Change.GONE, uid, before if value is None else value)
         if before == value:
             return None  # a heartbeat, or a field that trim does not keep
         self.known[uid] = value
-        return self._event(Change.SEEN, uid, value)
-
-    def _event(self, change: Change, uid: str, value: T) -> WatchEvent[T]:
-        now_ns = self._clock()
-        catching_up = now_ns - self._opened_ns < _CATCH_UP_S * 1e9
-        since_ns = self._blind_since_ns if catching_up else self._pulse.since(now_ns)
-        return WatchEvent(change=change, uid=uid, value=value, boot_ns=now_ns, since_ns=since_ns)
+        return Change.SEEN, uid, value
 
     def _decode(self, raw: msgspec.Raw) -> typing.Any:
         try:
@@ -328,8 +325,10 @@ class Informer(typing.Generic[T]):
         open in silence (tests/vectors/kubernetes has one), so the question must be asked. One object, once per outage.
         """
         body = await kube.get(self._api, self.resource.path, self._query(limit="1"))
-        current = paging.read(self.resource, body).metadata.resourceVersion
-        if not (current.isdigit() and self._version.isdigit() and int(current) >= int(self._version)):
+        current = _number(paging.read(self.resource, body).metadata.resourceVersion)
+        if 0 < _number(self._version) <= current:
+            self._since.behind(current)
+        else:
             self._version = ""
 
     def _query(self, **parameters: str) -> dict[str, str]:
@@ -343,11 +342,11 @@ class Informer(typing.Generic[T]):
         if self.last_error:
             log.info("kubernetes watch is back", resource=self.resource.name, failures=self._failures)
         self.last_error = ""
-        self._blind_since_ns, self._opened_ns = self._heard_ns, self._clock()
-        self._heard_ns = self._opened_ns
+        self._heard_ns = self._clock()
+        self._since.opened(self._heard_ns)
 
     def _has_lasted(self) -> bool:
-        return self._clock() - self._opened_ns >= _BRIEF_S * 1e9
+        return self._clock() - self._since.opened_ns >= _BRIEF_S * 1e9
 
     def _failed(self, error: kube.KubernetesError) -> float:
         """Count a failure, say it once per outage, and return how long to wait."""
@@ -386,3 +385,8 @@ class Informer(typing.Generic[T]):
 
 def _version(raw: msgspec.Raw) -> str:
     return msgspec.json.decode(raw, type=_Object).metadata.resourceVersion
+
+
+def _number(version: str) -> int:
+    """Read a version as the API server counts them; 0 where it is none."""
+    return int(version) if version.isdigit() else 0

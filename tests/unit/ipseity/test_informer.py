@@ -291,7 +291,7 @@ async def test_events_say_since_when_they_may_be_true(api_server: kube_api.FakeK
         await api_server.until(lambda: api_server.watches)
         for _ in range(3):  # in steps, as while it is alive: until what was missed has been told
             now[0] += 900_000_000
-            follower.informer._pulse.beat(now[0])
+            follower.informer._since.beat(now[0])
         api_server.put(pod("live"))
         live = await follower.event()
         assert 0 <= live.boot_ns - live.since_ns < 10
