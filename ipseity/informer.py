@@ -36,6 +36,7 @@ _SILENCE_S = 30.0
 _BRIEF_S = 1.0
 """A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
 _EXPIRED, _ABSENT = 410, 404
+_DIGITS: typing.Final = len(str(2**64 - 1))
 _BREATH: typing.Final = 25
 """Objects of a list that are taken at once, in about 1 ms: then others have their turn, such as the next page."""
 
@@ -388,5 +389,5 @@ def _version(raw: msgspec.Raw) -> str:
 
 
 def _number(version: str) -> int:
-    """Read a version as the API server counts them; 0 where it is none."""
-    return int(version) if version.isdigit() else 0
+    """Read a version as the API server counts them, in 64 bits at most; 0 where it is none."""
+    return int(version) if len(version) <= _DIGITS and version.isascii() and version.isdigit() else 0

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from tests.fakes import kube_api
 from tests.unit.ipseity.test_informer import Following, following, pod
 
@@ -113,3 +115,18 @@ async def test_what_a_malformed_line_hid_is_as_old_as_that(api_server: kube_api.
         api_server.end_watches()
         event = await follower.event()
         assert ("hidden", quiet_ns) == (event.uid, event.since_ns)
+
+
+@pytest.mark.parametrize("version", ["²", "9" * 5000, "", "x"])
+async def test_a_version_that_is_no_number_is_a_new_list(api_server: kube_api.FakeKube, version: str) -> None:
+    """Nobody can tell whether the API server knows less than before."""
+    clock = Clock()
+    async with timed(api_server, clock) as follower:
+        await quiet(api_server, clock, follower)
+        await api_server.stop()
+        page = {"kind": "PodList", "metadata": {"resourceVersion": version}, "items": []}
+        api_server.answers = [(200, page)]
+        api_server.put(pod("heir"))
+        await api_server.start()
+        assert [("seen", "heir")] == await follower.next()
+        assert 2 == follower.informer.lists
