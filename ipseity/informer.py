@@ -21,12 +21,13 @@ import aiohttp
 import msgspec
 import structlog
 
-from ipseity import kube, lines, paging, pulse, since
+from ipseity import kube, lines, pacing, paging, pulse, since
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
 T = typing.TypeVar("T")
+Pace = pacing.Pace
 log = structlog.get_logger("kubernetes")
 
 _LIST_S = 60.0
@@ -35,7 +36,7 @@ _SILENCE_S = 30.0
 """How much longer than it asked for a watch may stay open before we close it ourselves."""
 _BRIEF_S = 1.0
 """A watch that ends sooner, having said nothing, counts as a failure: resuming it at once would be a busy loop."""
-_EXPIRED, _ABSENT = 410, 404
+_EXPIRED: typing.Final = 410
 _DIGITS: typing.Final = len(str(2**64 - 1))
 _BREATH: typing.Final = 25
 """Objects of a list that are taken at once, in about 1 ms: then others have their turn, such as the next page."""
@@ -63,23 +64,6 @@ class WatchEvent(typing.Generic[T]):
     since_ns: int
     """The earliest moment at which it may have become true: ``boot_ns`` for a watch; for a fresh list, and for what a
     watch was opened late for, up to when all had been told before (0: never)."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How hard an informer tries. Every delay is jittered down to half."""
-
-    first_delay_s: float = 0.1
-    unreachable_s: float = 1.0
-    """Longest delay while nobody answers: such attempts cost the API server nothing, and its return is seen at once."""
-    refused_s: float = 30.0
-    """Longest delay while the API server answers with an error: it may be overloaded. As client-go's reflector."""
-    absent_s: float = 1.5
-    """Longest delay while the API server has no such collection (404): its definition may come at any time."""
-    watch_s: float = 300.0
-    """How long one watch request lives; jittered up by a fifth, so that a fleet does not reconnect in step."""
-    page: int = 250
-    """Objects per list request: a page of full pods is about 2.5 MB, and dropped before the next one."""
 
 
 class _Meta(msgspec.Struct):
@@ -137,6 +121,7 @@ class Informer(typing.Generic[T]):
         self.trouble = ""
         """Of the last outage: ``absent`` (the kind is not defined), ``refused`` or ``unreachable``."""
         self._failures = 0
+        self._longest_s = 0.0
         self._heard_ns = heard_ns
         self._started_ns = clock()
         self._since = since.Since(heard_ns, self._started_ns)
@@ -353,11 +338,11 @@ class Informer(typing.Generic[T]):
         """Count a failure, say it once per outage, and return how long to wait."""
         if isinstance(error, paging.Unreadable):
             self._count_malformed(str(error), error.body)
-        absent = error.status == _ABSENT
-        trouble = "absent" if absent else "refused" if error.status else "unreachable"
-        if trouble != self.trouble:
+        absent, longest_s = error.status == pacing.ABSENT, self._pace.longest_s(error)
+        if longest_s != self._longest_s:
             self._failures = 0  # what was learned about another trouble does not apply
-        self.trouble = trouble
+        self._longest_s = longest_s
+        self.trouble = "absent" if absent else "refused" if error.status else "unreachable"
         self._lost_contact = self._lost_contact or not error.status
         if error.status == _EXPIRED or absent:  # what comes back is listed: the present state, and what is gone
             self._version = ""
@@ -367,14 +352,7 @@ class Informer(typing.Generic[T]):
         self.last_error = str(error)
         self._failures += 1
         self.failed_requests += 1
-        return self._delay_s(error)
-
-    def _delay_s(self, error: kube.KubernetesError) -> float:
-        longest_s = self._pace.refused_s if error.status else self._pace.unreachable_s
-        longest_s = self._pace.absent_s if error.status == _ABSENT else longest_s
-        delay_s: float = min(longest_s, self._pace.first_delay_s * 2.0 ** min(self._failures - 1, 20))
-        delay_s *= random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
-        return max(min(error.retry_after_s, longest_s), delay_s)
+        return self._pace.delay_s(error, self._failures)
 
     def _count_malformed(self, reason: str, data: bytes) -> None:
         self.malformed += 1

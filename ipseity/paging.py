@@ -13,6 +13,7 @@ import functools
 import typing
 from collections.abc import AsyncGenerator, Mapping
 
+import aiohttp
 import msgspec
 
 from ipseity import kube
@@ -44,7 +45,11 @@ class Page(msgspec.Struct, typing.Generic[T]):
     items: list[T] = msgspec.field(default_factory=list)
 
 
-class Unreadable(kube.KubernetesError):
+class NoPage(kube.KubernetesError):
+    """Somebody was there, but no page came: whoever asks again waits as after a refusal."""
+
+
+class Unreadable(NoPage):
     """An answer is no list. ``body`` is what came."""
 
     def __init__(self, resource: kube.Resource, reason: object, body: bytes) -> None:
@@ -55,7 +60,7 @@ class Unreadable(kube.KubernetesError):
 async def pages(
     api: "client.ApiClient", resource: kube.Resource, query: Mapping[str, str], *, shape: type, timeout_s: float
 ) -> AsyncGenerator[Page[typing.Any], None]:
-    """Yield the pages of one list. Raises KubernetesError, and Unreadable.
+    """Yield the pages of one list. Raises KubernetesError; NoPage where one takes longer than ``timeout_s``.
 
     At most two are in memory. An empty page ends nothing: all that was looked at may have been filtered out.
     """
@@ -98,4 +103,14 @@ def _decoder(shape: type) -> "msgspec.json.Decoder[Page[typing.Any]]":
 def _ask(
     api: "client.ApiClient", resource: kube.Resource, query: Mapping[str, str], timeout_s: float
 ) -> asyncio.Task[bytes]:
-    return asyncio.create_task(kube.get(api, resource.path, query, timeout_s=timeout_s))
+    return asyncio.create_task(_page(api, resource, query, timeout_s))
+
+
+async def _page(api: "client.ApiClient", resource: kube.Resource, query: Mapping[str, str], timeout_s: float) -> bytes:
+    try:
+        return await kube.get(api, resource.path, query, timeout_s=timeout_s)
+    except kube.KubernetesError as error:
+        slow = isinstance(error.__cause__, TimeoutError)
+        if slow and not isinstance(error.__cause__, aiohttp.ConnectionTimeoutError):
+            raise NoPage(f"a page of {resource.name} took longer than {timeout_s:g} s", hint=error.hint) from error
+        raise

@@ -8,6 +8,7 @@ import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from kubernetes.aio import client
@@ -31,9 +32,9 @@ def pods(api_server: kube_api.FakeKube) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listed(server: kube_api.FakeKube) -> AsyncIterator[Any]:
+async def listed(server: kube_api.FakeKube, timeout_s: float = 10) -> AsyncIterator[Any]:
     async with client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{server.port}")) as api:
-        pages = paging.pages(api, kube.PODS, {"limit": "3"}, shape=Shape, timeout_s=10)
+        pages = paging.pages(api, kube.PODS, {"limit": "3"}, shape=Shape, timeout_s=timeout_s)
         async with contextlib.aclosing(pages):
             yield pages
 
@@ -73,6 +74,29 @@ async def test_an_answer_that_is_no_list_is_kept_for_who_has_to_say_so(api_serve
         with pytest.raises(paging.Unreadable, match="list of pods cannot be read") as caught:
             await anext(pages)
     assert b"Surprise" in caught.value.body
+
+
+async def test_a_page_that_takes_too_long_is_no_page(api_server: kube_api.FakeKube) -> None:
+    """Somebody is there, and is too busy."""
+    async with listed(api_server, timeout_s=0.1) as pages, api_server.changed:  # which every answer waits for
+        with pytest.raises(paging.NoPage, match=r"a page of pods took longer than 0\.1 s"):
+            await anext(pages)
+
+
+@pytest.mark.parametrize("cause", [aiohttp.ConnectionTimeoutError("no SYN-ACK"), ConnectionResetError("gone")])
+async def test_a_server_that_does_not_answer_is_just_that(
+    api_server: kube_api.FakeKube, monkeypatch: pytest.MonkeyPatch, cause: Exception
+) -> None:
+    """It is asked again soon."""
+
+    async def get(api: client.ApiClient, *_: object, **__: object) -> bytes:
+        raise kube.unreachable(api, cause) from cause
+
+    monkeypatch.setattr(kube, "get", get)
+    async with listed(api_server) as pages:
+        with pytest.raises(kube.KubernetesError) as caught:
+            await anext(pages)
+    assert kube.KubernetesError is type(caught.value)
 
 
 @pytest.mark.parametrize("uid", [b'"\xff\xfe"', b"7", b"[" * 5000])
