@@ -79,8 +79,20 @@ class _Line(msgspec.Struct):
     object: msgspec.Raw
 
 
+class _Named(msgspec.Struct):
+    uid: str
+
+
+class _Bare(msgspec.Struct):
+    metadata: _Named
+
+
 class _Malformed(Exception):  # noqa: N818  # it reads as what happened
-    """A line or an object is not what the API promises."""
+    """A line or an object is not what the API promises. ``uid``: whose, if that can be told."""
+
+    def __init__(self, message: str, uid: str = "") -> None:
+        super().__init__(message)
+        self.uid = uid
 
 
 class Informer(typing.Generic[T]):
@@ -128,7 +140,7 @@ class Informer(typing.Generic[T]):
         self.synced = False
         """Whether a list has been read to its end, and whoever reads ``events()`` has had all of it."""
         self.malformed = 0
-        """Lines and objects that could not be read, and were skipped."""
+        """Lines and objects that could not be read: what was known of such an object stays while it is there."""
         self.lists = 0
         """Lists read to their end: 1 in a quiet life."""
         self.failed_requests = 0
@@ -213,7 +225,8 @@ class Informer(typing.Generic[T]):
             uid, value = self._keep(self._decode(item) if is_raw else item)
         except _Malformed as error:
             self._count_malformed(str(error), bytes(item) if is_raw else b"")
-            return
+            uid = error.uid or (_uid(item) if is_raw else "")
+            value = self.known.get(uid)  # it is there, so what was last read of it stays, as after such a line
         if value is not None:
             fresh[uid] = value
 
@@ -302,7 +315,8 @@ class Informer(typing.Generic[T]):
                 raise _Malformed("object without metadata.uid")
             return uid, self._trim(whole)
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _Malformed(f"{type(error).__name__}: {error} (uid {uid})") from error
+            told = uid if isinstance(uid, str) else ""
+            raise _Malformed(f"{type(error).__name__}: {error} (uid {uid})", told) from error
 
     async def _check_for_rollback(self) -> None:
         """Start over if the API server now knows less than we do.
@@ -364,6 +378,13 @@ class Informer(typing.Generic[T]):
 
 def _version(raw: msgspec.Raw) -> str:
     return msgspec.json.decode(raw, type=_Object).metadata.resourceVersion
+
+
+def _uid(raw: msgspec.Raw) -> str:
+    """Read the uid alone; empty where not even that can be read."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(raw, type=_Bare).metadata.uid
+    return ""
 
 
 def _number(version: str) -> int:

@@ -13,6 +13,17 @@ from tests.fakes import kube_api
 from tests.unit.ipseity.test_informer import following, pod
 
 
+class Meta(msgspec.Struct):
+    uid: str
+
+
+class Shape(msgspec.Struct):
+    """A pod's phase."""
+
+    metadata: Meta
+    status: dict[str, str]
+
+
 async def test_a_list_that_does_not_end_is_given_up_and_tried_again(api_server: kube_api.FakeKube) -> None:
     """After the usual delay: the same token over and over is no progress."""
     api_server.put(pod("good"))
@@ -85,3 +96,35 @@ async def test_a_trim_that_fails_as_a_decoder_does_costs_only_its_object(api_ser
         assert [("seen", "a")] == await follower.next()
         await api_server.until(lambda: follower.informer.synced)
         assert 1 == follower.informer.malformed
+
+
+@pytest.mark.parametrize("shape", [dict, Shape])
+async def test_an_object_that_can_no_longer_be_read_is_there_as_it_was(
+    api_server: kube_api.FakeKube, shape: type
+) -> None:
+    """Neither a watch nor the next list takes it away: of what does not fit the shape, the uid is read alone.
+
+    One that was never read is not there; one that has gone is gone.
+    """
+    for uid in ("wrong", "refused", "gone"):
+        api_server.put(pod(uid, status={"phase": "Running"}))
+
+    def trim(given: Any) -> str:
+        status = given["status"] if shape is dict else given.status
+        if status["phase"] == "none":
+            raise ValueError("no phase")
+        return str(status["phase"])
+
+    async with following(api_server, trim=trim, shape=shape) as follower:
+        assert 3 == len(await follower.next(3))
+        await api_server.until(lambda: api_server.watches)
+        for uid, status in (("wrong", 7), ("refused", {"phase": "none"}), ("gone", 7), ("never", 7)):
+            api_server.put(pod(uid, status=status))
+        api_server.objects.pop("gone")
+        api_server.end_watches()
+        assert [("gone", "gone")] == await follower.next()
+        await api_server.until(lambda: len(api_server.watches) == 2)
+        assert {"wrong": "Running", "refused": "Running"} == follower.informer.known
+        assert (7, 2) == (follower.informer.malformed, follower.informer.lists)
+        api_server.put(pod("wrong", status={"phase": "Failed"}))
+        assert [("seen", "wrong")] == await follower.next()
