@@ -16,7 +16,7 @@ import random
 import signal
 import statistics
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import structlog
@@ -104,7 +104,7 @@ class Agent:
         self._crowded: frozenset[int] = frozenset()
         self._spent_s: collections.deque[float] = collections.deque(maxlen=9)
         self._stop = asyncio.Event()
-        heard_ns = self.continuity.resume(self.metrics, self.pipeline)
+        self._told_ns: Mapping[str, int] = self.continuity.resume(self.metrics, self.pipeline)
         owners = self.pipeline.owners
         known: dict[str, ownership.Object] = {
             **owners.alive(model.Pod),
@@ -118,7 +118,7 @@ class Agent:
             self.reader,
             known=known,
             uids=owners.lives.in_pods(),
-            heard_boot_ns=heard_ns,
+            told_boot_ns=self._told_ns,
         )
 
     async def run(self) -> int:
@@ -149,7 +149,7 @@ class Agent:
         finally:
             ended = await asyncio.to_thread(self.watch.close)
             await self._guarded_tick()
-            self.continuity.save(self.metrics, self.pipeline, clock.boot_ns())
+            self.continuity.save(self.metrics, self.pipeline, clock.boot_ns(), self._told_ns)
             await server.close()
             self.outlets.measure(clock.now(), self.metrics, self._health, last=True)
             await asyncio.to_thread(self.outlets.close)
@@ -177,7 +177,7 @@ class Agent:
     async def _tick(self) -> None:
         began_s = clock.cpu_s()
         # Before what the API told is taken: then all of the lists is in it, and they were read before this moment.
-        heard, silent_since_ns = self.watch.synced, self.watch.silent_since_ns
+        heard, silent_since_ns, told_ns = self.watch.synced, self.watch.silent_since_ns, self.watch.told_ns
         now = clock.now()
         lives = self.pipeline.owners.lives
         self._hear(lives.alive(), now.boot_ns)
@@ -204,6 +204,7 @@ class Agent:
             )
         )
         self.inbox.done()
+        self._told_ns = told_ns
         self._tell(told, now.boot_ns)
         self.outlets.measure(now, self.metrics, self._health)
         self._last_tick_ns = now.boot_ns
@@ -255,7 +256,7 @@ class Agent:
         # it has forgotten cannot be read again.
         if len(told.idle) or last_told or boot_ns >= self._checkpoint_due_ns:
             self._checkpoint_due_ns = boot_ns + _CHECKPOINT_NS
-            saved = self.continuity.save(self.metrics, self.pipeline, boot_ns)
+            saved = self.continuity.save(self.metrics, self.pipeline, boot_ns, self._told_ns)
             # Without a file a restart will miss what was told of them; a table that fills up misses new ones now.
             if saved or len(self.pipeline.table) > self.config.max_edges // 2:
                 self.kernel.forget(told.idle)

@@ -30,6 +30,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     version: int = _VERSION
     boot_id: str = ""
     written_boot_ns: int = 0
+    told_boot_ns: dict[str, int] | None = None
+    """Up to when the owners have all that the API had to tell, by resource: long before, where it is away. None: an
+    earlier version wrote the file."""
     edges: dict[str, bytes] = {}
     metrics: Any = None
     owners: msgspec.Raw = msgspec.Raw(b"\xc0")

@@ -233,12 +233,12 @@ class Cluster:
         clock: Callable[[], int],
         only_node: str = "",
         known: Mapping[str, Object] | None = None,
-        heard_boot_ns: int = 0,
+        told_boot_ns: Mapping[str, int] | None = None,
         beside: Sequence[Beside] = (),
     ) -> None:
         """Prepare. ``only_node``: whose pods alone are followed; empty: all.
 
-        ``known`` is what an earlier run knew, by uid, and ``heard_boot_ns`` when it last heard.
+        ``known`` is what an earlier run knew, by uid, and ``told_boot_ns`` up to when it was told all, by resource.
         """
         mine = dataclasses.replace(kube.PODS, field_selector=f"spec.nodeName={only_node}" if only_node else "")
         self._beside = tuple(beside)
@@ -250,7 +250,7 @@ class Cluster:
                 trim=trim,
                 clock=clock,
                 known={uid: each for uid, each in (known or {}).items() if isinstance(each, kind)},
-                heard_ns=heard_boot_ns,
+                heard_ns=(told_boot_ns or {}).get(resource.name, 0),
             )
             for resource, shape, kind, trim in _READS
         )
@@ -263,6 +263,11 @@ class Cluster:
     def known(self) -> dict[str, Object]:
         """Give what is known, by uid: what another one starts from."""
         return {uid: value for each in self.informers for uid, value in each.known.items()}
+
+    @property
+    def told_ns(self) -> dict[str, int]:
+        """Up to when all that happened has been told, by resource; 0: nothing was."""
+        return {each.resource.name: each.told_ns for each in self.informers}
 
     @property
     def silent_since_ns(self) -> int | None:

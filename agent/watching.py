@@ -46,15 +46,15 @@ class Watch:
         *,
         known: Known,
         uids: Mapping[int, str],
-        heard_boot_ns: int,
+        told_boot_ns: Mapping[str, int],
     ) -> None:
-        """Prepare. What a former agent knew: objects by uid, ``uids`` by cgroup in a pod; and when it last heard."""
+        """Prepare. What a former agent knew: objects by uid, ``uids`` by cgroup in a pod; up to when all was told."""
         self._config = settings
         self._drops = lost
         self._kernel = held
         self._reader = reading
         self._known = known
-        self._heard_ns = heard_boot_ns
+        self._told_ns = told_boot_ns
         self._handshake = handshake.Handshake(held, settings, lost)
         self._handshake.begin((each for each in known.values() if isinstance(each, model.Pod)), uids)
         self._cgroups: collections.deque[model.CgroupEvent] = collections.deque()
@@ -107,6 +107,11 @@ class Watch:
     def synced(self) -> bool:
         """Whether pods, services and nodes have been listed once."""
         return self._cluster is not None and self._cluster.synced
+
+    @property
+    def told_ns(self) -> Mapping[str, int]:
+        """Up to when all that happened can be taken, by resource. Read it before ``objects``."""
+        return self._cluster.told_ns if self._cluster is not None else self._told_ns
 
     @property
     def silent_since_ns(self) -> int | None:
@@ -165,7 +170,7 @@ class Watch:
             try:
                 await self._cluster.follow(self._take_object)
             finally:
-                self._known, self._heard_ns = self._cluster.known(), clock.boot_ns()
+                self._known, self._told_ns = self._cluster.known(), self._cluster.told_ns
 
     def _prepare(self, api: "client.ApiClient") -> pods.Cluster:
         return pods.Cluster(
@@ -173,7 +178,7 @@ class Watch:
             clock=clock.boot_ns,
             only_node=self._config.node() if self._config.remote_evidence == "handshake" else "",
             known=self._known,
-            heard_boot_ns=self._heard_ns,
+            told_boot_ns=self._told_ns,
             beside=self._beside(api),
         )
 

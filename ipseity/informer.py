@@ -115,7 +115,7 @@ class Informer(typing.Generic[T]):
         ``trim`` gets each object decoded as ``shape`` and returns what to keep, or None. ValueError, KeyError and
         TypeError count as malformed. A msgspec.Struct reads only the fields it names, at a tenth of the cost of a dict;
         ``metadata.uid`` is to be among them. ``clock`` gives nanoseconds.
-        ``known`` and ``heard_ns`` are what an earlier run knew and when it last heard:
+        ``known`` and ``heard_ns`` are what an earlier run knew and up to when it was told all:
         the first list then yields Gone for what vanished meanwhile.
         """
         self._api = api
@@ -155,6 +155,11 @@ class Informer(typing.Generic[T]):
     def heard_ns(self) -> int:
         """When the API server last said anything here; 0: never."""
         return self._heard_ns
+
+    @property
+    def told_ns(self) -> int:
+        """Up to when all that happened has been told: what whoever goes on from here is to be given as ``heard_ns``."""
+        return self._since.told_ns
 
     def staleness_s(self, now_ns: int) -> float:
         """How old the knowledge may be: seconds since the API server last said anything here, bookmarks included.

@@ -5,6 +5,8 @@ Left out: the rest of the wiring, which only runs whole (tests/functional/agent)
 
 import collections
 import types
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -79,27 +81,22 @@ class LateWatch:
     def __init__(self) -> None:
         self.synced = False
         self.silent_since_ns: int | None = 5
+        self.told_ns = {"pods": 5}
         self.told: list[model.ObjectEvent] = []
 
     def objects(self) -> list[model.ObjectEvent]:
         taken, self.told = self.told, [test_inbox.EVENT]
-        self.synced, self.silent_since_ns = True, None
+        self.synced, self.silent_since_ns, self.told_ns = True, None, {"pods": 11}
         return taken
 
 
-async def test_the_lists_are_heard_with_the_drain_that_has_all_of_them() -> None:
-    """Not with the one during which they came; and they were read before the moment that a drain is of."""
-    steps: list[pipeline.Inputs] = []
-    watch, box = LateWatch(), inbox.Inbox(drops.Drops())
-
-    def step(inputs: pipeline.Inputs) -> None:
-        steps.append(inputs)
-        raise InterruptedError  # what comes after is not asked
+def draining(watch: LateWatch, box: inbox.Inbox, step: Callable[[pipeline.Inputs], None], **more: object) -> Any:
+    """Make what a drain needs of an agent, up to what is told."""
 
     async def open_connections(*_: object) -> tuple[None, list[None]]:
         return None, []
 
-    agent = types.SimpleNamespace(
+    return types.SimpleNamespace(
         watch=watch,
         inbox=box,
         _hear=lambda *_: box.fresh.object_events.extend(watch.objects()),
@@ -108,10 +105,49 @@ async def test_the_lists_are_heard_with_the_drain_that_has_all_of_them() -> None
         kernel=types.SimpleNamespace(edges=lambda: ((), ()), gone=0),
         reader=types.SimpleNamespace(make_edges=lambda _: None, ended=list, open_connections=open_connections),
         pipeline=types.SimpleNamespace(owners=ownership.Ownership(history_s=600), table=None, step=step),
+        **more,
     )
+
+
+async def test_the_lists_are_heard_with_the_drain_that_has_all_of_them() -> None:
+    """Not with the one during which they came; and they were read before the moment that a drain is of."""
+    steps: list[pipeline.Inputs] = []
+
+    def step(inputs: pipeline.Inputs) -> None:
+        steps.append(inputs)
+        raise InterruptedError  # what comes after is not asked
+
+    agent = draining(LateWatch(), inbox.Inbox(drops.Drops()), step)
     for _ in range(2):
         with pytest.raises(InterruptedError):
-            await app.Agent._tick(agent)  # type: ignore[arg-type]  # what it needs of it
+            await app.Agent._tick(agent)
     assert [(False, 5, 0), (True, None, 1)] == [
         (each.heard, each.silent_since_boot_ns, len(each.object_events)) for each in steps
     ]
+
+
+async def test_a_checkpoint_says_no_more_than_the_drain_has_taken() -> None:
+    """What comes while it goes on is in the next one."""
+    saved: list[Mapping[str, int]] = []
+
+    def tell(*_: object) -> None:
+        saved.append(agent._told_ns)
+        raise InterruptedError  # what comes after is not asked
+
+    agent = draining(LateWatch(), inbox.Inbox(drops.Drops()), lambda _: None, _told_ns={}, _tell=tell)
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            await app.Agent._tick(agent)
+    assert [{"pods": 5}, {"pods": 11}] == saved
+
+
+async def test_a_drain_that_fails_has_taken_nothing() -> None:
+    """The checkpoint of an agent that stops then says what the drain before had."""
+
+    def fail(_: pipeline.Inputs) -> None:
+        raise InterruptedError
+
+    agent = draining(LateWatch(), inbox.Inbox(drops.Drops()), fail, _told_ns={})
+    with pytest.raises(InterruptedError):
+        await app.Agent._tick(agent)
+    assert {} == agent._told_ns

@@ -16,6 +16,7 @@ from tests.fakes import flows, kernel
 
 NOW_NS = 10**12
 SECOND_NS = 10**9
+TOLD = {"pods": NOW_NS - 3, "services": NOW_NS - 5, "nodes": NOW_NS - 7}
 KEY = kernel.key(7, local="10.7.0.2", remote="10.7.0.3", port=8080)
 POD = model.Pod(
     uid=model.PodUid("0000000a-0000-4000-8000-000000000000"),
@@ -37,16 +38,35 @@ def saved(path: pathlib.Path) -> drops.Drops:
     lost = drops.Drops()
     totals, line = parts()
     totals.add(flows.edge(), NOW_NS)
-    assert continuity.Continuity(path, lost).save(totals, line, NOW_NS)
+    assert continuity.Continuity(path, lost).save(totals, line, NOW_NS, TOLD)
     return lost
 
 
 def test_totals_come_back(tmp_path: pathlib.Path) -> None:
-    """And when the API was last heard."""
+    """And up to when the API has told who was who."""
     lost = saved(tmp_path / "state")
     totals, line = parts()
-    assert NOW_NS == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
+    assert TOLD == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert (1, 0) == (len(totals), lost.by_stage["checkpoint_unreadable"])
+
+
+@pytest.mark.parametrize("told_ns", [{}, {"pods": 0}, {"pods": NOW_NS - 500 * SECOND_NS}])
+def test_what_the_api_has_not_told_is_not_as_new_as_the_file(tmp_path: pathlib.Path, told_ns: dict[str, int]) -> None:
+    """It is written every few seconds, also where the API is away: since boot, or for minutes."""
+    keeper = continuity.Continuity(tmp_path / "state", drops.Drops())
+    assert keeper.save(*parts(), NOW_NS, told_ns)
+    assert told_ns == keeper.resume(*parts())
+
+
+def test_a_file_that_does_not_say_what_was_told_is_as_new_as_it_is(tmp_path: pathlib.Path) -> None:
+    """An earlier version wrote it."""
+    lost = saved(tmp_path / "state")
+    state = msgspec.msgpack.decode((tmp_path / "state").read_bytes())
+    del state["told_boot_ns"]
+    (tmp_path / "state").write_bytes(msgspec.msgpack.encode(state))
+    assert {"pods": NOW_NS, "services": NOW_NS, "nodes": NOW_NS} == (
+        continuity.Continuity(tmp_path / "state", lost).resume(*parts())
+    )
 
 
 def test_names_of_tags_come_back(tmp_path: pathlib.Path) -> None:
@@ -54,14 +74,14 @@ def test_names_of_tags_come_back(tmp_path: pathlib.Path) -> None:
     lost, web = drops.Drops(), identity.ServiceAccount("shop", "web")
     totals, line = parts()
     line.tags.learn(web)
-    assert continuity.Continuity(tmp_path / "state", lost).save(totals, line, NOW_NS)
+    assert continuity.Continuity(tmp_path / "state", lost).save(totals, line, NOW_NS, TOLD)
     totals, line = parts()
     continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert web == line.tags.account(line.tags.tag(web))
     state = msgspec.msgpack.decode((tmp_path / "state").read_bytes())
     state["accounts"] = [["shop", "no account/"]]
     (tmp_path / "state").write_bytes(msgspec.msgpack.encode(state))
-    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(*parts())
+    assert {} == continuity.Continuity(tmp_path / "state", lost).resume(*parts())
     assert 1 == lost.by_stage["checkpoint_unreadable"]
 
 
@@ -72,7 +92,7 @@ def test_totals_without_their_edges_are_not_taken_over(tmp_path: pathlib.Path) -
     state["edges"]["wide"] = bytes(3)
     (tmp_path / "state").write_bytes(msgspec.msgpack.encode(state))
     totals, line = parts()
-    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
+    assert {} == continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert (0, 1) == (len(totals), lost.by_stage["checkpoint_unreadable"])
 
 
@@ -111,7 +131,7 @@ def stepped(tmp_path: pathlib.Path) -> tuple[pathlib.Path, kernel.Kernel]:
     first.owners.apply_object(model.ObjectEvent(change=model.Change.SEEN, object=POD, boot_ns=NOW_NS))
     assert 1 == told(first, world)
     sums.add(flows.edge(), NOW_NS)
-    assert continuity.Continuity(tmp_path / "state", drops.Drops()).save(sums, first, NOW_NS + 7)
+    assert continuity.Continuity(tmp_path / "state", drops.Drops()).save(sums, first, NOW_NS + 7, TOLD)
     return tmp_path / "state", world
 
 
@@ -119,7 +139,7 @@ def test_an_adopted_kernel_is_gone_on_with(stepped: tuple[pathlib.Path, kernel.K
     """Totals, names, and what was told: nothing of it is told again."""
     path, world = stepped
     again, sums = parts()[1], parts()[0]
-    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(sums, again)
+    assert TOLD == continuity.Continuity(path, drops.Drops()).resume(sums, again)
     assert POD == again.owners.pod(POD.uid)
     assert parts()[0].dump() != sums.dump()
     assert 0 == told(again, world)
@@ -131,7 +151,7 @@ def test_a_table_made_anew_is_told_from_zero(stepped: tuple[pathlib.Path, kernel
     """Its edges have other ids, also for the same keys: what was told of the former ones is taken off nothing."""
     path, _ = stepped
     again, anew = parts()[1], kernel.Kernel()
-    assert NOW_NS + 7 == continuity.Continuity(path, drops.Drops()).resume(parts()[0], again)
+    assert TOLD == continuity.Continuity(path, drops.Drops()).resume(parts()[0], again)
     anew.establish(KEY, NOW_NS + 3)
     assert 1 == told(again, anew)
     assert POD == again.owners.pod(POD.uid)
@@ -150,7 +170,7 @@ def test_totals_with_other_labels_begin_with_what_the_kernel_has(
 def test_the_first_start_is_silent(tmp_path: pathlib.Path) -> None:
     """No file is no loss."""
     lost = drops.Drops()
-    assert 0 == continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], parts()[1])
+    assert {} == continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], parts()[1])
     assert {} == lost.by_stage
 
 
@@ -159,7 +179,7 @@ def test_a_disk_that_refuses_is_counted_every_time(tmp_path: pathlib.Path) -> No
     lost = drops.Drops()
     (tmp_path / "file").write_text("")
     keeper = continuity.Continuity(tmp_path / "file" / "state", lost)
-    assert [False, False, False] == [keeper.save(parts()[0], parts()[1], NOW_NS) for _ in range(3)]
+    assert [False, False, False] == [keeper.save(parts()[0], parts()[1], NOW_NS, {}) for _ in range(3)]
     assert {"checkpoint_failed": 3} == lost.by_stage
 
 
@@ -180,7 +200,7 @@ def test_who_had_an_address_and_what_was_wrong_come_back(tmp_path: pathlib.Path)
     views = model.Views(kernel=ledger.who(flows.WEB), ip=model.NOBODY, judged=verdicts.Verdicts(wrong))
     before.differences.add([flows.edge(remote=dataclasses.replace(flows.WEB, views=views))], 0)
     held = continuity.Continuity(tmp_path / "state", lost)
-    assert held.save(parts()[0], before, NOW_NS + 3 * SECOND_NS)
+    assert held.save(parts()[0], before, NOW_NS + 3 * SECOND_NS, TOLD)
     continuity.Continuity(tmp_path / "state", lost).resume(parts()[0], after)
     assert before.owners.history(ip) == after.owners.history(ip)
     assert ["web", "cron"] == [line.owner.name for line in after.owners.history(ip)]
@@ -203,7 +223,7 @@ def test_everybody_comes_back(tmp_path: pathlib.Path, count: int) -> None:
     ]
     for each in everybody:
         line.owners.apply_object(model.ObjectEvent(change=model.Change.SEEN, object=each, boot_ns=NOW_NS))
-    assert continuity.Continuity(tmp_path / "state", lost).save(totals, line, NOW_NS)
+    assert continuity.Continuity(tmp_path / "state", lost).save(totals, line, NOW_NS, TOLD)
     totals, line = parts()
     continuity.Continuity(tmp_path / "state", lost).resume(totals, line)
     assert everybody == list(line.owners.alive(model.Pod).values())

@@ -176,3 +176,11 @@ async def test_the_cluster_is_followed_and_its_events_are_the_agent_s() -> None:
     assert not cluster.synced  # this API server has no nodes and services
     assert {"nodes": 0.0, "services": 0.0, "pods": 0.0} == cluster.staleness_s(42)
     assert {"nodes": 0, "services": 0, "pods": 0} == cluster.malformed()
+
+
+def test_the_cluster_says_of_each_resource_what_it_has_told() -> None:
+    """Whoever goes on from there is told the rest, of each."""
+    cluster = pods.Cluster(None, clock=lambda: 42, told_boot_ns={"pods": 7, "nodes": 3})  # type: ignore[arg-type]  # nothing is asked
+    assert {"pods": 7, "nodes": 3, "services": 0} == cluster.told_ns
+    cluster.informers[0]._since.listed(5, 6)
+    assert {"pods": 7, "nodes": 5, "services": 0} == cluster.told_ns

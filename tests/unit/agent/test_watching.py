@@ -63,7 +63,7 @@ def listening(
         ring,  # type: ignore[arg-type]  # what it needs of it
         known={pod.uid: pod for pod in known},
         uids=dict.fromkeys(former or (), known[0].uid if known else ""),
-        heard_boot_ns=0,
+        told_boot_ns={"pods": 3},
     )
     try:
         watch.start()
@@ -131,6 +131,27 @@ def test_a_part_that_fails_begins_anew(parts: types.SimpleNamespace, monkeypatch
     assert parts.drops.by_stage["watch_died"] > 0
     parts.ring.put(test_identities.directory(11, 7))
     assert parts.ring.written.wait(PATIENCE_S)
+
+
+def test_what_follows_the_api_anew_goes_on_from_what_was_told(
+    parts: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from the moment at which it fails: the API may have been away for long."""
+
+    async def follow(_: object) -> None:
+        raise OSError("odd")
+
+    async def connect(*_: object) -> Any:
+        return contextlib.nullcontext()
+
+    parts.watch.close()
+    assert {"pods": 3} == parts.watch.told_ns
+    failing = types.SimpleNamespace(follow=follow, known=dict, told_ns={"pods": 23}, synced=False)
+    monkeypatch.setattr(watching.kube, "connect", connect)
+    monkeypatch.setattr(parts.watch, "_prepare", lambda _: failing)
+    with pytest.raises(OSError, match="odd"):
+        asyncio.run(parts.watch._follow())
+    assert {"pods": 23} == parts.watch.told_ns == parts.watch._told_ns
 
 
 def test_after_a_restart_the_pods_that_run_on_keep_their_identity(
