@@ -329,10 +329,11 @@ class Informer(typing.Generic[T]):
         A server restored from a backup, or restarted with empty memory, leaves a watch from a version of its future
         open in silence (tests/vectors/kubernetes has one), so the question must be asked. One object, once per outage.
         """
+        asked_ns = self._clock()
         body = await kube.get(self._api, self.resource.path, self._query(limit="1"))
         current = _number(paging.read(self.resource, body).metadata.resourceVersion)
         if 0 < _number(self._version) <= current:
-            self._since.behind(current)
+            self._since.behind(current, asked_ns)
         else:
             self._version = ""
 

@@ -24,7 +24,7 @@ class Since:
         """When the watch was opened last."""
         self._pulse = pulse.Pulse(now_ns)
         self._catch_up_ns = _CATCH_UP_NS
-        self._backlog = 0
+        self._backlog = self._compared_ns = 0
 
     def beat(self, now_ns: int) -> None:
         """Take note of being alive."""
@@ -39,9 +39,12 @@ class Since:
         self._catch_up_ns = max(_CATCH_UP_NS, now_ns - asked_ns)
         self._backlog = 0
 
-    def behind(self, version: int) -> None:
-        """Take that the API server is at this version: the next watch first brings what was missed up to it."""
-        self._backlog = version
+    def behind(self, version: int, asked_ns: int) -> None:
+        """Take that the API server is at this version: the next watch first brings what was missed up to it.
+
+        What has a later one has happened since that was asked.
+        """
+        self._backlog, self._compared_ns = version, asked_ns
 
     def opened(self, now_ns: int) -> None:
         """Take that a watch is open."""
@@ -53,6 +56,8 @@ class Since:
         ``whole``: nothing was said that could not be read, and is told by a list later.
         """
         since_ns = self._pulse.since(now_ns)
+        if whole and version > self._backlog > 0:
+            self.told_ns, self._backlog = max(self.told_ns, self._compared_ns), 0
         if now_ns - self.opened_ns < self._catch_up_ns or 0 < version <= self._backlog:
             return min(since_ns, self.told_ns)
         self._catch_up_ns = _CATCH_UP_NS

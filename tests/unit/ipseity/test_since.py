@@ -30,17 +30,26 @@ def test_what_is_read_after_two_seconds_is_news_of_now() -> None:
 def test_what_was_missed_is_that_however_long_it_takes_to_read() -> None:
     """The API server has said how far it was; a version that is no number says nothing."""
     known = beaten(told=40, up_to=100)
-    known.behind(9)
+    known.behind(9, 99 * S)
     later(known, 100, 110)
     assert 40 * S == known.line(9, 110 * S, whole=True) == known.told_ns
     assert 110 * S == known.line(10, 110 * S, whole=True)
     assert 110 * S == known.line(0, 110 * S, whole=True)
 
 
+def test_what_follows_a_backlog_is_as_old_as_the_question_how_long_that_is() -> None:
+    """Also at once after the watch was opened; unless something before it could not be read."""
+    for whole, since_s in ((True, 99), (False, 40)):
+        known = beaten(told=40, up_to=100)
+        known.behind(9, 99 * S)
+        assert [40 * S, since_s * S] == [known.line(version, 100 * S, whole=whole) for version in (9, 10)]
+        assert since_s * S == known.told_ns
+
+
 def test_a_long_list_leaves_much_to_catch_up_with() -> None:
     """As much as it took, once; versions of before mean nothing any more."""
     known = beaten(up_to=100)
-    known.behind(9)
+    known.behind(9, 99 * S)
     known.listed(70 * S, 95 * S)
     later(known, 100, 124)
     assert 70 * S == known.line(3, 124 * S, whole=True)
