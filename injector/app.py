@@ -258,10 +258,15 @@ async def _driven(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                 task.cancel()
     except BaseExceptionGroup as several:
         # A person is told what is wrong and what to do about it, not in how many tasks it was noticed.
-        known = [each for each in several.exceptions if isinstance(each, errors.MeshError)]
-        if not known:
+        known = several.subgroup(errors.MeshError)
+        if known is None:
             raise
-        raise known[0] from several
+        raise _first(known) from several
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = several.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 async def _for_ever(task: Coroutine[Any, Any, None]) -> None:

@@ -14,7 +14,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
-from cryptography import x509
+from cryptography import exceptions, x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import oid
@@ -29,6 +29,14 @@ SKEW_S: Final = 20
 """How far clocks in the cluster may be apart: certificates begin that much earlier. As Linkerd."""
 _MAX_BUNDLE: Final = 8
 """Certificates in one PEM: two anchors during a rotation, and room."""
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    exceptions.UnsupportedAlgorithm,
+    x509.UnsupportedGeneralNameType,
+    x509.DuplicateExtension,
+)
+"""What reading a certificate or key raises that somebody else has made."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,7 @@ def read_bundle(pem: bytes, what: str) -> tuple[x509.Certificate, ...]:
     """Read certificates, in their order. Raises CannotRun; ``what`` says where they are from."""
     try:
         found = tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except UNREADABLE as error:
         raise errors.CannotRun(f"{what} is no PEM certificate: {error}", hint="see `kubectl describe` on it") from error
     if len(found) > _MAX_BUNDLE:
         raise errors.CannotRun(f"{what} has {len(found)} certificates", hint=f"at most {_MAX_BUNDLE} are read")
@@ -94,11 +102,19 @@ def read_key(pem: bytes, what: str) -> ec.EllipticCurvePrivateKey:
     """Read the private key of an anchor. Raises CannotRun."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise errors.CannotRun(f"{what} is no unencrypted PEM key", hint="see `kubectl describe` on it") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise errors.CannotRun(f"{what} is no ECDSA key", hint="issuers are made here under ECDSA anchors only")
     return key
+
+
+def belongs(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> bool:
+    """Say whether a certificate is for this key."""
+    try:
+        return key.public_key() == certificate.public_key()
+    except UNREADABLE:
+        return False  # of a kind that is none of ours
 
 
 def to_pem(certificates: Sequence[x509.Certificate]) -> bytes:

@@ -92,8 +92,9 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish for ever."""
-        tasks = [asyncio.create_task(self._follow_namespaces()), asyncio.create_task(self._follow_ours())]
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_namespaces())
+            group.create_task(self._follow_ours())
             while True:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_RETRY_S):  # wait_for may swallow a cancellation before Python 3.12
@@ -104,10 +105,6 @@ class Publisher:
                         await self._publish()
                     self.published = self.published or bool(self._there)
                     self._note()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _publish(self) -> None:
         wanted = self.text()

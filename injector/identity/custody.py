@@ -82,15 +82,11 @@ class Custody:
 
     async def run(self) -> None:
         """Follow the Secrets for ever. Trouble is told, and tried again."""
-        following = asyncio.create_task(self._follow())
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
             while True:
                 await asyncio.sleep(_LOOK_S)
                 await self._look()
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
 
     async def _follow(self) -> None:
         async with contextlib.aclosing(self._informer.events()) as stream:

@@ -79,12 +79,21 @@ def read(
     ``trusted`` is the bundle that pods have: an issuer below any other anchor is refused. Raises Refused.
     """
     try:
-        certificates = x509.load_pem_x509_certificates(certificate_pem)
-        key = serialization.load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError, exceptions.UnsupportedAlgorithm) as error:
+        return _read(certificate_pem, key_pem, trusted, trust_domain, now_s=now_s)
+    except anchors.UNREADABLE as error:
         raise _refusal(Reason.UNREADABLE, f"tls.crt or tls.key is not readable PEM: {error}") from error
-    certificate, *rest = certificates
-    strong = _strong(key)
+
+
+def _read(
+    certificate_pem: bytes,
+    key_pem: bytes,
+    trusted: Sequence[x509.Certificate],
+    trust_domain: identity.TrustDomain,
+    *,
+    now_s: float,
+) -> Issuer:
+    certificate, *rest = x509.load_pem_x509_certificates(certificate_pem)
+    strong = _strong(serialization.load_pem_private_key(key_pem, password=None))
     if certificate.public_key() != strong.public_key():
         raise _refusal(Reason.KEY_MISMATCH, "tls.key is not the key of the certificate in tls.crt")
     between, anchor = _path(certificate, rest, trusted)
@@ -99,7 +108,7 @@ def anchor_of(certificate_pem: bytes, trusted: Sequence[x509.Certificate]) -> x5
     try:
         certificate, *rest = x509.load_pem_x509_certificates(certificate_pem)
         return _path(certificate, rest, trusted)[1]
-    except (ValueError, errors.Refused):
+    except (*anchors.UNREADABLE, errors.Refused):
         return None
 
 
@@ -157,7 +166,7 @@ def _check_authority(certificate: x509.Certificate, below: int, *, now_s: float)
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         may_sign = _may_sign(certificate)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+    except (x509.ExtensionNotFound, *anchors.UNREADABLE) as error:
         raise _refusal(Reason.NOT_AN_AUTHORITY, f"{who} has no readable basic constraints: {error}") from error
     if not constraints.ca or not may_sign:
         raise _refusal(Reason.NOT_AN_AUTHORITY, f"{who} may not sign certificates (CA:true, keyCertSign)")

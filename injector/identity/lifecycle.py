@@ -66,7 +66,7 @@ def read_authority(secret: secrets.TlsSecret) -> anchors.Authority:
     where = f"Secret {secret.namespace}/{secret.name}"
     certificate, *_ = anchors.read_bundle(secret.certificate_pem, f"tls.crt of {where}")
     key = anchors.read_key(secret.key_pem, f"tls.key of {where}")
-    if key.public_key() != certificate.public_key():
+    if not anchors.belongs(key, certificate):
         raise errors.CannotRun(f"tls.key of {where} is not the key of its certificate", hint="bring both anew")
     return anchors.Authority(certificate=certificate, key=key)
 

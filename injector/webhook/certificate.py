@@ -15,7 +15,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
-from cryptography import x509
+from cryptography import exceptions, x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import oid
@@ -127,7 +127,7 @@ def readable(pair: Pair) -> bool:
         key = serialization.load_pem_private_key(pair.key_pem, password=None)
         belongs = key.public_key() == _leaf(pair).public_key()
         return belongs and bool(x509.load_pem_x509_certificates(pair.authority_pem))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
         return False
 
 

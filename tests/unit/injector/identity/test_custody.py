@@ -5,8 +5,6 @@ The API server is a fake that keeps objects. Leaves out what is decided (test_au
 
 import asyncio
 import base64
-import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,85 +15,21 @@ from click.testing import CliRunner
 from injector import errors, names
 from injector.identity import (
     anchors,
-    authority,
-    bundle,
     commands,
-    custody,
     findings,
     issuance,
-    issuelog,
-    ledger,
     lifecycle,
     rotating,
     rotation,
     status,
 )
-from injector.kube import configmaps, events, secrets
+from injector.kube import configmaps, secrets
+from ipseity import informer
 from tests.fakes import authorities, mesh_api
+from tests.unit.injector.identity import plane
 
-NAMESPACE = "ipseity-system"
-SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
-SPACES = ("default", "shop", "ipseity-system")
-
-
-def now_s() -> float:
-    return time.clock_gettime(time.CLOCK_REALTIME)
-
-
-class ControlPlane:
-    """One control plane's identity parts, put together."""
-
-    def __init__(self, api: Any, folder: Path, name: str = "control-0") -> None:
-        self.name = name
-        self.leading = True
-        self.api = api
-        self.told: list[events.Event] = []
-        self.pods = ledger.Ledger()
-        self.log = issuelog.IssuanceLog(folder / f"{name}.log")
-        self.held = authority.Authority(authorities.TRUST_DOMAIN, settle_s=0)
-        self.publisher = bundle.Publisher(api, self.held, leads=self.leads, clock=now_s, boot_ns=time.monotonic_ns)
-        self.custody = custody.Custody(
-            api,
-            self.held,
-            self.pods,
-            namespace=NAMESPACE,
-            spread=self.publisher.everywhere_since,
-            others=lambda: (),
-            leads=self.leads,
-            tell=self.told.append,
-            clock=now_s,
-            boot_ns=time.monotonic_ns,
-            changed=self.publisher.wake,
-        )
-
-    def leads(self) -> bool:
-        return self.leading
-
-    def status(self) -> status.Status:
-        return status.of(self.held, self.pods.summary(now_s()), self.log, self.publisher, now_s=now_s())
-
-    async def publish(self) -> None:
-        await status.publish(
-            self.api,
-            NAMESPACE,
-            self.name,
-            self.status,
-            head=issuance.Head(),
-            every_s=0.05,
-        )
-
-
-@contextlib.asynccontextmanager
-async def running(control: ControlPlane) -> AsyncIterator[ControlPlane]:
-    await control.custody.start()
-    parts = (control.custody.run(), control.publisher.run(), control.publish())
-    tasks = [asyncio.create_task(each) for each in parts]
-    try:
-        yield control
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+SECRETS = f"/api/v1/namespaces/{plane.NAMESPACE}/secrets"
+SPACES = ("default", "shop", plane.NAMESPACE)
 
 
 @pytest.fixture
@@ -111,20 +45,20 @@ def trust_in(fake: mesh_api.FakeMeshApi, namespace: str) -> str:
     return str(found.get("data", {}).get(names.TRUST_KEY, ""))
 
 
-def everywhere(fake: mesh_api.FakeMeshApi, control: ControlPlane) -> bool:
+def everywhere(fake: mesh_api.FakeMeshApi, control: plane.ControlPlane) -> bool:
     wanted = control.publisher.text()
     return bool(wanted) and all(trust_in(fake, name) == wanted for name in SPACES)
 
 
 async def test_an_empty_cluster_gets_anchor_issuer_and_bundle(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """All of it, in every namespace; a second control plane takes the same and makes nothing."""
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
         await fake.until(lambda: everywhere(fake, control))
         [anchor] = anchors.read_bundle(trust_in(fake, "shop").encode(), "the bundle")
         assert control.held.issuer is not None
         assert anchor == control.held.issuer.anchor
         made = set(fake.objects)
-        async with running(ControlPlane(api, tmp_path, "control-1")) as second:
+        async with plane.running(plane.ControlPlane(api, tmp_path, "control-1")) as second:
             assert second.held.issuer is not None
             assert control.held.issuer.certificate == second.held.issuer.certificate
         assert made == set(fake.objects)
@@ -135,7 +69,7 @@ async def test_it_is_published_once_it_was_written_but_where_it_cannot_be(
 ) -> None:
     """The control plane is ready then: one namespace that refuses it does not hold up the others."""
     fake.forbidden = {(method, "/api/v1/namespaces/shop/configmaps") for method in ("PATCH", "POST")}
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
         assert not control.publisher.published
         await fake.until(lambda: control.publisher.published)
         wanted = control.publisher.text()
@@ -144,7 +78,7 @@ async def test_it_is_published_once_it_was_written_but_where_it_cannot_be(
 
 async def test_a_bundle_that_was_edited_or_removed_is_put_right(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """And a new namespace gets it; one that is being deleted does not."""
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
         await fake.until(lambda: everywhere(fake, control))
         path = f"/api/v1/namespaces/shop/configmaps/{names.TRUST_BUNDLE}"
         metadata = {"name": names.TRUST_BUNDLE, "namespace": "shop"}
@@ -164,10 +98,10 @@ async def test_a_bundle_that_was_edited_or_removed_is_put_right(fake: mesh_api.F
 
 async def test_a_bad_issuer_in_the_secret_is_told_and_not_taken(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """By an Event on the Secret; a good one afterwards is taken, without a restart."""
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
         before = control.held.issuer
-        good = await secrets.read(api, NAMESPACE, lifecycle.ISSUER)
-        anchor = await secrets.read(api, NAMESPACE, lifecycle.ANCHOR)
+        good = await secrets.read(api, plane.NAMESPACE, lifecycle.ISSUER)
+        anchor = await secrets.read(api, plane.NAMESPACE, lifecycle.ANCHOR)
         assert good is not None
         assert anchor is not None
         path = f"{SECRETS}/{lifecycle.ISSUER}"
@@ -177,43 +111,63 @@ async def test_a_bad_issuer_in_the_secret_is_told_and_not_taken(fake: mesh_api.F
         await fake.put(path, bad)
         await _until(lambda: any(each.reason == "IssuerRefused" for each in control.told))
         assert before is control.held.issuer
-        seen = await rotating.look(api, NAMESPACE)
-        await rotating.apply(api, NAMESPACE, seen, rotation.Step.MAKE_ISSUER, now_s=now_s())
+        seen = await rotating.look(api, plane.NAMESPACE)
+        await rotating.apply(api, plane.NAMESPACE, seen, rotation.Step.MAKE_ISSUER, now_s=plane.now_s())
         await _until(lambda: control.held.issuer is not before)
+
+
+@pytest.mark.parametrize("part", ["custody", "publisher"])
+async def test_a_part_that_hears_nothing_more_ends(
+    part: str, fake: mesh_api.FakeMeshApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a defect: then the process ends, which is seen, and begins anew."""
+
+    async def deaf(_self: object) -> AsyncIterator[object]:
+        raise ZeroDivisionError
+        yield
+
+    async with fake.running() as api:
+        control = plane.ControlPlane(api, tmp_path)
+        await control.custody.start()
+        monkeypatch.setattr(informer.Informer, "events", deaf)
+        async with asyncio.timeout(5):
+            with pytest.raises(ExceptionGroup) as raised:
+                await getattr(control, part).run()
+    assert isinstance(raised.value.exceptions[0], ZeroDivisionError)
 
 
 async def test_a_brought_issuer_without_anchor_secret_is_enough(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """As cert-manager writes it; nothing is made."""
-    above = authorities.anchor(now_s())
-    made = authorities.issuer_of(above, now_s=now_s())
+    above = authorities.anchor(plane.now_s())
+    made = authorities.issuer_of(above, now_s=plane.now_s())
     async with fake.running() as api:
         brought = secrets.TlsSecret(
-            namespace=NAMESPACE,
+            namespace=plane.NAMESPACE,
             name=lifecycle.ISSUER,
             certificate_pem=made.certificate_pem,
             key_pem=made.key_pem,
             authority_pem=above.certificate_pem,
         )
         await secrets.create(api, brought)
-        async with running(ControlPlane(api, tmp_path)) as control:
+        async with plane.running(plane.ControlPlane(api, tmp_path)) as control:
             assert (above.certificate,) == control.held.bundle
-            assert None is await secrets.read(api, NAMESPACE, lifecycle.ANCHOR)
+            assert None is await secrets.read(api, plane.NAMESPACE, lifecycle.ANCHOR)
 
 
 async def test_a_start_without_a_good_issuer_says_why(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """Exit, and a hint where to look."""
     async with fake.running() as api:
-        other = authorities.anchor(now_s())
-        made = authorities.issuer_of(authorities.anchor(now_s()), now_s=now_s())
-        await secrets.create(api, lifecycle.anchor_secret(other, NAMESPACE, lifecycle.ANCHOR))
-        await secrets.create(api, lifecycle.issuer_secret(made, other.certificate, NAMESPACE))
+        other = authorities.anchor(plane.now_s())
+        made = authorities.issuer_of(authorities.anchor(plane.now_s()), now_s=plane.now_s())
+        await secrets.create(api, lifecycle.anchor_secret(other, plane.NAMESPACE, lifecycle.ANCHOR))
+        await secrets.create(api, lifecycle.issuer_secret(made, other.certificate, plane.NAMESPACE))
         with pytest.raises(errors.CannotRun, match="no_chain"):
-            await ControlPlane(api, tmp_path).custody.start()
+            await plane.ControlPlane(api, tmp_path).custody.start()
 
 
 async def test_a_rotation_from_end_to_end(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """With one pod that renews when it should: each step waits for it, and at the end the old anchor is nowhere."""
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
         await fake.until(lambda: everywhere(fake, control))
         [old] = control.held.bundle
         pod_renews(control)
@@ -233,31 +187,35 @@ async def test_a_rotation_from_end_to_end(fake: mesh_api.FakeMeshApi, tmp_path: 
         assert [rotation.Step.DROP_OLD] == await steps(api)
         await _until(lambda: old not in control.held.bundle and everywhere(fake, control))
         assert len(control.held.bundle) == 1
-        assert None is await secrets.read(api, NAMESPACE, lifecycle.UPCOMING)
+        assert None is await secrets.read(api, plane.NAMESPACE, lifecycle.UPCOMING)
         assert rotation.Phase.SETTLED is (await planned(api)).phase
         found = findings.examine(
-            control.held.bundle, control.held.issuer.certificate, {"c": control.status()}, now_s=now_s()
+            control.held.bundle, control.held.issuer.certificate, {"c": control.status()}, now_s=plane.now_s()
         )
         assert {findings.Level.GOOD} == {each.level for each in found}
 
 
 async def test_a_plan_that_somebody_overtook_changes_nothing(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """Versions are what was read, or nothing is written."""
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)):
-        seen = await rotating.look(api, NAMESPACE)
-        await rotating.apply(api, NAMESPACE, seen, rotation.Step.MAKE_ISSUER, now_s=now_s())
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)):
+        seen = await rotating.look(api, plane.NAMESPACE)
+        await rotating.apply(api, plane.NAMESPACE, seen, rotation.Step.MAKE_ISSUER, now_s=plane.now_s())
         for step in (rotation.Step.MAKE_ISSUER, rotation.Step.SWITCH_ISSUER, rotation.Step.DROP_OLD):
             with pytest.raises(Exception, match=r"409|changed"):
-                await rotating.apply(api, NAMESPACE, seen, step, now_s=now_s())
+                await rotating.apply(api, plane.NAMESPACE, seen, step, now_s=plane.now_s())
 
 
 async def test_a_successor_with_the_same_log_takes_the_status_over(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """Else a control plane that was replaced would be waited for until its leaves end."""
     head = issuance.Head(seq=7, digest="a" * 64)
-    async with fake.running() as api, running(ControlPlane(api, tmp_path)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
         text = status.msgspec.json.encode(control.status()).decode().replace(str(issuance.Head()), str(head))
-        await configmaps.ensure(api, NAMESPACE, status.NAME, {"gone": text, "other": text.replace(str(head), "8:x")})
-        task = asyncio.create_task(status.publish(api, NAMESPACE, "control-9", control.status, head=head, every_s=60))
+        await configmaps.ensure(
+            api, plane.NAMESPACE, status.NAME, {"gone": text, "other": text.replace(str(head), "8:x")}
+        )
+        task = asyncio.create_task(
+            status.publish(api, plane.NAMESPACE, "control-9", control.status, head=head, every_s=60)
+        )
         await fake.until(lambda: "control-9" in _statuses(fake))
         assert {"other", "control-9"} <= set(_statuses(fake))
         assert "gone" not in _statuses(fake)
@@ -273,7 +231,7 @@ def test_the_commands_say_and_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 async def _commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = mesh_api.FakeMeshApi()
     await fake.add_namespace("shop")
-    async with fake.running() as api, running(ControlPlane(api, folder)) as control:
+    async with fake.running() as api, plane.running(plane.ControlPlane(api, folder)) as control:
         config = folder / "kubeconfig"
         config.write_text(KUBECONFIG.replace("HOST", api.configuration.host))
         monkeypatch.setenv("KUBECONFIG", str(config))
@@ -328,31 +286,31 @@ def authorities_entry() -> issuance.Entry:
     )
 
 
-def pod_renews(control: ControlPlane) -> None:
+def pod_renews(control: plane.ControlPlane) -> None:
     """Record what a renewal would: a leaf below the issuer in use, for a pod that has the bundle."""
     issuer = control.held.issuer
     assert issuer is not None
     entry = authorities_entry()
     fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
     fields["anchor"] = anchors.fingerprint(issuer.anchor)
-    fields["not_after_s"] = int(now_s()) + 86_400
-    fields["not_before_s"] = int(now_s())
+    fields["not_after_s"] = int(plane.now_s()) + 86_400
+    fields["not_before_s"] = int(plane.now_s())
     fields["trusted"] = tuple(anchors.fingerprint(each) for each in control.held.bundle)
     control.pods.record(issuance.Entry(**fields))
 
 
 async def planned(api: Any) -> rotation.Plan:
-    seen = await rotating.look(api, NAMESPACE, settle_s=0)
-    return rotation.plan(seen.known, rotation.Goal.ANCHOR, now_s=now_s())
+    seen = await rotating.look(api, plane.NAMESPACE, settle_s=0)
+    return rotation.plan(seen.known, rotation.Goal.ANCHOR, now_s=plane.now_s())
 
 
 async def steps(api: Any) -> list[rotation.Step]:
     """Take the step that is due, if one is."""
-    seen = await rotating.look(api, NAMESPACE, settle_s=0)
-    made = rotation.plan(seen.known, rotation.Goal.ANCHOR, now_s=now_s())
+    seen = await rotating.look(api, plane.NAMESPACE, settle_s=0)
+    made = rotation.plan(seen.known, rotation.Goal.ANCHOR, now_s=plane.now_s())
     if not made.due or made.step is None:
         return []
-    await rotating.apply(api, NAMESPACE, seen, made.step, now_s=now_s())
+    await rotating.apply(api, plane.NAMESPACE, seen, made.step, now_s=plane.now_s())
     return [made.step]
 
 
@@ -371,12 +329,12 @@ async def _waits_for(api: Any, reason: str) -> bool:
 
 
 async def _says(api: Any) -> bool:
-    found = await status.read(api, NAMESPACE)
+    found = await status.read(api, plane.NAMESPACE)
     return any(each.namespaces and not each.namespaces_missing for each in found.values())
 
 
 def _statuses(fake: mesh_api.FakeMeshApi) -> dict[str, str]:
-    found = fake.objects.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{status.NAME}", {})
+    found = fake.objects.get(f"/api/v1/namespaces/{plane.NAMESPACE}/configmaps/{status.NAME}", {})
     return dict(found.get("data", {}))
 
 

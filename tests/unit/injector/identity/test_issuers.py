@@ -16,6 +16,20 @@ from tests.fakes import authorities
 NOW_S = authorities.NOW_S
 NOW = dt.datetime.fromtimestamp(NOW_S, dt.UTC)
 
+ODD = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBajCCARWgAwIBAgIUW1oFGdxp+x4lqRuQYwTgFCEl1fswCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDb2RkMCAXDTI2MTEyNzIwNDA0NVoYDzIxMjYxMTAzMjA0MDQ1
+WjAOMQwwCgYDVQQDDANvZGQwVTATBgcqhkjOPQIBBggqhkjOPQMBBAM+AAQ5MlZl
+tEf6jwS4Ahvj4z6QBBG3KA9mtg8/SCQZCB1TLxWRzj49e9n5hllYjwhmqNVkQAly
+wcrz207iGFmjUzBRMB0GA1UdDgQWBBRHQ65YakXvkVcBs5K33k6JRzOkmDAfBgNV
+HSMEGDAWgBRHQ65YakXvkVcBs5K33k6JRzOkmDAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0MAMEACHkf6uS3VcaZkpUJUKsH8EOPx9cOUEC30ZhQOYZD7nQIe
+J5gkb0WoIjaWkcOYJjn9HpgD6aloLoyh7ZNfLOrS
+-----END CERTIFICATE-----
+"""
+"""Its key is on prime239v1, which openssl makes and the library does not read."""
+
 
 def pem(key: object) -> bytes:
     return key.private_bytes(  # type: ignore[attr-defined]  # any private key
@@ -150,10 +164,11 @@ def test_keys_that_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("crt", "key"), [(b"", b""), (b"x", b"y"), (ANCHOR.certificate_pem, b""), (b"", ANCHOR.key_pem)]
+    ("crt", "key"),
+    [(b"", b""), (b"x", b"y"), (ANCHOR.certificate_pem, b""), (b"", ANCHOR.key_pem), (ODD, ANCHOR.key_pem)],
 )
 def test_what_is_no_pem_is_unreadable(crt: bytes, key: bytes) -> None:
-    """Also an empty Secret."""
+    """Also an empty Secret, and a certificate for a key of a kind that nobody reads."""
     with pytest.raises(errors.Refused) as caught:
         issuers.read(crt, key, [ANCHOR.certificate], authorities.TRUST_DOMAIN, now_s=NOW_S)
     assert issuers.Reason.UNREADABLE == caught.value.reason
