@@ -7,6 +7,7 @@ of what is asked for. Leaves out watching (``informer``) and writing: the client
 import dataclasses
 import importlib.util
 import os
+import re
 import socket
 import sys
 import typing
@@ -23,6 +24,7 @@ CONNECT_S = 2.0
 """One SYN and its first retransmission, 1 s later. Longer, and the return of a lost API server is seen late."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Of one answer that is read whole. Arbitrary: 250 objects of 256 KiB; a page of full pods has 2.5 MB."""
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class KubernetesError(Exception):
@@ -180,7 +182,7 @@ def refused(status: int, body: bytes, headers: Mapping[str, str] | None = None) 
     """Say that the API server answered with an error; ``body`` is its Status object, or whatever a proxy sent."""
     try:
         message = msgspec.json.decode(body, type=Status).message
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = body[:200].decode(errors="replace")
     hints = {401: "the token or certificate is not accepted", 403: "the account needs get, list and watch on it"}
     wait = (headers or {}).get("Retry-After", "")
@@ -188,7 +190,7 @@ def refused(status: int, body: bytes, headers: Mapping[str, str] | None = None) 
         f"the API server answered {status}: {message}",
         hint=hints.get(status, ""),
         status=status,
-        retry_after_s=float(wait) if wait.isdigit() else 0.0,
+        retry_after_s=float(wait) if _SECONDS.fullmatch(wait) else 0.0,
     )
 
 

@@ -112,6 +112,19 @@ def test_a_proxy_s_error_page_is_quoted_and_retry_after_kept() -> None:
     assert ("the API server answered 429: <html>slow down</html>", 7.0) == (str(error), error.retry_after_s)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(b'{"message":"nicht verf\xfcgbar"}', "verf\ufffdgbar"), (b'{"a":' + b"[" * 5000, '{"a":[[')],
+    ids=["Latin-1", "deep"],
+)
+def test_an_answer_that_nobody_can_read_is_an_answer_all_the_same(body: bytes, said: str) -> None:
+    """And a time to wait that is none is none."""
+    for wait in ("\u00b2", "9" * 5000, "-1", "soon"):
+        error = kube.refused(503, body, {"Retry-After": wait})
+        assert (503, 0.0) == (error.status, error.retry_after_s)
+        assert said in str(error)
+
+
 def test_a_resource_has_its_plural_for_a_name() -> None:
     """For metrics and messages."""
     assert "deployments" == kube.Resource(path="/apis/apps/v1/namespaces/shop/deployments").name
