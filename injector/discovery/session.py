@@ -28,6 +28,10 @@ _LEADING: Final = frozenset({resource.LISTENER, resource.ROUTE})
 """They lead to clusters."""
 MAX_NAMES: Final = 1 << 17
 """Subscribed to by one proxy, of one type. More is a proxy gone wrong."""
+MAX_TEXT: Final = 1 << 23
+"""Characters in those names: a hundred thousand names of 80."""
+MAX_REASON: Final = 2000
+"""Characters that are kept, and said, of why a proxy refuses something. Envoy's have a few hundred."""
 HEAVY: Final = 1 << 16
 """Bytes of a listener that all proxies share, from which on it may wait: that of ten thousand pods' own addresses has
 300 kB, and two thousand proxies that are told it anew must not keep anybody from hearing of an endpoint."""
@@ -70,13 +74,13 @@ class _Subscription:
     nonce: str = ""
     """Of the response that is under way; empty: none is."""
     carried: frozenset[str] = frozenset()
-    """Names in it, of clusters and endpoints."""
+    """Names in it."""
     owed: set[str] = dataclasses.field(default_factory=set)
     """Heavy ones that were held back."""
     answered: bool = False
     """It knows of something: a first response, even an empty one, tells a proxy that there is nothing to wait for."""
-    refused: str = ""
-    """Why the last response was refused; empty: it was not."""
+    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Why, by name: what it was told together with them it has. Empty name: it did not say which, until it accepts."""
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -104,7 +108,7 @@ class Session:
         return (
             self._latest is not None
             and all(
-                each.told is self._latest and not (each.nonce or each.fresh or each.refused or each.owed)
+                each.told is self._latest and not (each.nonce or each.fresh or each.owed or self._reason(each))
                 for each in self._subscriptions.values()
             )
             and bool(self._subscriptions and not self._retired)
@@ -113,7 +117,8 @@ class Session:
     @property
     def refused(self) -> dict[str, str]:
         """What the proxy has refused and not had replaced yet: short type -> reason."""
-        return {resource.SHORT[each.kind]: each.refused for each in self._subscriptions.values() if each.refused}
+        told = {resource.SHORT[each.kind]: self._reason(each) for each in self._subscriptions.values()}
+        return {kind: reason for kind, reason in told.items() if reason}
 
     @property
     def owes(self) -> bool:
@@ -180,8 +185,8 @@ class Session:
                 wanted.wildcard = False
             has.discard(name)
             wanted.fresh.discard(name)
-        if len(has) > MAX_NAMES:
-            raise BrokenProtocol(f"more than {MAX_NAMES} resources of one type asked for")
+        if len(has) > MAX_NAMES or (names and sum(map(len, has)) > MAX_TEXT):
+            raise BrokenProtocol(f"more than {MAX_NAMES} resources of one type asked for, or {MAX_TEXT} characters")
         if names or request.resource_names_unsubscribe:
             wanted.names = _shared(frozenset(has))
 
@@ -196,16 +201,26 @@ class Session:
         wanted.nonce = ""
         if wanted.kind == resource.ENDPOINT and self._warming:
             self._warming = self._warming - wanted.carried
-        wanted.carried = frozenset()
+        carried, wanted.carried = wanted.carried, frozenset()
+        for name in (*carried, ""):
+            wanted.refused.pop(name, None)
         if not request.HasField("error_detail"):
-            wanted.refused = ""
             return None
         self.nacks += 1
-        wanted.refused = request.error_detail.message or "no reason given"
+        reason = request.error_detail.message[:MAX_REASON] or "no reason given"
+        wanted.refused.update(dict.fromkeys(_named(reason, carried) or [""], reason))
         if wanted.kind == resource.CLUSTER:
             self._warming.clear()  # Envoy will not ask for the endpoints of what it refused
         version = "" if wanted.told is None else str(wanted.told.revision)
-        return Nack(kind=wanted.kind, reason=wanted.refused, version=version)
+        return Nack(kind=wanted.kind, reason=reason, version=version)
+
+    def _reason(self, wanted: _Subscription) -> str:
+        """Say why the proxy does not have something that it is to have; empty: it has everything, or will."""
+        there = (why for name, why in wanted.refused.items() if not (name and self._gone(wanted.kind, name)))
+        return "; ".join(dict.fromkeys(there))[:MAX_REASON]
+
+    def _gone(self, kind: str, name: str) -> bool:
+        return self._latest is not None and self._latest.get(kind, name) is None
 
     def _may_lead(self, now_s: float) -> bool:
         """Say whether listeners may be told: what they lead to is there."""
@@ -304,14 +319,19 @@ class Session:
         )
         caller = "" if told is None else told.caller
         response.MergeFromString(b"".join(_framed(wanted.kind, each, caller) for each in send))
-        if wanted.kind in {resource.CLUSTER, resource.ENDPOINT}:
-            wanted.carried = frozenset([*(each.name for each in send), *gone])
+        wanted.carried = frozenset([*(each.name for each in send), *gone])
         return response
 
 
 def _version(told: snapshot.Snapshot, kind: str, name: str) -> str | None:
     found = told.get(kind, name)
     return None if found is None else found.version
+
+
+def _named(reason: str, names: Iterable[str]) -> list[str]:
+    """Pick the names that Envoy gives: ``Error adding/updating listener(s) NAME: why``; it has taken all others."""
+    said = {word.removesuffix(":") for word in reason.split()}
+    return [name for name in names if name in said]
 
 
 def _shared(names: frozenset[str]) -> frozenset[str]:

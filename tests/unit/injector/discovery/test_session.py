@@ -181,6 +181,42 @@ def test_a_refused_response_is_told_of_and_not_sent_again() -> None:
     assert 1 == talk.session.nacks
 
 
+def test_what_was_refused_stays_so_while_other_things_are_accepted() -> None:
+    """Until it is replaced, or nobody is to have it any more."""
+    talk = Talk(xds_client.Client(refuses="outbound|80|shop/web|10.96.0.1"))
+    talk.offer(web())
+    talk.settle()
+    reason = talk.session.refused["lds"]
+    talk.client.refuses = ""
+    talk.offer(web(), web("next", "10.96.0.2"))
+    assert "lds" in [kind for kind, _, _ in talk.settle()]
+    assert {"lds": reason} == talk.session.refused
+    assert not talk.session.synced
+    talk.offer(web("next", "10.96.0.2"))
+    talk.settle()
+    assert {} == talk.session.refused
+    assert talk.session.synced
+
+
+def test_what_one_proxy_can_make_us_keep_is_bounded() -> None:
+    """Names by their number and their length, a reason by its length."""
+    talk = Talk()
+    talk.offer(web())
+    talk.settle()
+    long = discovery_pb2.DeltaDiscoveryRequest(type_url=resource.ENDPOINT)
+    for number in range(9):
+        long.resource_names_subscribe.append(f"{number}" * (1 << 20))
+    with pytest.raises(session.BrokenProtocol, match="8388608 characters"):
+        talk.hear(long)
+    talk.offer(web("next", "10.96.0.2"))
+    (response, *_) = talk.session.poll(talk.now_s)
+    refusal = discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+    refusal.error_detail.message = "x" * (1 << 20)
+    talk.hear(refusal)
+    assert ["x" * session.MAX_REASON] == [each.reason for each in talk.nacks]
+    assert {"x" * session.MAX_REASON} == set(talk.session.refused.values())
+
+
 def test_a_refused_cluster_does_not_keep_listeners_waiting() -> None:
     """What waits may be a policy."""
     talk = Talk()
