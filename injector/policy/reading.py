@@ -4,23 +4,24 @@ Here because a question of one moment needs no watch, and must be answered also 
 what the control plane reads, through the same functions. Leaves out the question (``explain``).
 """
 
+import contextlib
 import dataclasses
 import http
 import typing
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
-import msgspec
-
 from injector.cluster import index, objects
 from injector.cluster import model as cluster
 from injector.policy import book, service
-from ipseity import identity, kube
+from ipseity import identity, kube, paging
 
 if typing.TYPE_CHECKING:
     from kubernetes.aio import client
 
 _PAGE: Final = 250
+_PATIENCE_S: Final = 10.0
+"""For one page."""
 _READERS: Final[tuple[tuple[str, Callable[[Any], objects.Record | None]], ...]] = (
     ("/api/v1/namespaces", objects.namespace),
     (kube.PODS.path, objects.pod),
@@ -70,16 +71,11 @@ async def read(api: "client.ApiClient", trust_domain: identity.TrustDomain) -> M
 
 async def each(api: "client.ApiClient", path: str, *, labels: str = "") -> AsyncIterator[Any]:
     """Read a whole collection, or what a label selector chooses of it, page by page. Raises KubernetesError."""
+    resource = kube.Resource(path=path)
     query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
-    while True:
-        body = await kube.get(api, path, query)
-        try:
-            page = msgspec.json.decode(body)
-            items, resume = page["items"], page["metadata"].get("continue")
-        except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
-            raise kube.KubernetesError(f"the list of {path} cannot be read: {error}") from error
-        for item in items:
-            yield item
-        if not resume:
-            return
-        query["continue"] = resume
+    async with contextlib.aclosing(paging.pages(api, resource, query, shape=dict, timeout_s=_PATIENCE_S)) as pages:
+        async for page in pages:
+            for item in page.items:
+                if not isinstance(item, dict):
+                    raise kube.KubernetesError(f"the list of {path} has an object that is none")
+                yield item
