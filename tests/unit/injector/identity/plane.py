@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from injector import names
 from injector.identity import authority, bundle, custody, issuance, issuelog, ledger, status
-from tests.fakes import authorities
+from tests.fakes import authorities, mesh_api
 
 if TYPE_CHECKING:
     from injector.kube import events
 
 NAMESPACE = "ipseity-system"
+SPACES = ("default", "shop", NAMESPACE)
 
 
 def now_s() -> float:
@@ -27,7 +29,7 @@ class ControlPlane:
         self.name = name
         self.leading = True
         self.api = api
-        self.told: "list[events.Event]" = []
+        self.told: list[events.Event] = []
         self.pods = ledger.Ledger()
         self.log = issuelog.IssuanceLog(folder / f"{name}.log")
         self.held = authority.Authority(authorities.TRUST_DOMAIN, settle_s=0)
@@ -74,3 +76,27 @@ async def running(control: ControlPlane) -> AsyncIterator[ControlPlane]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def trust_in(fake: mesh_api.FakeMeshApi, namespace: str) -> str:
+    found = fake.objects.get(f"/api/v1/namespaces/{namespace}/configmaps/{names.TRUST_BUNDLE}", {})
+    return str(found.get("data", {}).get(names.TRUST_KEY, ""))
+
+
+def everywhere(fake: mesh_api.FakeMeshApi, control: ControlPlane) -> bool:
+    wanted = control.publisher.text()
+    return bool(wanted) and all(trust_in(fake, name) == wanted for name in SPACES)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await until_async(holds)
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again: what is waited for happens in tasks that tell nobody."""
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110  # see above
+            await asyncio.sleep(0.01)

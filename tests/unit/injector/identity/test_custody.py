@@ -5,7 +5,7 @@ The API server is a fake that keeps objects. Leaves out what is decided (test_au
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +29,21 @@ from tests.fakes import authorities, mesh_api
 from tests.unit.injector.identity import plane
 
 SECRETS = f"/api/v1/namespaces/{plane.NAMESPACE}/secrets"
-SPACES = ("default", "shop", plane.NAMESPACE)
 
 
 @pytest.fixture
 async def fake() -> mesh_api.FakeMeshApi:
     made = mesh_api.FakeMeshApi()
-    for name in SPACES:
+    for name in plane.SPACES:
         await made.add_namespace(name)
     return made
-
-
-def trust_in(fake: mesh_api.FakeMeshApi, namespace: str) -> str:
-    found = fake.objects.get(f"/api/v1/namespaces/{namespace}/configmaps/{names.TRUST_BUNDLE}", {})
-    return str(found.get("data", {}).get(names.TRUST_KEY, ""))
-
-
-def everywhere(fake: mesh_api.FakeMeshApi, control: plane.ControlPlane) -> bool:
-    wanted = control.publisher.text()
-    return bool(wanted) and all(trust_in(fake, name) == wanted for name in SPACES)
 
 
 async def test_an_empty_cluster_gets_anchor_issuer_and_bundle(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """All of it, in every namespace; a second control plane takes the same and makes nothing."""
     async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
-        await fake.until(lambda: everywhere(fake, control))
-        [anchor] = anchors.read_bundle(trust_in(fake, "shop").encode(), "the bundle")
+        await fake.until(lambda: plane.everywhere(fake, control))
+        [anchor] = anchors.read_bundle(plane.trust_in(fake, "shop").encode(), "the bundle")
         assert control.held.issuer is not None
         assert anchor == control.held.issuer.anchor
         made = set(fake.objects)
@@ -73,26 +62,28 @@ async def test_it_is_published_once_it_was_written_but_where_it_cannot_be(
         assert not control.publisher.published
         await fake.until(lambda: control.publisher.published)
         wanted = control.publisher.text()
-        assert {name: name != "shop" for name in SPACES} == {name: trust_in(fake, name) == wanted for name in SPACES}
+        assert {name: name != "shop" for name in plane.SPACES} == {
+            name: plane.trust_in(fake, name) == wanted for name in plane.SPACES
+        }
 
 
 async def test_a_bundle_that_was_edited_or_removed_is_put_right(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """And a new namespace gets it; one that is being deleted does not."""
     async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
-        await fake.until(lambda: everywhere(fake, control))
+        await fake.until(lambda: plane.everywhere(fake, control))
         path = f"/api/v1/namespaces/shop/configmaps/{names.TRUST_BUNDLE}"
         metadata = {"name": names.TRUST_BUNDLE, "namespace": "shop"}
         await fake.put(path, {"metadata": metadata, "data": {names.TRUST_KEY: "evil", "kept": "yes"}})
-        await fake.until(lambda: everywhere(fake, control))
+        await fake.until(lambda: plane.everywhere(fake, control))
         assert "yes" == fake.objects[path]["data"]["kept"]
         await fake.drop(path)
-        await fake.until(lambda: everywhere(fake, control))
+        await fake.until(lambda: plane.everywhere(fake, control))
         await fake.put(
             "/api/v1/namespaces/going", {"metadata": {"name": "going", "uid": "g"}, "status": {"phase": "Terminating"}}
         )
         await fake.add_namespace("late")
-        await fake.until(lambda: trust_in(fake, "late") == control.publisher.text())
-        assert "" == trust_in(fake, "going")
+        await fake.until(lambda: plane.trust_in(fake, "late") == control.publisher.text())
+        assert "" == plane.trust_in(fake, "going")
         assert 4 == control.publisher.namespaces
 
 
@@ -109,11 +100,11 @@ async def test_a_bad_issuer_in_the_secret_is_told_and_not_taken(fake: mesh_api.F
         bad["data"] = {**bad["data"], "tls.key": base64.b64encode(anchor.key_pem).decode()}
         await fake.until(lambda: len(fake._watches) >= 3)
         await fake.put(path, bad)
-        await _until(lambda: any(each.reason == "IssuerRefused" for each in control.told))
+        await plane.until(lambda: any(each.reason == "IssuerRefused" for each in control.told))
         assert before is control.held.issuer
         seen = await rotating.look(api, plane.NAMESPACE)
         await rotating.apply(api, plane.NAMESPACE, seen, rotation.Step.MAKE_ISSUER, now_s=plane.now_s())
-        await _until(lambda: control.held.issuer is not before)
+        await plane.until(lambda: control.held.issuer is not before)
 
 
 @pytest.mark.parametrize("part", ["custody", "publisher"])
@@ -168,24 +159,24 @@ async def test_a_start_without_a_good_issuer_says_why(fake: mesh_api.FakeMeshApi
 async def test_a_rotation_from_end_to_end(fake: mesh_api.FakeMeshApi, tmp_path: Path) -> None:
     """With one pod that renews when it should: each step waits for it, and at the end the old anchor is nowhere."""
     async with fake.running() as api, plane.running(plane.ControlPlane(api, tmp_path)) as control:
-        await fake.until(lambda: everywhere(fake, control))
+        await fake.until(lambda: plane.everywhere(fake, control))
         [old] = control.held.bundle
         pod_renews(control)
 
         assert [rotation.Step.MAKE_ANCHOR] == await steps(api)
-        await _until(lambda: len(control.held.bundle) == 2 and control.publisher.missing == 0)
-        await _until_async(lambda: _waits_for(api, "1 of 1 pods have not yet said"))
+        await plane.until(lambda: len(control.held.bundle) == 2 and control.publisher.missing == 0)
+        await plane.until_async(lambda: _waits_for(api, "1 of 1 pods have not yet said"))
         assert [] == await steps(api), "the pod has not said that it trusts the new one"
         pod_renews(control)
-        await _until_async(lambda: _is_due(api))
+        await plane.until_async(lambda: _is_due(api))
         assert [rotation.Step.SWITCH_ISSUER] == await steps(api)
 
-        await _until(lambda: control.held.issuer is not None and control.held.issuer.anchor != old)
+        await plane.until(lambda: control.held.issuer is not None and control.held.issuer.anchor != old)
         assert [] == await steps(api), "the pod still shows a leaf below the old one"
         pod_renews(control)
-        await _until_async(lambda: _is_due(api))
+        await plane.until_async(lambda: _is_due(api))
         assert [rotation.Step.DROP_OLD] == await steps(api)
-        await _until(lambda: old not in control.held.bundle and everywhere(fake, control))
+        await plane.until(lambda: old not in control.held.bundle and plane.everywhere(fake, control))
         assert len(control.held.bundle) == 1
         assert None is await secrets.read(api, plane.NAMESPACE, lifecycle.UPCOMING)
         assert rotation.Phase.SETTLED is (await planned(api)).phase
@@ -235,8 +226,10 @@ async def _commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         config = folder / "kubeconfig"
         config.write_text(KUBECONFIG.replace("HOST", api.configuration.host))
         monkeypatch.setenv("KUBECONFIG", str(config))
-        await fake.until(lambda: trust_in(fake, "shop") == control.publisher.text() and "control-0" in _statuses(fake))
-        await _until_async(lambda: _says(api))
+        await fake.until(
+            lambda: plane.trust_in(fake, "shop") == control.publisher.text() and "control-0" in _statuses(fake)
+        )
+        await plane.until_async(lambda: _says(api))
 
         def run(*words: str) -> tuple[int, str]:
             outcome = CliRunner().invoke(commands.identity, words, standalone_mode=False, catch_exceptions=False)
@@ -336,17 +329,3 @@ async def _says(api: Any) -> bool:
 def _statuses(fake: mesh_api.FakeMeshApi) -> dict[str, str]:
     found = fake.objects.get(f"/api/v1/namespaces/{plane.NAMESPACE}/configmaps/{status.NAME}", {})
     return dict(found.get("data", {}))
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async def holds() -> bool:
-        return condition()
-
-    await _until_async(holds)
-
-
-async def _until_async(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again: what is waited for happens in tasks that tell nobody."""
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110  # see above
-            await asyncio.sleep(0.01)
