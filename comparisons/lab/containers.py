@@ -23,8 +23,6 @@ RUNTIMES = ("runc", "crun")
 """In order of preference. crun before 1.9 refuses hybrid cgroups."""
 STARTS = 4
 """Runtimes that start at a time: each is a burst of CPU, more of them only wait for one another. Arbitrary."""
-STARTING = "runc:["
-"""How the name of a process begins that runc has made and that has not become its program yet."""
 DRAIN_S = 0.5
 """How long after a container's end its output may still come, if something else holds it open."""
 CHUNK_BYTES = 64 * 1024
@@ -55,7 +53,7 @@ class Instance:
     async def wait(self) -> int:
         """Its exit status, once it has ended; to be called once."""
         await processes.ended(self.pidfd)
-        return processes.reap(self.pidfd)
+        return processes.reap(self.pidfd, self.pid)
 
 
 def program() -> str:
@@ -100,7 +98,7 @@ class Runtime:
             cgroup=config["linux"]["cgroupsPath"],
             config=config,
             pid=pid,
-            pidfd=os.pidfd_open(pid),
+            pidfd=processes.adopt(pid),
             log=writer,
             pumps=tuple(asyncio.create_task(pump) for pump in pumps),
         )

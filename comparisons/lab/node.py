@@ -158,17 +158,15 @@ class Node:
             worker.refresh_hosts()
 
     async def _burying(self) -> None:
-        """Reap commands that lost their runtime before they began: a container cannot end before they are."""
+        """Reap commands that lost their runtime, which was to reap them: a container cannot end before they are."""
         strangers: set[int] = set()
         while True:
             await asyncio.sleep(BURY_S)
-            strangers = processes.bury(strangers, named=containers.STARTING)
+            strangers = processes.bury(strangers)
 
     async def _housekeeping(self) -> None:
-        strangers: set[int] = set()
         while True:
             await asyncio.sleep(REFRESH_S)
-            strangers = processes.bury(strangers)
             for worker in self._workers.values():
                 worker.outdate()
 

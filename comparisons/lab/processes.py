@@ -32,6 +32,8 @@ OUTPUT_BYTES = 64 * 1024
 """Arbitrary: more than any message that a person would read."""
 PR_SET_CHILD_SUBREAPER = 36
 """include/uapi/linux/prctl.h"""
+_AWAITED: set[int] = set()
+"""Children of this process that somebody waits for, and nobody else may reap."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +92,13 @@ def read(path: pathlib.Path) -> Identity | None:
         return None
 
 
-def bury(strangers: set[int], *, named: str = "") -> set[int]:
+def bury(strangers: set[int]) -> set[int]:
     """Reap those of ``strangers`` that are still dead children of ours; the answer is who is dead now.
 
-    An orphan that was adopted is nobody's business when it dies. Whoever is somebody's is reaped at once, so who is
-    dead on two visits in a row is a stranger. ``named``: only whose name begins so.
+    An orphan that was adopted is nobody's business when it dies, unless somebody waits for it. A container's first
+    process is waited for a moment after it was adopted, so only who is dead on two visits in a row is a stranger.
     """
-    dead = {pid for pid in children() if (_stat(pid) or (0, True))[1] is False and _name(pid).startswith(named)}
+    dead = {pid for pid in children() if pid not in _AWAITED and (_stat(pid) or (0, True))[1] is False}
     for pid in dead & strangers:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
@@ -118,12 +120,6 @@ def _stat(pid: int) -> tuple[int, bool] | None:
     except (OSError, ValueError):
         return None
     return int(fields[19]), fields[0] not in "ZX"
-
-
-def _name(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/comm").read_text()
-    return ""
 
 
 def become_reaper() -> None:
@@ -159,15 +155,17 @@ async def check(arguments: Sequence[str], *, doing: str, stdin: bytes = b"", tim
 def start(
     arguments: Sequence[str], *, stdin: int, stdout: int, stderr: int, environ: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start a program with these descriptors and nothing else of ours."""
+    """Start a program with these descriptors and nothing else of ours; to be waited for with ``wait``."""
     try:
-        return subprocess.Popen(  # noqa: S603  # argument lists only, never a shell
+        child = subprocess.Popen(  # noqa: S603  # argument lists only, never a shell
             list(arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=environ, start_new_session=True
         )
     except OSError as error:
         raise errors.ProgramFailed(
             f"cannot run {arguments[0]}: {(error.strerror or str(error)).lower()}", hint=f"is {arguments[0]} installed?"
         ) from error
+    _AWAITED.add(child.pid)
+    return child
 
 
 def daemon(arguments: Sequence[str], log: pathlib.Path, environ: Mapping[str, str]) -> Identity:
@@ -190,11 +188,11 @@ async def wait(child: "subprocess.Popen[bytes]", *, timeout_s: float) -> int:
     except (TimeoutError, asyncio.CancelledError):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
         raise
     finally:
         os.close(descriptor)
-    code = child.wait()
+        code = child.wait()
+        _AWAITED.discard(child.pid)
     return code if code >= 0 else 128 - code
 
 
@@ -209,12 +207,20 @@ async def ended(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-def reap(descriptor: int) -> int:
+def adopt(pid: int) -> int:
+    """Give a pidfd of an adopted child that will be waited for: it is to be reaped with ``reap``."""
+    _AWAITED.add(pid)
+    return os.pidfd_open(pid)
+
+
+def reap(descriptor: int, pid: int) -> int:
     """Collect the exit status of an ended child that ``subprocess`` does not know."""
     try:
         result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
     except ChildProcessError:
         return 255  # not ours: somebody else has reaped it, and its status with it
+    finally:
+        _AWAITED.discard(pid)
     if result is None:
         return 255
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
