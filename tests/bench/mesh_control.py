@@ -152,7 +152,7 @@ async def _crowd(plane: mesh_plane.Plane) -> list[figure.Figure]:
     cluster, late_s = plane.api.cluster, []
     papers = [await mesh_callers.papers(plane.ports.identity, plane.bundle, number) for number in range(cluster.pods)]
     async with light_proxies.connected(plane.ports.discovery, plane.bundle, papers) as crowd:
-        async with ahead(plane.pid, os.getpid()):
+        async with ahead(plane.pid, plane.api.pid, os.getpid()):
             for number in range(CHANGES):
                 await asyncio.sleep(_PAUSE_S)
                 change = functools.partial(plane.scale, up=number % 2 == 0)

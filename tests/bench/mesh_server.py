@@ -75,6 +75,11 @@ class Remote:
         self._process = process
         self._turn = asyncio.Lock()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     async def put(self, path: str, value: Json) -> None:
         """Change an object as somebody else would."""
         await self._say({"put": path, "value": value})

@@ -1,7 +1,8 @@
 """The whole control plane with 1,000 Services, 10,000 endpoints and 2,000 proxies that hear of every change.
 
 The process is the one that is deployed, over an API server that is a fake (``tests.bench.mesh_plane``); proxies are
-those of ``tests.bench.light_proxies``; API server and proxies have processes of their own. An endpoint change is a pod
+those of ``tests.bench.light_proxies``; API server and proxies have processes of their own, and none of these waits behind
+another for a processor. An endpoint change is a pod
 that stops being ready or is ready again, in turn with a pod that comes or goes: every proxy has a list of the pods' own
 addresses too, and is told it again then.
 """
@@ -9,6 +10,7 @@ addresses too, and is told it again then.
 import asyncio
 import dataclasses
 import functools
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
@@ -92,7 +94,7 @@ async def _measured() -> Found:
 async def _changes(plane: mesh_plane.Plane, crowd: light_crowds.Crowds) -> tuple[tuple[float, ...], tuple[float, ...]]:
     flipped: list[float] = []
     scaled: list[float] = []
-    async with mesh_control.ahead(plane.pid, *crowd.pids):
+    async with mesh_control.ahead(plane.pid, plane.api.pid, os.getpid(), *crowd.pids):
         for number in range(CHANGES // 2):
             up, before = number % 2 == 0, number % 2 == 1
             unready = frozenset({LARGE.services} if up else ())
