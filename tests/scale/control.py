@@ -1,10 +1,10 @@
 """The whole control plane with 1,000 Services, 10,000 endpoints and 2,000 proxies that hear of every change.
 
 The process is the one that is deployed, over an API server that is a fake (``tests.bench.mesh_plane``); proxies are
-those of ``tests.bench.light_proxies``; API server and proxies have processes of their own, and none of these waits behind
-another for a processor. An endpoint change is a pod
-that stops being ready or is ready again, in turn with a pod that comes or goes: every proxy has a list of the pods' own
-addresses too, and is told it again then.
+those of ``tests.bench.light_proxies``. API server and proxies have processes of their own, which run ahead of others as
+the control plane does: none of them is kept waiting for a second because the rest of a cluster is on the same machine.
+An endpoint change is a pod that stops being ready or is ready again, in turn with a pod that comes or goes: every proxy
+has a list of the pods' own addresses too, and is told it again then.
 """
 
 import asyncio
