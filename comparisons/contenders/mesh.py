@@ -65,15 +65,19 @@ async def control_addresses(where: stage.Stage) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def cut_off(where: stage.Stage) -> AsyncIterator[None]:
-    """Refuse whatever goes to the control plane and comes from it, for a while: it runs, and nobody can ask it."""
+    """Refuse, for a while, what others say to the control plane: it runs, and nobody can ask it.
+
+    What it asks itself goes on. Else it would be deaf to the API server for 15 s afterwards: of a connection that was
+    cut in the middle it learns by keep-alive.
+    """
     pods = (await where.api.read(f"/api/v1/namespaces/{NAMESPACE}/pods") or {"items": ()})["items"]
     nodes = sorted({pod["spec"]["nodeName"] for pod in pods})
     addresses = ", ".join(sorted(pod["status"]["podIP"] for pod in pods))
     rules = f"""table ip {CUT_TABLE} {{
         chain cut {{
             type filter hook forward priority -10
-            ip daddr {{ {addresses} }} meta l4proto tcp reject with tcp reset
-            ip saddr {{ {addresses} }} meta l4proto tcp reject with tcp reset
+            ip daddr {{ {addresses} }} ct direction original meta l4proto tcp reject with tcp reset
+            ip saddr {{ {addresses} }} ct direction reply meta l4proto tcp reject with tcp reset
         }}
     }}"""
     for node in nodes:
