@@ -209,8 +209,9 @@ async def ended(descriptor: int) -> None:
 
 def adopt(pid: int) -> int:
     """Give a pidfd of an adopted child that will be waited for: it is to be reaped with ``reap``."""
+    descriptor = os.pidfd_open(pid)
     _AWAITED.add(pid)
-    return os.pidfd_open(pid)
+    return descriptor
 
 
 def reap(descriptor: int, pid: int) -> int:

@@ -79,28 +79,17 @@ def read(
     ``trusted`` is the bundle that pods have: an issuer below any other anchor is refused. Raises Refused.
     """
     try:
-        return _read(certificate_pem, key_pem, trusted, trust_domain, now_s=now_s)
+        certificate, *rest = x509.load_pem_x509_certificates(certificate_pem)
+        strong = _strong(serialization.load_pem_private_key(key_pem, password=None))
+        if certificate.public_key() != strong.public_key():
+            raise _refusal(Reason.KEY_MISMATCH, "tls.key is not the key of the certificate in tls.crt")
+        between, anchor = _path(certificate, rest, trusted)
+        for below, each in enumerate(dict.fromkeys((certificate, *between, anchor))):
+            _check_authority(each, below, now_s=now_s)
+            _check_trust_domain(each, trust_domain)
+        return Issuer(certificate=certificate, key=strong, between=tuple(between), anchor=anchor)
     except anchors.UNREADABLE as error:
         raise _refusal(Reason.UNREADABLE, f"tls.crt or tls.key is not readable PEM: {error}") from error
-
-
-def _read(
-    certificate_pem: bytes,
-    key_pem: bytes,
-    trusted: Sequence[x509.Certificate],
-    trust_domain: identity.TrustDomain,
-    *,
-    now_s: float,
-) -> Issuer:
-    certificate, *rest = x509.load_pem_x509_certificates(certificate_pem)
-    strong = _strong(serialization.load_pem_private_key(key_pem, password=None))
-    if certificate.public_key() != strong.public_key():
-        raise _refusal(Reason.KEY_MISMATCH, "tls.key is not the key of the certificate in tls.crt")
-    between, anchor = _path(certificate, rest, trusted)
-    for below, each in enumerate(dict.fromkeys((certificate, *between, anchor))):
-        _check_authority(each, below, now_s=now_s)
-        _check_trust_domain(each, trust_domain)
-    return Issuer(certificate=certificate, key=strong, between=tuple(between), anchor=anchor)
 
 
 def anchor_of(certificate_pem: bytes, trusted: Sequence[x509.Certificate]) -> x509.Certificate | None:
