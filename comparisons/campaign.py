@@ -6,6 +6,7 @@ it looks (``report``).
 """
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import pathlib
@@ -16,14 +17,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from comparisons import cost, match, results, scenarios, stage
+from comparisons import cost, match, results, scenarios, stage, turns
 from comparisons.contenders import model
 from comparisons.lab import errors
 from comparisons.scenarios import scene
 from ipseity import kube
 
-CHUNK = 7
-"""Runs of a scenario that a lane plays before somebody else may take over: no lane is idle while another has twenty."""
 ATTEMPTS = 3
 """Of a run that did not set up what it is about; and of a contender, in a new lab each time."""
 Told = Callable[[str, str, int], None]
@@ -47,35 +46,6 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time of labs and of who played in them."""
     busy_s: float = 0.0
     """Processor time of the whole machine."""
-
-
-@dataclasses.dataclass(slots=True)
-class Turn:
-    """Who plays: many side by side, or one alone. Whoever is to be alone waits for the others, and they for it."""
-
-    playing: int = 0
-    waiting: int = 0
-    changed: asyncio.Condition = dataclasses.field(default_factory=asyncio.Condition)
-
-    @contextlib.asynccontextmanager
-    async def take(self, *, alone: bool) -> AsyncIterator[None]:
-        """Play meanwhile."""
-        async with self.changed:
-            self.waiting += alone
-            try:
-                await self.changed.wait_for(
-                    lambda: self.playing == 0 if alone else not (self.playing < 0 or self.waiting)
-                )
-            finally:
-                self.waiting -= alone
-                self.changed.notify_all()
-            self.playing = -1 if alone else self.playing + 1
-        try:
-            yield
-        finally:
-            async with self.changed:
-                self.playing = 0 if alone else self.playing - 1
-                self.changed.notify_all()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,14 +196,16 @@ async def play(order: Order, told: Told) -> None:
 
 async def _contender(order: Order, contender: model.Contender, told: Told) -> None:
     shelf = Shelf(order=order)
-    todo = [(scenario, shelf.missing(scenario, contender)) for scenario in order.scenarios]
-    chunks = [
-        (scenario, missing[at : at + CHUNK]) for scenario, missing in todo for at in range(0, len(missing), CHUNK)
+    todo = [
+        turns.Work(scenario=scenario, missing=collections.deque(missing))
+        for scenario in order.scenarios
+        if (missing := shelf.missing(scenario, contender))
     ]
-    if chunks:
-        lanes = min(order.lanes, contender.lanes, len(chunks))
+    if todo:
+        lanes = min(order.lanes, contender.lanes, turns.lanes(todo))
         async with _lab(shelf, contender, nodes=2 * lanes) as where:
-            await _lanes(shelf, where, contender, chunks, told)
+            for together in turns.phases(todo):
+                await _lanes(shelf, where, contender, together, told)
     loads = [pods for pods in order.loads if shelf.usage(contender, pods) is None]
     if loads:  # in a lab of its own: nothing else may run while it is measured
         async with _lab(shelf, contender, nodes=2) as where:
@@ -255,68 +227,63 @@ async def _lab(shelf: Shelf, contender: model.Contender, *, nodes: int) -> Async
 
 
 async def _lanes(
-    shelf: Shelf,
-    where: stage.Stage,
-    contender: model.Contender,
-    todo: Sequence[tuple[scenarios.Scenario, Sequence[int]]],
-    told: Told,
+    shelf: Shelf, where: stage.Stage, contender: model.Contender, todo: Sequence[turns.Work], told: Told
 ) -> None:
     """Play scenarios side by side, each on two nodes that no other uses: addresses are a node's."""
-    waiting, turn = list(reversed(todo)), Turn()
+    shared = turns.Floor()
 
-    async def lane(here: stage.Stage) -> None:
-        while waiting:
-            scenario, missing = waiting.pop()
-            async with turn.take(alone=scenario.alone):
-                await _scenario(shelf, here, contender, scenario, missing, told)
+    async def lane(number: int) -> None:
+        here = where.lane(number)
+        while (work := turns.choose(todo)) is not None:
+            work.begun = True
+            it = scene.Scene(
+                where=here,
+                contender=contender,
+                namespace=f"{work.scenario.told.name}-{number}",
+                chance=random.Random(0),  # noqa: S311  # replaced before each run
+                parameters={each.name: float(each.value) for each in work.scenario.told.parameters},
+                floor=shared,
+            )
+            await _scenario(shelf, it, work, told)
 
     try:
         async with asyncio.TaskGroup() as tasks:
             for number in range(len(where.nodes) // 2):
-                tasks.create_task(lane(where.lane(number)))
+                tasks.create_task(lane(number))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
 
 
-async def _scenario(  # noqa: PLR0913, PLR0917  # everything that a run needs
-    shelf: Shelf,
-    where: stage.Stage,
-    contender: model.Contender,
-    scenario: scenarios.Scenario,
-    missing: Sequence[int],
-    told: Told,
-) -> None:
-    namespace = f"{scenario.told.name}-{missing[0]}"
-    await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    it = scene.Scene(
-        where=where,
-        contender=contender,
-        namespace=namespace,
-        chance=random.Random(0),  # noqa: S311  # replaced before each run
-        parameters={each.name: float(each.value) for each in scenario.told.parameters},
-    )
-    await scenario.drive.prepare(it)
-    for number in missing:
-        played = await _run(shelf.order, it, scenario, number)
-        found = it.found()
-        beliefs = contender.believes(where, it.far)
-        run = match.run(number, played, found, beliefs, scenario.told.tolerance_ms)
-        picture = match.picture(number, played, found, beliefs)
-        shelf.keep(scenario, contender, run, picture)
-        where.forget(f"-{number}", f"-w{number}")
+async def _scenario(shelf: Shelf, it: scene.Scene, work: turns.Work, told: Told) -> None:
+    """Set a scene up, play what is left of a scenario, also of what others play of it, and clear it away."""
+    where, contender, scenario = it.where, it.contender, work.scenario
+    async with it.floor.taken():
+        await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": it.namespace}})
+        await scenario.drive.prepare(it)
+    while work.missing:
+        number = work.missing.popleft()
+        async with it.floor.taken():
+            played = await _run(shelf.order, it, scenario, number)
+            found = it.found()
+            beliefs = contender.believes(where, it.far)
+            run = match.run(number, played, found, beliefs, scenario.told.tolerance_ms)
+            picture = match.picture(number, played, found, beliefs)
+            shelf.keep(scenario, contender, run, picture)
+            where.forget(f"-{number}", f"-w{number}")
         told(contender.name, scenario.told.name, 1)
-    await where.delete("Namespace", "", namespace)
-    await _emptied(where, namespace)
+    async with it.floor.taken():
+        await where.delete("Namespace", "", it.namespace)
+        await _emptied(where, it.namespace)
 
 
 async def _run(order: Order, it: scene.Scene, scenario: scenarios.Scenario, number: int) -> match.Played:
     for attempt in range(ATTEMPTS):
         # The seed of a run does not depend on who is compared or what was played before: same seed, same truth.
         it.chance = random.Random(f"{order.seed}/{scenario.told.name}/{number}")  # noqa: S311  # it is to be foreseen
-        it.number, it.plan = number, {}
+        it.number, it.plan, it.pods = number, {}, {}
         try:
             played: match.Played = await scenario.drive.play(it)
-            return dataclasses.replace(played, plan=dict(it.plan))
+            return dataclasses.replace(played, plan=dict(it.plan), pods=dict(it.pods))
         except scene.VoidError as error:
             if attempt == ATTEMPTS - 1:
                 raise stage.StageError(

@@ -64,6 +64,8 @@ class Played:
     stretches: Sequence[Stretch] = ()
     marks: Sequence[tuple[int, str]] = ()
     plan: Mapping[str, float | int | str] = dataclasses.field(default_factory=dict)
+    pods: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Who called from which pod, if that has another name."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -121,7 +123,7 @@ def run(
     denied = [it for it in entitled if it.ended and not it.got_ns]
     last_ns = max((it.got_ns for it in wrong), default=0)
     refused = any(it.ended and not it.got_ns and it.sent_ns > last_ns for it in found if not may(played.rights, it))
-    named = [_named(it, played.accounts, beliefs) for it in judged if it.got_ns]
+    named = [_named(it, played, beliefs) for it in judged if it.got_ns]
     window_ms = round((last_ns - played.since_ns) / _MS, 3) if wrong else 0.0
     closed = not wrong or refused
     lag_ms = round((max(it.sent_ns for it in denied) - played.since_ns) / _MS, 3) if denied else 0.0
@@ -158,13 +160,13 @@ def _outcome(*, wrong: bool, denied: bool) -> results.Outcome:
     return "keeps_out" if denied else "right"
 
 
-def _named(it: Attempt, accounts: Mapping[str, str], beliefs: Sequence[Belief]) -> str:
+def _named(it: Attempt, played: Played, beliefs: Sequence[Belief]) -> str:
     """Compare whom the contender took the caller for with who it was: by certificate, else by address."""
     if it.identity not in ("", "-"):
-        return "right" if it.identity.rpartition("/sa/")[2] == accounts.get(it.who) else "wrong"
+        return "right" if it.identity.rpartition("/sa/")[2] == played.accounts.get(it.who) else "wrong"
     for belief in beliefs:
         if belief.address == it.peer and belief.from_ns <= it.got_ns < belief.until_ns:
-            return "right" if belief.name == it.who else "wrong"
+            return "right" if belief.name == played.pods.get(it.who, it.who) else "wrong"
     return ""
 
 

@@ -137,6 +137,12 @@ class Stage:
         """Where the programs of the pods write, a file each."""
         return self.top / "truth"
 
+    def order(self, pod: str, who: str, words: Sequence[str]) -> None:
+        """Have a pod's program carry out a command as somebody."""
+        hidden = self.truth() / f"new@{pod}@{who}"  # whoever sees the order reads all of it
+        hidden.write_text("\n".join(words))
+        hidden.rename(self.truth() / f"order@{pod}@{who}")
+
     def forget(self, *endings: str) -> None:
         """Remove what programs wrote whose name ends so."""
         for path in self.truth().iterdir():

@@ -61,7 +61,7 @@ class Contender(Protocol):
 
     @property
     def lanes(self) -> int:
-        """How many runs side by side keep half of two cores busy: more would measure the machine."""
+        """How many runs side by side two cores can do: more would measure the machine."""
 
     def install(self, where: stage.Stage) -> contextlib.AbstractAsyncContextManager[None]:
         """Run it in a lab; afterwards nothing of it is left."""

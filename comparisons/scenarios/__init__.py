@@ -52,7 +52,8 @@ class Scenario:
     quick: bool
     """Whether it is among the few that ``--quick`` plays."""
     alone: bool
-    """Whether nothing else is played meanwhile: its figure is a race, or it cuts off what all share."""
+    """Whether it is played by itself, and in part (``Scene.alone``) a run at a time: it is a race, or it cuts off what
+    all share."""
     drive: Any
     """The module with ``prepare`` and ``play``."""
 

@@ -5,6 +5,7 @@
     actor.py hold  LOG TARGET [--every MS] [--seconds S]      one connection, a line at a time
     actor.py load  LOG TARGET [--every MS] [--seconds S] [--warm S]    requests at fixed times; latencies
     actor.py read  LOG INTERFACE                   what passes there in the clear, as one who listens on the way sees it
+    actor.py obey  LOG                             what is ordered: a word a line, in a file order@ME@WHO beside the log
 
 With ``--wait FILE`` a caller begins when that file is beside its log, with ``--until FILE`` it ends early when that
 one is; with ``--then stay`` it does not leave. ``--from ADDRESS``: of this machine; ``--loot FILE --sni NAME --alpn
@@ -233,6 +234,28 @@ def read(log: Log, interface: str) -> None:
                     log.say("got", path.lstrip("/"), f"- {method[-4:].strip()} -")
 
 
+def obey(path: str) -> None:
+    """Carry out orders for ever, each in a process of its own: it is ``WHO``, and writes to a log of that name."""
+    folder, _, me = path.rpartition("/")
+    begun: set[str] = set()
+    while True:
+        there = {name for name in os.listdir(folder) if name.startswith(f"order@{me}@")}  # noqa: PTH208  # no pathlib: see above
+        for name in there - begun:
+            with open(f"{folder}/{name}", encoding="utf-8") as order:  # noqa: PTH123  # as above
+                words = order.read().splitlines()
+            if os.fork() == 0:
+                try:
+                    os.environ["WHO"] = name.rpartition("@")[2]
+                    main([words[0], f"{folder}/{os.environ['WHO']}", *words[1:]])
+                finally:
+                    os._exit(0)
+        begun = there  # one that was taken away may be given again
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        NEVER.wait(0.01)
+
+
 def connected(target: "tuple[str, int]") -> socket.socket:
     """Connect, however often it takes: what is held is the point, not how soon."""
     for _ in range(60):
@@ -304,6 +327,8 @@ def main(words: "list[str]") -> None:
         ports = {kind: int(flags.get(kind, "0")) for kind in ("http", "lines", "udp")}
         serve(log, ports, flags.get("at", EVERYWHERE))
         return
+    if what == "obey":
+        obey(path)
     if what == "read":
         read(log, rest[0])
     if "uid" in flags:

@@ -13,10 +13,11 @@ async def prepare(it: scene.Scene) -> None:
 async def play(it: scene.Scene) -> match.Played:
     """One newcomer."""
     every = str(it.draw("every_ms", 9, 14))
-    first = await it.call("client", "call", "--every", every, "--seconds", "1")
-    started_ns = await it.where.wrote(first, "started")
-    await it.done(first)
-    ended_ns = stage.now_ns()
+    async with it.alone():  # it is a race
+        first = await it.call("client", "call", "--every", every, "--seconds", f"{scene.TRY_S}")
+        started_ns = await it.where.wrote(first, "started")
+        await it.done(first)
+        ended_ns = stage.now_ns()
     await it.dismiss(first)
     return match.Played(
         accounts={first: "client"},

@@ -20,11 +20,14 @@ async def prepare(it: scene.Scene) -> None:
     """Have a policy by which ``client`` calls the address that the name had when it was looked up."""
     old, _ = addresses(it)
     await it.intend(app="client", to_ranges=[f"{old}/32"])
+    await it.post("client")
+    await it.post("client", name="other")
+    await it.known("client", "other")
 
 
 async def play(it: scene.Scene) -> match.Played:
     """Call both: the partner is at the new address, a stranger at the old one."""
-    flags = ("--every", str(it.draw("every_ms", 10, 15)), "--seconds", "0.8")
+    flags = ("--every", str(it.draw("every_ms", 15, 25)), "--seconds", f"{scene.TRY_S}")
     old, new = addresses(it)
     fabric = it.where.names.fabric
     async with contextlib.AsyncExitStack() as stack:
@@ -32,12 +35,13 @@ async def play(it: scene.Scene) -> match.Played:
             await stack.enter_async_context(stage.address(fabric, LINK, address))
             words = ("serve", "--http", str(scene.HTTP), "--at", address)  # other lanes' are beside it
             await stack.enter_async_context(stage.beside(it.where, fabric, name, *words))
-        partner = await it.call("client", "call", *flags, address=new, name=f"client-{it.number}", held=True)
-        tenant = await it.call("client", "call", *flags, address=old, name=f"client-w{it.number}", held=True)
+        name = f"client-{it.number}"
+        partner = await it.call("client", "call", *flags, at="client", address=new, name=name, held=True)
+        name = f"client-w{it.number}"
+        tenant = await it.call("client", "call", *flags, at="other", address=old, name=name, held=True)
         began_ns = await it.go(partner, tenant)
         await it.done(partner, tenant)
     ended_ns = stage.now_ns()
-    await it.dismiss(partner, tenant)
     return match.Played(
         accounts={partner: "client", tenant: "client"},
         rights=[match.Right(who=partner)],

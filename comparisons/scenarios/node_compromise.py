@@ -22,7 +22,7 @@ async def prepare(it: scene.Scene) -> None:
 
 async def play(it: scene.Scene) -> match.Played:
     """One take-over."""
-    every = str(it.draw("every_ms", 10, 15))
+    every = str(it.draw("every_ms", 15, 25))
     noticed_s = it.parameters["noticed_s"]
     first = await it.call("client", "call", "--every", every, "--seconds", "0.3", "--then", "stay")
     began_ns = await it.where.wrote(first, "answered")

@@ -8,23 +8,25 @@ async def prepare(it: scene.Scene) -> None:
     """Have a server that means ``client`` to read only."""
     await it.serve()
     await it.intend("client", method="GET")
+    await it.post("client")
+    await it.post("client", name="writer")
+    await it.known("client", "writer")
 
 
 async def play(it: scene.Scene) -> match.Played:
     """Read and write at once."""
-    every = str(it.draw("every_ms", 10, 15))
-    reader = await it.call("client", "call", "--every", every, held=True, endless=True)
-    flags = ("--every", every, "--seconds", "0.8", "--method", "POST")
-    writer = await it.call("client", "call", *flags, name=f"client-w{it.number}", held=True)
+    every = str(it.draw("every_ms", 15, 25))
+    reader = await it.call("client", "call", "--every", every, at="client", held=True, endless=True)
+    flags = ("--every", every, "--seconds", f"{scene.TRY_S}", "--method", "POST")
+    writer = await it.call("client", "call", *flags, at="writer", name=f"client-w{it.number}", held=True)
     await it.where.wrote(writer, "started")
     await it.go(reader)
     began_ns = await it.where.wrote(reader, "answered")
     started_ns = await it.go(writer)
-    await it.done(writer)
+    await scene.pause(scene.TRY_S)
     it.stop(reader)
-    await it.done(reader)
+    await it.done(writer, reader)
     ended_ns = stage.now_ns()
-    await it.dismiss(reader, writer)
     return match.Played(
         accounts={reader: "client", writer: "client"},
         rights=[match.Right(who=reader, method="GET"), match.Right(who=writer, method="GET")],

@@ -5,11 +5,12 @@ Here so that a drive reads as what happens in it. One scene is one scenario agai
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 
-from comparisons import match, stage
+from comparisons import match, stage, turns
 from comparisons.contenders import model
 
 HTTP, LINES, UDP = 8080, 7000, 5353
@@ -20,8 +21,8 @@ PORTS = (
 )
 SETTLED_S = 1.5
 """After an intent was written and before anything is judged: all contenders have heard of it long since."""
-
-
+TRY_S = 0.8
+"""For how long callers try where nothing else says. Arbitrary: 32 attempts or more."""
 ENDLESS_S = 120
 """Longer than anybody waits for a first answer."""
 ARRIVED_S = 0.1
@@ -45,6 +46,10 @@ class Scene:
     server_ip: str = ""
     intent: model.Intent | None = None
     plan: dict[str, float | int | str] = dataclasses.field(default_factory=dict)
+    floor: turns.Floor = dataclasses.field(default_factory=turns.Floor)
+    """Where other scenes are played too."""
+    pods: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Who called from which pod, if that has another name."""
     unheard: tuple[str, ...] = ()
     """Programs whose word does not count: what has passed is said by somebody else."""
 
@@ -57,6 +62,10 @@ class Scene:
     def far(self) -> str:
         """The server's node."""
         return self.where.nodes[1]
+
+    def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Play this part of a run while nobody else plays."""
+        return self.floor.alone()
 
     def draw(self, name: str, low: int, high: int) -> int:
         """Let the seed decide a number, and keep it in the run's plan."""
@@ -128,12 +137,28 @@ class Scene:
             await asyncio.sleep(SETTLED_S)
         self.intent = intent
 
+    async def post(
+        self,
+        role: str,
+        *,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        meshed: bool = True,
+    ) -> None:
+        """Have a pod on the near node that others call from, run after run; where its making is not the point.
+
+        ``meshed``: as the contender wants its pods; ``annotations`` are beside that.
+        """
+        await self._pod(role, name or role, ["obey"], labels, annotations, meshed=meshed)
+
     async def call(  # noqa: PLR0913  # what scenarios vary
         self,
         role: str,
         what: str = "call",
         *flags: str,
         name: str = "",
+        at: str = "",
         port: int = HTTP,
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
@@ -144,17 +169,34 @@ class Scene:
     ) -> str:
         """Start a caller on the near node; gives its name. ``role`` is its account, and its label unless said.
 
-        ``meshed``: as the contender wants its pods; ``annotations`` are beside that. ``held``: it begins at ``go``.
+        ``at``: in that pod, which was posted; else in one of its own (see ``post``). ``held``: it begins at ``go``.
         ``endless``: it asks one at a time until it is answered, and then as it is told until ``stop``.
         """
         named = name or f"{role}-{self.number}"
-        await self.account(role)
         words = [what, f"{address or self.server_ip}:{port}", *flags]
         words += ["--wait", f"go-{named}"] if held else []
         words += ["--seconds", str(ENDLESS_S), "--until", f"stop-{named}", "--first", "answered"] if endless else []
+        if at:
+            self.pods[named] = at
+            self.where.order(at, named, words)
+        else:
+            await self._pod(role, named, words, labels, annotations, meshed=meshed)
+        return named
+
+    async def _pod(  # noqa: PLR0913  # what callers vary
+        self,
+        role: str,
+        name: str,
+        words: Sequence[str],
+        labels: Mapping[str, str] | None,
+        annotations: Mapping[str, str] | None,
+        *,
+        meshed: bool,
+    ) -> None:
+        await self.account(role)
         body = stage.actor(
             self.namespace,
-            named,
+            name,
             role,
             words,
             node=self.near,
@@ -163,7 +205,6 @@ class Scene:
             labels=labels,
         )
         await self.where.create(self.contender.admitted(body))
-        return named
 
     async def known(self, *names: str) -> None:
         """Wait until callers could begin, and until everybody has heard of them: how soon that is, is not the point."""

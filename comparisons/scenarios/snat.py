@@ -17,6 +17,9 @@ async def prepare(it: scene.Scene) -> None:
     await it.serve()
     ranges = [f"{address}/32" for address in await it.where.addresses(it.near)] if it.parameters.get("block") else []
     await it.intend("client", from_ranges=ranges)
+    await it.post("client")
+    await it.post("intruder")
+    await it.known("client", "intruder")
 
 
 @contextlib.asynccontextmanager
@@ -39,15 +42,13 @@ async def translated(it: scene.Scene) -> AsyncIterator[None]:
 
 async def play(it: scene.Scene) -> match.Played:
     """Both call."""
-    flags = ("--every", str(it.draw("every_ms", 10, 15)), "--seconds", "0.8")
+    flags = ("--every", str(it.draw("every_ms", 15, 25)), "--seconds", f"{scene.TRY_S}")
     async with translated(it):
-        first = await it.call("client", "call", *flags, held=True)
-        second = await it.call("intruder", "call", *flags, held=True)
-        await it.known(first, second)
+        first = await it.call("client", "call", *flags, at="client", held=True)
+        second = await it.call("intruder", "call", *flags, at="intruder", held=True)
         began_ns = await it.go(first, second)
         await it.done(first, second)
     ended_ns = stage.now_ns()
-    await it.dismiss(first, second)
     return match.Played(
         accounts={first: "client", second: "intruder"},
         rights=[match.Right(who=first)],

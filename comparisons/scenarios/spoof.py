@@ -8,27 +8,28 @@ async def prepare(it: scene.Scene) -> None:
     """Have a server that admits ``client``, and a client that is silent."""
     await it.serve()
     await it.intend("client", port=scene.UDP, udp=True)
+    await it.post("client")
+    await it.post("intruder")
+    await it.known("client", "intruder")
 
 
 async def play(it: scene.Scene) -> match.Played:
     """Datagrams: nobody needs the answer to have done harm."""
-    flags = ("--every", str(it.draw("every_ms", 10, 15)), "--kind")
+    flags = ["--every", str(it.draw("every_ms", 10, 15)), "--kind"]
     port = scene.UDP
-    first = await it.call("client", "call", *flags, "udp", "--then", "stay", port=port, held=True, endless=True)
-    client = await it.where.addressed(it.namespace, first)
+    client = await it.where.addressed(it.namespace, "client")
     address = client["status"]["podIP"]
-    second = await it.call(
-        "intruder", "call", *flags, "spoof", "--as", address, "--seconds", "0.8", port=port, held=True
-    )
+    first = await it.call("client", "call", *flags, "udp", at="client", port=port, held=True, endless=True)
+    flags += ["spoof", "--as", str(address), "--seconds", f"{scene.TRY_S}"]
+    second = await it.call("intruder", "call", *flags, at="intruder", port=port, held=True)
     await it.where.wrote(second, "started")
     await it.go(first)
     began_ns = await it.where.wrote(first, "answered")
     started_ns = await it.go(second)
-    await it.done(second)
+    await scene.pause(scene.TRY_S)
     it.stop(first)
-    await it.done(first)
+    await it.done(second, first)
     ended_ns = stage.now_ns()
-    await it.dismiss(first, second)
     return match.Played(
         accounts={first: "client", second: "intruder"},
         rights=[match.Right(who=first)],

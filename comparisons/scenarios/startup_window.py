@@ -3,7 +3,7 @@
 from comparisons import match, stage
 from comparisons.scenarios import scene
 
-AFTER_S = 1.0
+AFTER_S = 0.6
 """How long the stranger goes on once the program listens and the pod is ready."""
 
 
@@ -18,15 +18,17 @@ async def play(it: scene.Scene) -> match.Played:
     """One start under fire."""
     every = str(it.draw("every_ms", 8, 12))
     ends = ("--seconds", str(scene.ENDLESS_S), "--until", f"stop-intruder-{it.number}")
-    second = await it.call("intruder", "call", "--every", every, "--then", "stay", *ends)
-    await it.where.wrote(second, "refused")
+    second = await it.call("intruder", "call", "--every", every, "--then", "stay", *ends, held=True)
+    await it.where.wrote(second, "started")
     name, expected = f"web-{it.number}", it.server_ip
-    created_ns = stage.now_ns()
-    await it.serve(name)
-    ready_ns = await it.where.wrote(name, "ready")
+    async with it.alone():  # it is a race
+        await it.go(second)
+        created_ns = stage.now_ns()
+        await it.serve(name)
+        ready_ns = await it.where.wrote(name, "ready")
+        await scene.pause(AFTER_S)
+        it.stop(second)
     address, it.server_ip = it.server_ip, expected
-    await scene.pause(AFTER_S)
-    it.stop(second)
     await it.done(second)
     ended_ns = stage.now_ns()
     await it.dismiss(second, name)

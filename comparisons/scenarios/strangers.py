@@ -19,36 +19,30 @@ async def prepare(it: scene.Scene) -> None:
     await it.serve(annotations=annotations, spec=spec)
     udp = bool(it.parameters.get("udp"))
     await it.intend("client", port=scene.UDP if udp else scene.HTTP, udp=udp)
+    await it.post("client")
+    role = "client" if it.parameters.get("shared_account") else "intruder"
+    await it.post(role, name="intruder", labels={"app": "intruder"}, meshed=not it.parameters.get("audit"))
+    await it.known("client", "intruder")
 
 
 async def play(it: scene.Scene) -> match.Played:
     """Both call."""
     udp, shared = bool(it.parameters.get("udp")), bool(it.parameters.get("shared_account"))
-    flags = ["--every", str(it.draw("every_ms", 10, 15)), *(["--kind", "udp"] if udp else [])]
+    flags = ["--every", str(it.draw("every_ms", 15, 25)), *(["--kind", "udp"] if udp else [])]
     port = scene.UDP if udp else scene.HTTP
     role = "client" if shared else "intruder"
-    first = await it.call("client", "call", *flags, port=port, held=True, endless=True)
-    second = await it.call(
-        role,
-        "call",
-        *flags,
-        "--seconds",
-        "0.8",
-        port=port,
-        name=f"intruder-{it.number}",
-        labels={"app": "intruder"},
-        meshed=not it.parameters.get("audit"),
-        held=True,
-    )
+    first = await it.call("client", "call", *flags, at="client", port=port, held=True, endless=True)
+    flags += ["--seconds", f"{scene.TRY_S}"]
+    name = f"intruder-{it.number}"
+    second = await it.call(role, "call", *flags, at="intruder", name=name, port=port, held=True)
     await it.where.wrote(second, "started")
     await it.go(first)
     began_ns = await it.where.wrote(first, "answered")
     started_ns = await it.go(second)
-    await it.done(second)
+    await scene.pause(scene.TRY_S)
     it.stop(first)
-    await it.done(first)
+    await it.done(second, first)
     ended_ns = stage.now_ns()
-    await it.dismiss(first, second)
     return match.Played(
         accounts={first: "client", second: role},
         rights=[match.Right(who=first)],

@@ -21,7 +21,7 @@ async def prepare(it: scene.Scene) -> None:
 
 async def play(it: scene.Scene) -> match.Played:
     """One theft."""
-    every = str(it.draw("every_ms", 10, 15))
+    every = str(it.draw("every_ms", 15, 25))
     first = await it.call("client", "call", "--every", every, "--seconds", "0.3", "--then", "stay")
     began_ns = await it.where.wrote(first, "answered")
     await it.where.wrote(first, "done")

@@ -11,26 +11,20 @@ async def prepare(it: scene.Scene) -> None:
     """Have a server outside the mesh, and a policy by which ``intruder`` calls nobody."""
     await it.serve(meshed=False)
     await it.intend(app="intruder", to_ranges=[])
+    await it.post("intruder", annotations=REFUSE)
+    await it.post("intruder", name="escaped", annotations=REFUSE)
+    await it.known("intruder", "escaped")
 
 
 async def play(it: scene.Scene) -> match.Played:
     """One process that is seen, one that escapes."""
-    flags = ("--every", str(it.draw("every_ms", 10, 15)), "--seconds", "0.8")
-    seen = await it.call("intruder", "call", *flags, annotations=REFUSE, held=True)
-    escaped = await it.call(
-        "intruder",
-        "call",
-        *flags,
-        "--uid",
-        f"{it.parameters['uid']:g}",
-        name=f"intruder-w{it.number}",
-        annotations=REFUSE,
-        held=True,
-    )
+    flags = ("--every", str(it.draw("every_ms", 15, 25)), "--seconds", f"{scene.TRY_S}")
+    seen = await it.call("intruder", "call", *flags, at="intruder", held=True)
+    uid, name = f"{it.parameters['uid']:g}", f"intruder-w{it.number}"
+    escaped = await it.call("intruder", "call", *flags, "--uid", uid, at="escaped", name=name, held=True)
     began_ns = await it.go(seen, escaped)
     await it.done(seen, escaped)
     ended_ns = stage.now_ns()
-    await it.dismiss(seen, escaped)
     return match.Played(
         accounts={seen: "intruder", escaped: "intruder"},
         rights=[],

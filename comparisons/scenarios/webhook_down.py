@@ -13,22 +13,23 @@ async def prepare(it: scene.Scene) -> None:
 
 async def play(it: scene.Scene) -> match.Played:
     """One server without a proxy."""
-    flags = ("--every", str(it.draw("every_ms", 10, 15)))
+    flags = ("--every", str(it.draw("every_ms", 15, 25)))
     name, expected = f"web-{it.number}", it.server_ip
     first = await it.call("client", "call", *flags, held=True, endless=True)
-    second = await it.call("intruder", "call", *flags, "--seconds", "0.8", held=True)
+    second = await it.call("intruder", "call", *flags, "--seconds", f"{scene.TRY_S}", held=True)
     for each in (first, second):
         await it.where.wrote(each, "started")
-    away_ns = stage.now_ns()
-    async with it.contender.away(it.where):
-        await it.serve(name)
-        back_ns = stage.now_ns()
+    async with it.alone():  # it is away for everybody
+        away_ns = stage.now_ns()
+        async with it.contender.away(it.where):
+            await it.serve(name)
+            back_ns = stage.now_ns()
     await it.go(first)
     began_ns = await it.where.wrote(first, "answered")
     started_ns = await it.go(second)
-    await it.done(second)
+    await scene.pause(scene.TRY_S)
     it.stop(first)
-    await it.done(first)
+    await it.done(second, first)
     ended_ns = stage.now_ns()
     address, it.server_ip = it.server_ip, expected
     await it.dismiss(first, second, name)

@@ -22,7 +22,7 @@ async def prepare(it: scene.Scene) -> None:
 
 async def play(it: scene.Scene) -> match.Played:
     """One conversation that is meant for one pod."""
-    flags = ("--every", str(it.draw("every_ms", 10, 15)), "--seconds", "0.8")
+    flags = ("--every", str(it.draw("every_ms", 15, 25)), "--seconds", f"{scene.TRY_S}")
     cut, reader, server = it.parameters.get("cut"), f"reader-{it.number}", f"web-{it.number}"
     it.unheard = ("web", server)
     expected = it.server_ip

@@ -1,56 +1,10 @@
-"""Who plays when, and what is kept of an interrupted comparison. Leaves out labs: ``tests/functional/comparisons``."""
+"""What is kept of an interrupted comparison. Leaves out labs: ``tests/functional/comparisons``."""
 
-import asyncio
 import pathlib
 
 from comparisons import campaign, scenarios
 from comparisons.contenders import nothing
 from tests.unit.comparisons import made
-
-
-async def test_who_is_alone_waits_for_the_others_and_they_for_it() -> None:
-    """Two side by side, then one alone, then whoever came meanwhile."""
-    turn, told = campaign.Turn(), []
-    leave = asyncio.Event()
-
-    async def play(name: str, *, alone: bool) -> None:
-        async with turn.take(alone=alone):
-            told.append(f"+{name}")
-            if not alone:
-                await leave.wait()
-            assert 1 == abs(turn.playing) or not alone
-            told.append(f"-{name}")
-
-    async with asyncio.TaskGroup() as tasks:
-        for name in ("a", "b"):
-            tasks.create_task(play(name, alone=False))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        tasks.create_task(play("alone", alone=True))
-        await asyncio.sleep(0)
-        tasks.create_task(play("late", alone=False))
-        await asyncio.sleep(0)
-        assert ["+a", "+b"] == told
-        leave.set()
-    assert told.index("+alone") > max(told.index("-a"), told.index("-b"))
-    assert told.index("+alone") + 1 == told.index("-alone") < told.index("+late")
-
-
-async def test_who_was_ended_alone_holds_nobody_up() -> None:
-    """Neither while it waits nor while it plays."""
-    turn = campaign.Turn()
-    async with turn.take(alone=False):
-        waiting = asyncio.create_task(_take(turn))
-        await asyncio.sleep(0.01)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        async with asyncio.timeout(1), turn.take(alone=False):
-            assert 2 == turn.playing
-
-
-async def _take(turn: campaign.Turn) -> None:
-    async with turn.take(alone=True):
-        raise AssertionError
 
 
 def order(folder: pathlib.Path) -> campaign.Order:
