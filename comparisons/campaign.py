@@ -19,12 +19,15 @@ import msgspec
 
 from comparisons import cost, match, results, scenarios, stage, turns
 from comparisons.contenders import model
+from comparisons.ip_policy import errors as policy_errors
 from comparisons.lab import errors
 from comparisons.scenarios import scene
 from ipseity import kube
 
 ATTEMPTS = 3
 """Of a run that did not set up what it is about; and of a contender, in a new lab each time."""
+BROKEN = (stage.StageError, kube.KubernetesError, errors.LabError, policy_errors.PolicyError)
+"""What a lab, or a contender in it, ends with when something in it has."""
 Told = Callable[[str, str, int], None]
 """Hears of contender, what was done, and how many steps of the whole that was."""
 UNFINISHED = ".unfinished"
@@ -187,7 +190,7 @@ async def play(order: Order, told: Told) -> None:
             try:
                 await _contender(order, contender, told)
                 break
-            except (stage.StageError, kube.KubernetesError, errors.LabError) as error:
+            except BROKEN as error:
                 # Half an hour unattended: a lab that broke is made anew, and what it had played stays.
                 if attempt == ATTEMPTS - 1:
                     raise

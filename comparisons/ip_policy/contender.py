@@ -126,7 +126,8 @@ class Agent:
         deadline_s = time.monotonic() + timeout_s
         while (found := look()) is None:
             if self._process.poll() is not None:
-                raise errors.NotReady(f"the policy agent of {self.node.name} has ended", hint=f"see {self._said}")
+                last = self._said.read_text(errors="replace").strip().rpartition("\n")[2]
+                raise errors.NotReady(f"the policy agent of {self.node.name} has ended: {last}", hint=f"see {self._said}")
             if time.monotonic() > deadline_s:
                 raise errors.NotReady(
                     f"the policy agent of {self.node.name} did not {what} within {timeout_s:g} s",
