@@ -31,6 +31,7 @@ BROKEN = (stage.StageError, kube.KubernetesError, errors.LabError, policy_errors
 Told = Callable[[str, str, int], None]
 """Hears of contender, what was done, and how many steps of the whole that was."""
 UNFINISHED = ".unfinished"
+Work = turns.Work[scenarios.Scenario]
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +201,7 @@ async def play(order: Order, told: Told) -> None:
 async def _contender(order: Order, contender: model.Contender, told: Told) -> None:
     shelf = Shelf(order=order)
     todo = [
-        turns.Work(scenario=scenario, missing=collections.deque(missing))
+        turns.Work(scenario=scenario, alone=scenario.alone, missing=collections.deque(missing))
         for scenario in order.scenarios
         if (missing := shelf.missing(scenario, contender))
     ]
@@ -230,7 +231,7 @@ async def _lab(shelf: Shelf, contender: model.Contender, *, nodes: int) -> Async
 
 
 async def _lanes(
-    shelf: Shelf, where: stage.Stage, contender: model.Contender, todo: Sequence[turns.Work], told: Told
+    shelf: Shelf, where: stage.Stage, contender: model.Contender, todo: Sequence[Work], told: Told
 ) -> None:
     """Play scenarios side by side, each on two nodes that no other uses: addresses are a node's."""
     shared = turns.Floor()
@@ -257,7 +258,7 @@ async def _lanes(
         raise failed.exceptions[0] from failed
 
 
-async def _scenario(shelf: Shelf, it: scene.Scene, work: turns.Work, told: Told) -> None:
+async def _scenario(shelf: Shelf, it: scene.Scene, work: Work, told: Told) -> None:
     """Set a scene up, play what is left of a scenario, also of what others play of it, and clear it away."""
     where, contender, scenario = it.where, it.contender, work.scenario
     async with it.floor.taken():

@@ -122,7 +122,8 @@ def run(
     wrong = [it for it in others if it.got_ns]
     denied = [it for it in entitled if it.ended and not it.got_ns]
     last_ns = max((it.got_ns for it in wrong), default=0)
-    refused = any(it.ended and not it.got_ns and it.sent_ns > last_ns for it in found if not may(played.rights, it))
+    sent_ns = max((it.sent_ns for it in wrong), default=0)  # what a connection carried last may arrive after its end
+    refused = any(it.ended and not it.got_ns and it.sent_ns > sent_ns for it in found if not may(played.rights, it))
     named = [_named(it, played, beliefs) for it in judged if it.got_ns]
     window_ms = round((last_ns - played.since_ns) / _MS, 3) if wrong else 0.0
     closed = not wrong or refused

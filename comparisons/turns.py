@@ -9,9 +9,9 @@ import collections
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Generic, TypeVar
 
-from comparisons import scenarios
-
+T = TypeVar("T")
 WORTH_JOINING = 3
 """Runs of a scenario that others have begun: for fewer it takes longer to set up a scene than to wait for them."""
 
@@ -72,26 +72,28 @@ class Floor:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class Work:
+class Work(Generic[T]):
     """What is left of a scenario against one contender."""
 
-    scenario: scenarios.Scenario
+    scenario: T
+    alone: bool
+    """Whether no other scenario is played meanwhile."""
     missing: collections.deque[int]
     """Numbers of runs; whoever plays one takes it out."""
     begun: bool = False
 
 
-def lanes(todo: Sequence[Work]) -> int:
+def lanes(todo: Sequence[Work[T]]) -> int:
     """Say how many can play at a time and be of use."""
     return sum(-(-len(it.missing) // WORTH_JOINING) for it in todo)
 
 
-def phases(todo: Sequence[Work]) -> list[list[Work]]:
+def phases(todo: Sequence[Work[T]]) -> list[list[Work[T]]]:
     """Say what is played together: races each by itself, then all the others."""
-    return [[it] for it in todo if it.scenario.alone] + [[it for it in todo if not it.scenario.alone]]
+    return [[it] for it in todo if it.alone] + [[it for it in todo if not it.alone]]
 
 
-def choose(todo: Sequence[Work]) -> Work | None:
+def choose(todo: Sequence[Work[T]]) -> Work[T] | None:
     """Choose what to play next: what nobody has begun, else what most is left of. None: nothing is worth it."""
     worth = [it for it in todo if len(it.missing) >= (WORTH_JOINING if it.begun else 1)]
     return max(worth, key=lambda it: (not it.begun, len(it.missing)), default=None)

@@ -127,7 +127,8 @@ class Agent:
         while (found := look()) is None:
             if self._process.poll() is not None:
                 last = self._said.read_text(errors="replace").strip().rpartition("\n")[2]
-                raise errors.NotReady(f"the policy agent of {self.node.name} has ended: {last}", hint=f"see {self._said}")
+                message = f"the policy agent of {self.node.name} has ended: {last}"
+                raise errors.NotReady(message, hint=f"see {self._said}")
             if time.monotonic() > deadline_s:
                 raise errors.NotReady(
                     f"the policy agent of {self.node.name} did not {what} within {timeout_s:g} s",

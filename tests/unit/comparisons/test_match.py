@@ -49,6 +49,14 @@ def test_a_window_is_open_until_something_was_refused_after_it() -> None:
     assert (False, True) == (still.closed, over.closed)
 
 
+def test_what_a_connection_carried_last_may_arrive_after_its_end() -> None:
+    """It was cut with something on its way: what was tried after that was refused, so the window is closed."""
+    cut = (1, "sent", "a:0", "LINE"), (2, "refused", "a:0", "x"), (4, "got", "a:0", "10.0.0.2 LINE -")
+    after = (3, "sent", "a:1", "LINE"), (3.1, "refused", "a:1", "gone")
+    run = match.run(0, played(), match.attempts(lines(*cut, *after)))
+    assert (1, 4.0, True) == (run.false_allows, run.window_ms, run.closed)
+
+
 def test_a_window_that_is_tolerated_must_have_closed() -> None:
     """A short one that closed is right; the same one, open, lets in."""
     told = [(1, "sent", "a:0", "GET"), (2, "got", "a:0", "10.0.0.2 GET -")]
