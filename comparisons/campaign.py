@@ -260,24 +260,30 @@ async def _lanes(
 
 async def _scenario(shelf: Shelf, it: scene.Scene, work: Work, told: Told) -> None:
     """Set a scene up, play what is left of a scenario, also of what others play of it, and clear it away."""
-    where, contender, scenario = it.where, it.contender, work.scenario
-    async with it.floor.taken():
-        await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": it.namespace}})
-        await scenario.drive.prepare(it)
-    while work.missing:
-        number = work.missing.popleft()
+    where, scenario = it.where, work.scenario
+    async with it.meanwhile:
         async with it.floor.taken():
-            played = await _run(shelf.order, it, scenario, number)
-            found = it.found()
-            beliefs = contender.believes(where, it.far)
-            run = match.run(number, played, found, beliefs, scenario.told.tolerance_ms)
-            picture = match.picture(number, played, found, beliefs)
-            shelf.keep(scenario, contender, run, picture)
-            where.forget(f"-{number}", f"-w{number}")
-        told(contender.name, scenario.told.name, 1)
-    async with it.floor.taken():
-        await where.delete("Namespace", "", it.namespace)
-        await _emptied(where, it.namespace)
+            await where.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": it.namespace}})
+            await scenario.drive.prepare(it)
+        while work.missing:
+            number = work.missing.popleft()
+            async with it.floor.taken():
+                await _keep(shelf, it, scenario, number)
+            told(it.contender.name, scenario.told.name, 1)
+        async with it.floor.taken():
+            await where.delete("Namespace", "", it.namespace)
+            await _emptied(where, it.namespace)
+
+
+async def _keep(shelf: Shelf, it: scene.Scene, scenario: scenarios.Scenario, number: int) -> None:
+    """Play a run and keep it."""
+    played = await _run(shelf.order, it, scenario, number)
+    found = it.found()
+    beliefs = it.contender.believes(it.where, it.far)
+    run = match.run(number, played, found, beliefs, scenario.told.tolerance_ms)
+    picture = match.picture(number, played, found, beliefs)
+    shelf.keep(scenario, it.contender, run, picture)
+    it.where.forget(f"-{number}", f"-w{number}")
 
 
 async def _run(order: Order, it: scene.Scene, scenario: scenarios.Scenario, number: int) -> match.Played:

@@ -50,6 +50,8 @@ class Scene:
     """Where other scenes are played too."""
     pods: dict[str, str] = dataclasses.field(default_factory=dict)
     """Who called from which pod, if that has another name."""
+    meanwhile: contextlib.AsyncExitStack = dataclasses.field(default_factory=contextlib.AsyncExitStack)
+    """What is in force for as long as the scene is."""
     unheard: tuple[str, ...] = ()
     """Programs whose word does not count: what has passed is said by somebody else."""
 

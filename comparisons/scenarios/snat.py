@@ -17,6 +17,7 @@ async def prepare(it: scene.Scene) -> None:
     await it.serve()
     ranges = [f"{address}/32" for address in await it.where.addresses(it.near)] if it.parameters.get("block") else []
     await it.intend("client", from_ranges=ranges)
+    await it.meanwhile.enter_async_context(translated(it))
     await it.post("client")
     await it.post("intruder")
     await it.known("client", "intruder")
@@ -43,11 +44,10 @@ async def translated(it: scene.Scene) -> AsyncIterator[None]:
 async def play(it: scene.Scene) -> match.Played:
     """Both call."""
     flags = ("--every", str(it.draw("every_ms", 15, 25)), "--seconds", f"{scene.TRY_S}")
-    async with translated(it):
-        first = await it.call("client", "call", *flags, at="client", held=True)
-        second = await it.call("intruder", "call", *flags, at="intruder", held=True)
-        began_ns = await it.go(first, second)
-        await it.done(first, second)
+    first = await it.call("client", "call", *flags, at="client", held=True)
+    second = await it.call("intruder", "call", *flags, at="intruder", held=True)
+    began_ns = await it.go(first, second)
+    await it.done(first, second)
     ended_ns = stage.now_ns()
     return match.Played(
         accounts={first: "client", second: "intruder"},
