@@ -119,7 +119,5 @@ $(READY): requirements.lock pyproject.toml deploy/debian/prometheus deploy/debia
 	@echo opentelemetry-proto | $(PYTHON) deploy/image/pick.py requirements.lock /dev/stdin > $(VENV)/over.lock
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps --force-reinstall -r $(VENV)/over.lock
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@# Pods of a lab run these as users who may not write them: compiled once here, not at each start.
-	@$(BIN)/python -m compileall -q agent injector ipseity comparisons
 	@deploy/debian/prometheus $(BIN)/promtool
 	@touch $@

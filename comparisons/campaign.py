@@ -80,8 +80,9 @@ class Shelf:
         return self.order.folder / UNFINISHED / scenario.told.name / contender.name / f"{number}.json"
 
     def key(self, scenario: scenarios.Scenario) -> str:
-        """Say what a kept run must have been played with: the seed, and the scenario as it is now."""
-        return f"{self.order.seed}-{zlib.crc32(msgspec.json.encode(scenario.told)):08x}"
+        """Say what a kept run must have been played with: the seed, the scenario and the programs as they are now."""
+        told = f"{zlib.crc32(msgspec.json.encode(scenario.told)):08x}"
+        return f"{self.order.seed}-{told}-{scenarios.played_with()}"
 
     def find(self, scenario: scenarios.Scenario, contender: model.Contender, number: int) -> _Kept | None:
         """Give a run that was played before; None if there is none that counts."""

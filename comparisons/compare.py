@@ -5,6 +5,7 @@ Here because a platform team wants a page and not a test suite. Prints, and deci
 """
 
 import asyncio
+import compileall
 import contextlib
 import dataclasses
 import datetime as dt
@@ -29,13 +30,14 @@ from comparisons.contenders import mesh
 from ipseity import screen
 
 LANES = 6
-"""Runs side by side. A contender that starts a proxy for each pod asks for fewer."""
+"""Runs side by side. A contender with proxies asks for fewer."""
 QUICK_RUNS = 2
 QUICK_CONTENDERS = ("nothing", "ip", "node", "sidecar")
 PROGRAMS = {"nftables": ("nft", "--version"), "runc": ("runc", "--version")}
 STAT = pathlib.Path("/proc/stat")
 PODS_OWN = pathlib.Path("/tmp")  # noqa: S108  # a name, not a file
 """A pod that is to run a program of this clone would not find it there."""
+COMPILED = ("comparisons", "injector", "ipseity")
 NEEDED = {"nft": "nftables", "runc": "runc", "ip": "iproute2", "nsenter": "util-linux"}
 
 
@@ -150,6 +152,8 @@ def _play(order: campaign.Order, command: str) -> None:
         order.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CompareError(f"cannot make {order.folder}: {error.strerror}", hint="give another -o DIR") from error
+    for name in COMPILED:  # pods run these as users who may not write there: once here, and not at each start
+        compileall.compile_dir(mesh.ROOT / name, quiet=2)
     progress = Progress(page=screen.Page.of(sys.stderr, os.environ), total=campaign.left(order))
     progress.begin()
     shelf = campaign.Shelf(order=order)

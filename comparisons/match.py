@@ -98,7 +98,7 @@ def attempts(lines: Iterable[str]) -> list[Attempt]:
         elif what in {"answered", "refused"} and name in made:
             made[name].ended = True
     for at_ns, name, peer, identity in arrived:
-        if name in made:
+        if name in made and at_ns >= made[name].sent_ns:  # else of a void run, which is played again
             made[name].got_ns, made[name].peer, made[name].identity = at_ns, peer, identity
     return sorted(made.values(), key=lambda it: it.sent_ns)
 

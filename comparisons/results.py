@@ -85,7 +85,7 @@ class Run(_Strict, frozen=True, kw_only=True):
     window_ms: float
     """From when it could begin to the last attempt that passed although it was not entitled; 0 if none did."""
     closed: bool
-    """Whether an attempt after that was refused. If not, the window was still open when the run ended."""
+    """Whether one that was sent after that one was refused. If not, the window was still open when the run ended."""
     lag_ms: float
     """From when it could begin to the last entitled attempt that was refused; 0 if none was."""
     named_right: Count = 0

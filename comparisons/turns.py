@@ -39,7 +39,12 @@ class Floor:
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Within ``taken``: play with nobody beside. What was set up before, and what is cleaned up after, is not."""
+        """Within ``taken``: play with nobody beside. What was set up before, and what is cleaned up after, is not.
+
+        Once it is over, who has waited for this too is first; but an error is let out at once.
+        """
+        if self.playing < 1:
+            raise RuntimeError("alone without having taken the floor: nobody would ever give it back")
         self.playing -= 1
         self.waiting += 1
         self._tell()
@@ -54,13 +59,17 @@ class Floor:
         self.cleared = True
         try:
             yield
-        finally:
+        except BaseException:
             self.cleared = False
+            self.playing += 1
             self._tell()
-            try:
-                await self._until(lambda: not self.cleared and not self.waiting)
-            finally:
-                self.playing += 1
+            raise
+        self.cleared = False
+        self._tell()
+        try:
+            await self._until(lambda: not self.cleared and not self.waiting)
+        finally:
+            self.playing += 1
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():

@@ -97,28 +97,34 @@ class Address:
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Read from its log whose pod it took an address for, from when to when."""
-        found: list[match.Belief] = []
-        current: dict[str, tuple[str, int]] = {}
-        for change in self.agents[where.names.name, node].delays():
-            if change.kind != "pod":
-                continue
-            for address, (name, since_ns) in list(current.items()):
-                lost = change.gone or address not in change.addresses
-                if (name == change.name and lost) or (address in change.addresses and name != change.name):
-                    found.append(
-                        match.Belief(address=address, name=name, from_ns=since_ns, until_ns=change.enforced_mono_ns)
-                    )
-                    del current[address]
-            if not change.gone:
-                for address in change.addresses:
-                    current.setdefault(address, (change.name, change.enforced_mono_ns))
-        return [
-            *found,
-            *(
-                match.Belief(address=address, name=name, from_ns=since_ns, until_ns=match.FOREVER_NS)
-                for address, (name, since_ns) in current.items()
-            ),
-        ]
+        for each in where.nodes:
+            self.agents[where.names.name, each].alive()
+        return beliefs(self.agents[where.names.name, node].delays())
+
+
+def beliefs(changes: Sequence[contender.Delay]) -> list[match.Belief]:
+    """Make of what a node has enforced whose pod it took an address for. Pods are told apart by their uid."""
+    found: list[match.Belief] = []
+    current: dict[str, tuple[contender.Delay, int]] = {}
+    for change in changes:
+        if change.kind != "pod":
+            continue
+        for address, (owner, since_ns) in list(current.items()):
+            has = not change.gone and address in change.addresses
+            if has is not (owner.uid == change.uid):  # its owner has it no more, or somebody else has it
+                until_ns = change.enforced_mono_ns
+                found.append(match.Belief(address=address, name=owner.name, from_ns=since_ns, until_ns=until_ns))
+                del current[address]
+        if not change.gone:
+            for address in change.addresses:
+                current.setdefault(address, (change, change.enforced_mono_ns))
+    return [
+        *found,
+        *(
+            match.Belief(address=address, name=owner.name, from_ns=since_ns, until_ns=match.FOREVER_NS)
+            for address, (owner, since_ns) in current.items()
+        ),
+    ]
 
 
 WITHOUT_CARE = Address(

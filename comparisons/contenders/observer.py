@@ -7,6 +7,7 @@ import json
 import pathlib
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 
 from comparisons import stage
@@ -49,11 +50,14 @@ async def _agent(where: stage.Stage, node: str) -> AsyncIterator[None]:
         process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log, start_new_session=True)
     try:
         cgroups.adopt(f"{where.names.node(node).cgroup}/agent.service", process.pid)
-        async with asyncio.timeout(STARTED_S):
-            while not _answers(api):
-                if process.returncode is not None:
-                    raise stage.StageError(f"the agent of {node} ended: {(folder / 'agent.log').read_text()[-300:]}")
-                await asyncio.sleep(stage.POLL_S)
+        deadline_s = time.monotonic() + STARTED_S
+        while not _answers(api):
+            said = (folder / "agent.log").read_text()[-300:]
+            if process.returncode is not None:
+                raise stage.StageError(f"the agent of {node} ended: {said}")
+            if time.monotonic() > deadline_s:
+                raise stage.StageError(f"the agent of {node} is not ready within {STARTED_S:.0f} s: {said}")
+            await asyncio.sleep(stage.POLL_S)
         yield
     finally:
         if process.returncode is None:

@@ -10,10 +10,11 @@ import dataclasses
 import pathlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Final
 
-from comparisons import stage
+from comparisons import match, stage
 from comparisons.contenders import mesh, model, sidecar
 from comparisons.lab import cgroups
 
@@ -77,17 +78,31 @@ class PerNode(sidecar.Sidecar):
         group = f"{here.cgroup}/node-proxy.service"
         try:
             cgroups.adopt(group, process.pid)
-            async with asyncio.timeout(STARTED_S):
-                while not (folder / "ready").exists():
-                    if process.returncode is not None:
-                        raise stage.StageError(f"the proxy of {node} ended: {said.read_text()[-300:]}")
-                    await asyncio.sleep(stage.POLL_S)
+            deadline_s = time.monotonic() + STARTED_S
+            while not (folder / "ready").exists():
+                self._alive(where, node)
+                if time.monotonic() > deadline_s:
+                    message = f"the proxy of {node} is not ready within {STARTED_S:.0f} s"
+                    raise stage.StageError(message, hint=f"see {said}")
+                await asyncio.sleep(stage.POLL_S)
             yield
         finally:
             del self.running[where.names.name, node]
             await _end(process)
             for each in (group, f"{here.cgroup}/node-proxy-envoy.service"):
                 cgroups.end(each)
+
+    def _alive(self, where: stage.Stage, node: str) -> None:
+        """StageError if what hears for a node has ended: its Envoy goes on with what it knows."""
+        if self.running[where.names.name, node].returncode is not None:
+            said = where.names.log(f"node-proxy-{node}")
+            raise stage.StageError(f"the proxy of {node} ended: {said.read_text()[-300:]}", hint=f"see {said}")
+
+    def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
+        """Go by no addresses."""
+        for each in where.nodes:
+            self._alive(where, each)
+        return super().believes(where, node)
 
     def annotations(self) -> Mapping[str, str]:
         """Ask for the redirect."""

@@ -68,6 +68,12 @@ class Agent:
         """Where its processor time is counted, from the root of each hierarchy."""
         return f"{self.node.cgroup}/ip-policy.service"
 
+    def alive(self) -> None:
+        """NotReady if it has ended: its rules stay, and nothing changes them any more."""
+        if self._process.poll() is not None:
+            last = self._said.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise errors.NotReady(f"the policy agent of {self.node.name} has ended: {last}", hint=f"see {self._said}")
+
     def delays(self) -> list[Delay]:
         """Return what is enforced since the start, in order."""
         self._read()
@@ -125,10 +131,7 @@ class Agent:
     def _until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         deadline_s = time.monotonic() + timeout_s
         while (found := look()) is None:
-            if self._process.poll() is not None:
-                last = self._said.read_text(errors="replace").strip().rpartition("\n")[2]
-                message = f"the policy agent of {self.node.name} has ended: {last}"
-                raise errors.NotReady(message, hint=f"see {self._said}")
+            self.alive()
             if time.monotonic() > deadline_s:
                 raise errors.NotReady(
                     f"the policy agent of {self.node.name} did not {what} within {timeout_s:g} s",

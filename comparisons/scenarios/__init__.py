@@ -5,8 +5,10 @@ what it must. Leaves out running them (``campaign``).
 """
 
 import dataclasses
+import functools
 import importlib
 import pathlib
+import zlib
 from typing import Any, Final
 
 import msgspec
@@ -60,6 +62,13 @@ class Scenario:
     def parameter(self, name: str) -> float:
         """Give a parameter that is a number; 0 if the scenario does not set it."""
         return next((float(it.value) for it in self.told.parameters if it.name == name), 0.0)
+
+
+@functools.cache
+def played_with() -> str:
+    """Name the programs that play and judge: what was played with others is not this comparison's."""
+    sources = [*sorted(HERE.glob("*.py")), HERE.parent / "match.py"]
+    return f"{zlib.crc32(b''.join(path.read_bytes() for path in sources)):08x}"
 
 
 def load(folder: pathlib.Path = HERE) -> dict[str, Scenario]:

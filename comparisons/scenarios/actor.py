@@ -237,19 +237,21 @@ def read(log: Log, interface: str) -> None:
 def obey(path: str) -> None:
     """Carry out orders for ever, each in a process of its own: it is ``WHO``, and writes to a log of that name."""
     folder, _, me = path.rpartition("/")
-    begun: set[str] = set()
     while True:
-        there = {name for name in os.listdir(folder) if name.startswith(f"order@{me}@")}  # noqa: PTH208  # no pathlib: see above
-        for name in there - begun:
+        for name in os.listdir(folder):  # noqa: PTH208  # no pathlib: see above
+            if not name.startswith(f"order@{me}@"):
+                continue
             with open(f"{folder}/{name}", encoding="utf-8") as order:  # noqa: PTH123  # as above
                 words = order.read().splitlines()
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108  # as above; once, and it may be given again
             if os.fork() == 0:
+                who = os.environ["WHO"] = name.rpartition("@")[2]
                 try:
-                    os.environ["WHO"] = name.rpartition("@")[2]
-                    main([words[0], f"{folder}/{os.environ['WHO']}", *words[1:]])
-                finally:
-                    os._exit(0)
-        begun = there  # one that was taken away may be given again
+                    main([words[0], f"{folder}/{who}", *words[1:]])
+                except BaseException:  # noqa: BLE001  # as the interpreter would, and no further
+                    sys.excepthook(*sys.exc_info())
+                    os._exit(1)
+                os._exit(0)
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -116,6 +116,21 @@ def test_a_name_is_right_or_wrong_or_missing() -> None:
     assert (2, 2, 1) == (run.named_right, run.named_wrong, run.unnamed)
 
 
+def test_a_caller_in_a_pod_of_another_name_is_known_by_the_pods_name() -> None:
+    """A pod that many runs call from."""
+    beliefs = [match.Belief(address="10.0.0.2", name="client", from_ns=0, until_ns=match.FOREVER_NS)]
+    found = match.attempts(lines((1, "sent", "client-3:0", "GET"), (2, "got", "client-3:0", "10.0.0.2 GET -")))
+    posted = match.run(3, played(pods={"client-3": "client"}), found, beliefs)
+    assert (1, 0) == (posted.named_right, posted.named_wrong)
+    assert 1 == match.run(3, played(), found, beliefs).named_wrong
+
+
+def test_what_arrived_before_it_was_sent_is_of_a_void_run() -> None:
+    """The server's log is not begun anew when a run is: its names are the same."""
+    told = lines((1, "got", "a:0", "10.0.0.2 GET -"), (5, "sent", "a:0", "GET"), (6, "refused", "a:0", "x"))
+    assert [0] == [it.got_ns for it in match.attempts(told)]
+
+
 def test_a_line_that_was_cut_off_is_no_attempt() -> None:
     """A pod that was killed while it wrote."""
     assert [] == match.attempts(["12", "17 sent", "x sent a:0 GET", "", "9 got a:0"])

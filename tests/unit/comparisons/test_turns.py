@@ -80,6 +80,35 @@ async def test_who_was_ended_alone_holds_nobody_up(inside: bool) -> None:  # noq
     assert (0, 0, False) == (floor.playing, floor.waiting, floor.cleared)
 
 
+async def test_an_error_in_a_race_is_let_out_before_other_races_are_played() -> None:
+    """What broke the lab ends the others too: they need not each find out."""
+    floor, told = turns.Floor(), []
+
+    async def race(name: str) -> None:
+        async with floor.taken():
+            await asyncio.sleep(0.005)  # both are there
+            async with floor.alone():
+                told.append(name)
+                if len(told) > 1:
+                    await asyncio.Event().wait()  # until it is ended
+                raise ConnectionError
+
+    racing = [asyncio.create_task(race(name)) for name in "ab"]
+    done, others = await asyncio.wait(racing, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert [ConnectionError] == [type(it.exception()) for it in done]
+    for each in others:
+        each.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    assert (0, 0, False) == (floor.playing, floor.waiting, floor.cleared)
+
+
+async def test_nobody_is_alone_on_a_floor_that_was_not_taken() -> None:
+    """It would wait for ever."""
+    with pytest.raises(RuntimeError, match="taken the floor"):
+        async with turns.Floor().alone():
+            raise AssertionError
+
+
 def test_what_nobody_has_begun_comes_first_then_what_most_is_left_of() -> None:
     """A scenario that is nearly over is left to those who play it."""
     todo = [work("udp", 9, begun=True), work("snat", 20, begun=True), work("spoof", 1)]
