@@ -100,9 +100,10 @@ class PerNode(sidecar.Sidecar):
 
     def believes(self, where: stage.Stage, node: str) -> Sequence[match.Belief]:
         """Go by no addresses."""
+        del node
         for each in where.nodes:
             self._alive(where, each)
-        return super().believes(where, node)
+        return ()
 
     def annotations(self) -> Mapping[str, str]:
         """Ask for the redirect."""
