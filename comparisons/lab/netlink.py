@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 import pyroute2
 import pyroute2.netlink.exceptions
+import pyroute2.netlink.rtnl.ndmsg
 
 from comparisons.lab import errors, netns, network
 
@@ -54,6 +55,8 @@ def _execute(ipr: Any, operation: network.Operation) -> None:  # noqa: C901  # o
                 ipr.link("del", index=index)
         case network.Address():
             _address(ipr, operation)
+        case network.Neighbour():
+            _neighbour(ipr, operation)
         case network.Route():
             _route(ipr, operation)
         case network.NoRoute():
@@ -82,6 +85,12 @@ def _address(ipr: Any, it: network.Address) -> None:
         family=_family(it.address),
         **({"flags": IFA_F_NODAD} if interface.version == 6 else {}),
     )
+
+
+def _neighbour(ipr: Any, it: network.Neighbour) -> None:
+    stale = pyroute2.netlink.rtnl.ndmsg.states["stale"]  # used at once, and asked for again when it has been
+    index, family = _index(ipr, it.link), _family(it.address)
+    ipr.neigh("replace", ifindex=index, dst=it.address, lladdr=it.mac, state=stale, family=family)
 
 
 def _route(ipr: Any, it: network.Route) -> None:

@@ -79,6 +79,15 @@ class NoLink:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Who has an address on a link, replaced if it is known otherwise, or is being asked for."""
+
+    link: str
+    address: str
+    mac: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl:
     """A file below /proc/sys/net and what to write into it."""
 
@@ -88,7 +97,7 @@ class Sysctl:
     """True where the file is there only with a kernel module that need not be loaded."""
 
 
-Operation = Bridge | Veth | Up | Address | Route | NoRoute | NoLink | Sysctl
+Operation = Bridge | Veth | Up | Address | Route | NoRoute | NoLink | Neighbour | Sysctl
 
 ROUTER = (
     Sysctl(key="ipv4/ip_forward", value="1"),
@@ -176,9 +185,13 @@ def pod_link(uid: str, ips: Sequence[addresses.IpAddress], here: layout.Node) ->
     return [*QUIET, Up(name="lo"), Veth(name=UPLINK, mac=mac(str(ips[0])), peer=port(uid), peer_netns=here.netns)]
 
 
-def pod_port(uid: str) -> list[Operation]:
-    """Second half, on the node: into the bridge."""
-    return [Up(name=port(uid), bridge=BRIDGE)]
+def pod_port(uid: str, ips: Sequence[addresses.IpAddress]) -> list[Operation]:
+    """Second half, on the node: into the bridge, and announced, as CNI plugins do.
+
+    Else a node that was asked for the address before would ask for it once a second, and reach the pod that late.
+    """
+    known = [Neighbour(link=BRIDGE, address=str(ip), mac=mac(str(ips[0]))) for ip in ips]
+    return [Up(name=port(uid), bridge=BRIDGE), *known]
 
 
 def pod_addresses(

@@ -166,7 +166,7 @@ class Sandbox:
     def _connect(self, ips: Sequence[addresses.IpAddress], sysctls: Sequence[network.Sysctl]) -> None:
         node = self.host.names
         netns.create(self.netns, lambda: netlink.run(network.pod_link(self.uid, ips, node)))
-        netlink.apply(node.netns, network.pod_port(self.uid))
+        netlink.apply(node.netns, network.pod_port(self.uid, ips))
         netlink.apply(self.netns, network.pod_addresses(ips, self.host.plan.pod_cidrs, sysctls))
 
     def _disconnect(self) -> None:

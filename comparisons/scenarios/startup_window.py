@@ -1,5 +1,7 @@
 """A protected pod starts while a stranger is already calling, before its protection is there."""
 
+import asyncio
+
 from comparisons import match, stage
 from comparisons.scenarios import scene
 
@@ -14,9 +16,15 @@ async def prepare(it: scene.Scene) -> None:
     await it.dismiss("web")
 
 
+async def slowly(it: scene.Scene) -> None:
+    """Have whoever protects the server hear of it late."""
+    async with it.contender.partition(it.where, it.far):
+        await scene.pause(it.parameters["slow_watch_ms"] / 1000)
+
+
 async def play(it: scene.Scene) -> match.Played:
     """One start under fire."""
-    every = str(it.draw("every_ms", 8, 12))
+    every = str(it.draw("every_ms", 4, 6))
     ends = ("--seconds", str(scene.ENDLESS_S), "--until", f"stop-intruder-{it.number}")
     second = await it.call("intruder", "call", "--every", every, "--then", "stay", *ends, held=True)
     await it.where.wrote(second, "started")
@@ -24,7 +32,9 @@ async def play(it: scene.Scene) -> match.Played:
     async with it.alone():  # it is a race
         await it.go(second)
         created_ns = stage.now_ns()
-        await it.serve(name)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(slowly(it))
+            await it.serve(name)
         ready_ns = await it.where.wrote(name, "ready")
         await scene.pause(AFTER_S)
         it.stop(second)

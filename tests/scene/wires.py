@@ -361,6 +361,6 @@ def _pods(lab: layout.Lab, it: plan.NodePlan, count: int, stack: contextlib.Exit
         ips, where = pool.take(uid), names.pod_netns(uid)
         stack.callback(netns.remove, where)
         netns.create(where, lambda uid=uid, ips=ips: netlink.run(network.pod_link(uid, ips, names)))
-        netlink.apply(names.netns, network.pod_port(uid))
+        netlink.apply(names.netns, network.pod_port(uid, ips))
         netlink.apply(where, network.pod_addresses(ips, it.pod_cidrs, []))
         yield Place(name=f"pod-{it.name[-1]}{number}", namespace=where, node=it.name, addresses=tuple(ips), uid=uid)

@@ -107,6 +107,15 @@ def test_mac_address_belongs_to_the_address() -> None:
     assert int(first.mac[:2], 16) & 0b11 == 0b10  # locally administered, unicast
 
 
+def test_a_pod_is_announced_on_its_node() -> None:
+    """By both addresses, as it is: a node that asked for one in vain would ask again only after a second."""
+    node, ips = layout.Lab(name="lab").node("node-a"), [ipaddress.ip_address(it) for it in ("10.7.0.2", "fd00::2")]
+    veth = network.pod_link("u-1", ips, node)[-1]
+    assert isinstance(veth, network.Veth)
+    known = [it for it in network.pod_port("u-1", ips) if isinstance(it, network.Neighbour)]
+    assert [("10.7.0.2", veth.mac), ("fd00::2", veth.mac)] == [(it.address, it.mac) for it in known]
+
+
 def test_routes_to_other_nodes_keep_families_apart() -> None:
     """IPv4 through IPv4, IPv6 through IPv6."""
     other = plan.NodePlan(name="node-b", ips=("172.30.0.3", "fd00::3"), pod_cidrs=("10.64.1.0/24", "fd01::/64"))
