@@ -22,6 +22,8 @@ WARM_S: Final = 1.0
 """Connections are opened and proxies told of their peers in this time: it is not counted."""
 RATE: Final = 200.0
 """Requests a second, from all callers together. Arbitrary: half of what two cores can do with every contender."""
+TOGETHER: Final = 10
+"""Callers that are made at a time: fifty proxies that start at once keep one another from starting in time."""
 PARTS: Final = (
     ("comparisons.node_proxy", "node agent"),
     ("envoy", "proxy"),
@@ -61,10 +63,13 @@ async def measure(where: stage.Stage, contender: model.Contender, pods: int) -> 
         "--then",
         "stay",
     )
-    names = [await it.call("client", "load", *flags, name=f"client-{number}") for number in range(pods)]
-    for name in names:
-        await where.wrote(name, "started")
-        await where.ready(namespace, name)
+    names = [f"client-{number}" for number in range(pods)]
+    for some in (names[at : at + TOGETHER] for at in range(0, pods, TOGETHER)):
+        for name in some:
+            await it.call("client", "load", *flags, name=name)
+        for name in some:
+            await where.wrote(name, "started")
+            await where.ready(namespace, name)
     (where.truth() / "go").touch()
     await asyncio.sleep(WARM_S)
     before, from_ns = _cpu_us(where), stage.now_ns()
