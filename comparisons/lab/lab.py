@@ -26,6 +26,10 @@ READY_S = 30.0
 """A start takes one to two seconds; the rest is for a machine that is busy."""
 POLL_S = 0.05
 LOCK = ".lock"
+INSTANCES = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES_BEFORE = ".inotify-instances"
+MANY_INSTANCES = 8192
+"""As node images set it. An Envoy takes four and aborts without; the kernel gives all processes of a user 128."""
 _SERVER = re.compile(r"server:\s*\"?https?://127\.0\.0\.1:(\d+)")
 
 
@@ -67,6 +71,7 @@ def up(names: layout.Lab, wishes: Wishes) -> State:
     with _locked(names.root):
         found = find(names) or _create(names, wishes)
         _compare(found, wishes)
+        _raise_instances(names.root)
         if not found.kubeconfig:
             _start_api(names, found)
         else:
@@ -84,9 +89,26 @@ def down(names: layout.Lab) -> bool:
         found = find(names)
         sweep.lab(names, found.nodes if found else ())
         if not any(path.is_dir() for path in names.root.iterdir()):
+            _restore_instances(names.root)
             (names.root / LOCK).unlink()
             names.root.rmdir()
     return found is not None
+
+
+def _raise_instances(root: pathlib.Path) -> None:
+    """Let more than 32 proxies run, until the last lab is gone. Where it may not be written, so many do."""
+    before = INSTANCES.read_text().strip()
+    if int(before) < MANY_INSTANCES:
+        with contextlib.suppress(OSError):
+            INSTANCES.write_text(str(MANY_INSTANCES))
+            (root / INSTANCES_BEFORE).write_text(before)
+
+
+def _restore_instances(root: pathlib.Path) -> None:
+    kept = root / INSTANCES_BEFORE
+    if kept.exists():
+        INSTANCES.write_text(kept.read_text())
+        kept.unlink()
 
 
 def state(names: layout.Lab) -> State | None:
