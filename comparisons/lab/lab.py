@@ -97,18 +97,22 @@ def down(names: layout.Lab) -> bool:
 
 def _raise_instances(root: pathlib.Path) -> None:
     """Let more than 32 proxies run, until the last lab is gone. Where it may not be written, so many do."""
-    before = INSTANCES.read_text().strip()
-    if int(before) < MANY_INSTANCES:
-        with contextlib.suppress(OSError):
+    kept = root / INSTANCES_BEFORE
+    with contextlib.suppress(OSError):
+        before = INSTANCES.read_text().strip()
+        if int(before) < MANY_INSTANCES:
+            kept.write_text(before)  # first: whoever is killed here puts back what there was
             INSTANCES.write_text(str(MANY_INSTANCES))
-            (root / INSTANCES_BEFORE).write_text(before)
 
 
 def _restore_instances(root: pathlib.Path) -> None:
+    """Put back what there was, unless somebody else has set it since."""
     kept = root / INSTANCES_BEFORE
-    if kept.exists():
-        INSTANCES.write_text(kept.read_text())
-        kept.unlink()
+    with contextlib.suppress(OSError):
+        before = kept.read_text()
+        if INSTANCES.read_text().strip() == str(MANY_INSTANCES):
+            INSTANCES.write_text(before)
+    kept.unlink(missing_ok=True)
 
 
 def state(names: layout.Lab) -> State | None:

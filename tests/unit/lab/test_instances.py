@@ -24,6 +24,19 @@ def test_the_limit_is_raised_and_put_back(
     assert not list(root.iterdir())
 
 
+def test_what_somebody_else_has_set_meanwhile_stays(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is theirs."""
+    limit, root = tmp_path / "limit", tmp_path / "labs"
+    root.mkdir()
+    limit.write_text("128")
+    monkeypatch.setattr(lab, "INSTANCES", limit)
+    lab._raise_instances(root)
+    limit.write_text("65536")
+    lab._restore_instances(root)
+    assert "65536" == limit.read_text()
+    assert not list(root.iterdir())
+
+
 def test_where_it_may_not_be_written_a_lab_comes_up_all_the_same(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
