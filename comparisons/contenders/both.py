@@ -16,7 +16,7 @@ class Both:
     second: model.Contender
     name: str = "both"
     title: str = "Both together"
-    lanes: int = 4
+    lanes: int = 5
     what: str = "NetworkPolicy and the mesh: a caller passes if its address and its certificate are admitted."
 
     @contextlib.asynccontextmanager

@@ -61,7 +61,10 @@ class Contender(Protocol):
 
     @property
     def lanes(self) -> int:
-        """How many runs side by side two cores can do: more would measure the machine."""
+        """How many runs side by side two cores can do: more would measure the machine.
+
+        Too many, with a policy agent on each node, make an IP policy look slower than it is to cut what is established.
+        """
 
     def install(self, where: stage.Stage) -> contextlib.AbstractAsyncContextManager[None]:
         """Run it in a lab; afterwards nothing of it is left."""

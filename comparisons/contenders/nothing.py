@@ -14,7 +14,7 @@ class Nothing:
 
     name: str = "nothing"
     title: str = "Nothing"
-    lanes: int = 6
+    lanes: int = 9
     what: str = "No policy at all: everybody reaches everything. The baseline of what is measured."
 
     @contextlib.asynccontextmanager

@@ -23,6 +23,7 @@ class Observer(nothing.Nothing):
     """See the module. It only looks, so all but what runs is as without it."""
 
     name: str = "agent"
+    lanes: int = 6
     title: str = "Node agent only"
     what: str = "Ipseity's eBPF agent on each node. It names both ends of every flow and enforces nothing."
 

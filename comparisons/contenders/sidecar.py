@@ -15,7 +15,7 @@ class Sidecar:
     """See the module."""
 
     name: str = "sidecar"
-    lanes: int = 4
+    lanes: int = 5
     title: str = "Per-pod mTLS sidecar"
     what: str = (
         "Ipseity's mesh: an Envoy in each pod, a key that never leaves the pod, mTLS, policy by service account."

@@ -14,6 +14,8 @@ async def prepare(it: scene.Scene) -> None:
     await it.serve()
     await it.intend("client")
     await it.dismiss("web")
+    await it.post("intruder")
+    await it.known("intruder")
 
 
 async def slowly(it: scene.Scene) -> None:
@@ -26,7 +28,7 @@ async def play(it: scene.Scene) -> match.Played:
     """One start under fire."""
     every = str(it.draw("every_ms", 4, 6))
     ends = ("--seconds", str(scene.ENDLESS_S), "--until", f"stop-intruder-{it.number}")
-    second = await it.call("intruder", "call", "--every", every, "--then", "stay", *ends, held=True)
+    second = await it.call("intruder", "call", "--every", every, *ends, at="intruder", held=True)
     await it.where.wrote(second, "started")
     name, expected = f"web-{it.number}", it.server_ip
     async with it.alone():  # it is a race
@@ -41,7 +43,7 @@ async def play(it: scene.Scene) -> match.Played:
     address, it.server_ip = it.server_ip, expected
     await it.done(second)
     ended_ns = stage.now_ns()
-    await it.dismiss(second, name)
+    await it.dismiss(name)
     if address != expected:
         raise scene.VoidError("the server has another address")
     return match.Played(
