@@ -5,6 +5,7 @@ what the scenario says of their rights; an attempt has passed if the server's pr
 Pure: lines and rights in, a run out.
 """
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -80,6 +81,8 @@ class Attempt:
     ended: bool = False
     peer: str = ""
     identity: str = ""
+    answer: str = ""
+    """What the caller saw: a status, or the name of an error."""
 
 
 def attempts(lines: Iterable[str]) -> list[Attempt]:
@@ -96,7 +99,7 @@ def attempts(lines: Iterable[str]) -> list[Attempt]:
         elif what == "got" and len(words) >= 6:
             arrived.append((at_ns, name, words[3], words[5]))
         elif what in {"answered", "refused"} and name in made:
-            made[name].ended = True
+            made[name].ended, made[name].answer = True, words[3]
     for at_ns, name, peer, identity in arrived:
         if name in made and at_ns >= made[name].sent_ns:  # else of a void run, which is played again
             made[name].got_ns, made[name].peer, made[name].identity = at_ns, peer, identity
@@ -138,6 +141,7 @@ def run(
         passed=sum(bool(it.got_ns) for it in judged),
         false_allows=len(wrong),
         false_denies=len(denied),
+        denied_as=dict(sorted(collections.Counter(it.answer for it in denied).items())),
         window_ms=window_ms,
         closed=closed,
         lag_ms=lag_ms,

@@ -82,6 +82,8 @@ class Run(_Strict, frozen=True, kw_only=True):
     passed: Count
     false_allows: Count
     false_denies: Count
+    denied_as: dict[str, Count] = {}
+    """What the callers of ``false_denies`` saw, with how often: a status, or an error's name (``TimeoutError``)."""
     window_ms: float
     """From when it could begin to the last attempt that passed although it was not entitled; 0 if none did."""
     closed: bool

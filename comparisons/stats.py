@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from comparisons import results
 
@@ -89,17 +89,23 @@ def _as_expected(outcome: results.Outcome, expected: results.Expected) -> bool:
     return outcome in {"right", "lets_in"} if expected == "may_let_in" else outcome == expected
 
 
+def _seen(runs: Iterable[results.Run]) -> str:
+    """Tell what those saw in these runs who should have passed, if there were any: it says where to look."""
+    seen = sum((collections.Counter(run.denied_as) for run in runs), collections.Counter[str]())
+    return f" (refused: {', '.join(f'{count} x {what}' for what, count in seen.most_common())})" if seen else ""
+
+
 def verdict(scenario: results.Scenario) -> Verdict:
     """Hold the claim against the runs: every run of every contender that it speaks of, and enough of them."""
     entries = {entry.contender: entry for entry in scenario.entries}
     short, missing, against = [], [], []
     for contender, expected in scenario.expect.items():
         runs = entries[contender].runs if contender in entries else ()
-        other = sum(not _as_expected(run.outcome, expected) for run in runs)
+        other = [run for run in runs if not _as_expected(run.outcome, expected)]
         if not runs:
             missing.append(contender)
         elif other:
-            against.append(f"{contender}: {other} of {len(runs)} runs came out otherwise")
+            against.append(f"{contender}: {len(other)} of {len(runs)} runs came out otherwise{_seen(other)}")
         elif expected == "may_let_in" and not any(run.outcome == "lets_in" for run in runs):
             against.append(f"{contender}: it let nobody in in {len(runs)} runs")
         elif len(runs) < results.ENOUGH_RUNS:

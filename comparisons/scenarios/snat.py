@@ -4,9 +4,12 @@
 """
 
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 
 from comparisons import match, stage
+from comparisons.ip_policy import tracking
+from comparisons.lab import netns
 from comparisons.scenarios import scene
 
 TABLE = "ipseity-comparison-snat"
@@ -34,11 +37,21 @@ async def translated(it: scene.Scene) -> AsyncIterator[None]:
         }}
     }}"""
     await stage.inside(here, "nft", "-f", "-", given=rules)
+    netns.inside(here.netns, lambda: forget(it.server_ip))
     try:
         yield
     finally:
         with contextlib.suppress(stage.StageError):
             await stage.inside(here, "nft", "delete", "table", "ip", TABLE)
+
+
+def forget(server_ip: str) -> None:
+    """Forget who called this address before: what is known stays as it is, and its addresses and ports come again.
+
+    A pod that has ended has left connections, and the kernel gives the next pod at its address the same ports.
+    """
+    server = ipaddress.ip_address(server_ip)
+    tracking.forget([each for each in tracking.read() if each.answering == server])
 
 
 async def play(it: scene.Scene) -> match.Played:
