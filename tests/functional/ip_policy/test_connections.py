@@ -7,6 +7,7 @@ a change: ``test_agent``.
 import contextlib
 import select
 import socket
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from comparisons.ip_policy import compiler, connections, model, tracking
 from comparisons.lab import netns
+from comparisons.scenarios import snat
 from tests.scene import policed, wires
 
 PATIENCE_S = 5.0
@@ -146,3 +148,49 @@ def test_udp_that_is_refused_may_come_back_as_a_reply(street: policed.Policed) -
         assert not passes(client, server)
         assert passes(server, client)
         assert passes(client, server)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_translation_begins_with_what_is_new(street: policed.Policed, *, forgotten: bool) -> None:
+    """A lost SYN leaves an entry, and who has its address and port next is not translated: scenarios must forget."""
+    options = compiler.Options()
+    street.net.forget()
+    one, two = street.net.places["pod-a0"], street.net.places["pod-b0"]
+    here = street.net.nodes["node-a"]
+    server_ip = str(two.address(4))
+    street.enforce(cluster(street, DENY), options, anew=True)
+    with netns.inside(two.namespace, lambda: socket.create_server(("", 7919))) as listening:
+        listening.settimeout(PATIENCE_S)
+        with called(one, SHORT_S) as lost, pytest.raises(TimeoutError):
+            lost.connect((server_ip, 7919))
+        street.enforce(cluster(street), options, anew=False)
+        with masquerading(here, server_ip):
+            if forgotten:
+                netns.inside(here.namespace, lambda: snat.forget(server_ip))
+            with called(one, PATIENCE_S) as client:
+                client.connect((server_ip, 7919))
+                answered, (peer, _) = listening.accept()
+                answered.close()
+    assert peer == str((here if forgotten else one).address(4))
+
+
+def called(place: wires.Place, patience_s: float) -> socket.socket:
+    """Make a caller whose port is always the same, as the kernel gives to the next owner of an address."""
+    caller = netns.inside(place.namespace, lambda: socket.socket(socket.AF_INET))
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    caller.bind((str(place.address(4)), 41000))
+    caller.settimeout(patience_s)
+    return caller
+
+
+@contextlib.contextmanager
+def masquerading(node: wires.Place, server_ip: str) -> Iterator[None]:
+    """Have a node write its own address over its pods'."""
+    nft = ["nsenter", f"--net={node.namespace}", "nft"]
+    chain = "type nat hook postrouting priority srcnat;"
+    rules = f"table ip test-snat {{ chain out {{ {chain} ip daddr {server_ip} masquerade; }}; }}"
+    subprocess.run([*nft, "-f", "-"], input=rules, text=True, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*nft, "delete", "table", "ip", "test-snat"], check=True)

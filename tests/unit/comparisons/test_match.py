@@ -28,6 +28,19 @@ def test_an_attempt_has_passed_if_the_server_got_it_whatever_the_caller_says() -
     assert (1, 1, 0) == (run.false_allows, run.passed, run.false_denies)
 
 
+def test_what_refused_callers_saw_is_kept_if_they_were_entitled() -> None:
+    """A status, or an error: it says where to look."""
+    found = match.attempts(
+        lines(
+            (1, "sent", "a:0", "GET"), (2, "refused", "a:0", "503"),
+            (3, "sent", "a:1", "GET"), (4, "refused", "a:1", "TimeoutError"),
+            (5, "sent", "a:2", "GET"), (6, "refused", "a:2", "503"),
+            (7, "sent", "b:0", "GET"), (8, "refused", "b:0", "403"),
+        )
+    )  # fmt: skip
+    assert {"503": 2, "TimeoutError": 1} == match.run(0, played(rights=[match.Right(who="a")]), found).denied_as
+
+
 def test_a_right_counts_when_the_attempt_was_made() -> None:
     """Sent while it was allowed and received after: no false allow. Sent after: one."""
     found = match.attempts(
