@@ -178,7 +178,10 @@ def _play(order: campaign.Order, command: str) -> None:
         machine=platform.machine(),
         cores=os.cpu_count() or 1,
         versions=_versions(),
-        contenders=tuple(results.Contender(name=it.name, title=it.title, what=it.what) for it in order.contenders),
+        contenders=tuple(
+            results.Contender(name=it.name, title=it.title, what=it.what, lanes=min(order.lanes, it.lanes))
+            for it in order.contenders
+        ),
         command=command,
     )
     campaign.finish(order, environment)

@@ -169,6 +169,8 @@ class Contender(_Strict, frozen=True, kw_only=True):
     name: str
     title: str
     what: str
+    lanes: Count = 0
+    """Runs side by side; 0: not known."""
 
 
 class Environment(_Strict, frozen=True, kw_only=True):

@@ -90,8 +90,9 @@ def _as_expected(outcome: results.Outcome, expected: results.Expected) -> bool:
 
 
 def _seen(runs: Iterable[results.Run]) -> str:
-    """Tell what those saw in these runs who should have passed, if there were any: it says where to look."""
-    seen = sum((collections.Counter(run.denied_as) for run in runs), collections.Counter[str]())
+    """Tell what refused callers saw, where refusing them is the fault: it says where to look."""
+    counted = (collections.Counter(run.denied_as) for run in runs if run.outcome == "keeps_out")
+    seen = sum(counted, collections.Counter[str]())
     return f" (refused: {', '.join(f'{count} x {what}' for what, count in seen.most_common())})" if seen else ""
 
 

@@ -40,6 +40,7 @@ class PerNode(sidecar.Sidecar):
     """See the module."""
 
     name: str = "node"
+    lanes: int = 5
     title: str = "One proxy per node"
     what: str = (
         "An Envoy on each node with the keys of all its pods, to which their TCP is led: mTLS between nodes, policy by "

@@ -3,13 +3,14 @@
 ``block``: the policy admits the node's address, as people do when they see what arrives.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 from collections.abc import AsyncIterator
 
 from comparisons import match, stage
 from comparisons.ip_policy import tracking
-from comparisons.lab import netns
+from comparisons.lab import layout, netns
 from comparisons.scenarios import scene
 
 TABLE = "ipseity-comparison-snat"
@@ -20,38 +21,45 @@ async def prepare(it: scene.Scene) -> None:
     await it.serve()
     ranges = [f"{address}/32" for address in await it.where.addresses(it.near)] if it.parameters.get("block") else []
     await it.intend("client", from_ranges=ranges)
-    await it.meanwhile.enter_async_context(translated(it))
+    await it.meanwhile.enter_async_context(translated(it.where.names.node(it.near), it.server_ip))
     await it.post("client")
     await it.post("intruder")
     await it.known("client", "intruder")
 
 
 @contextlib.asynccontextmanager
-async def translated(it: scene.Scene) -> AsyncIterator[None]:
-    """Have the callers' node write its address over theirs, as kube-proxy does for node ports and clouds for egress."""
-    here = it.where.names.node(it.near)
+async def translated(node: layout.Node, server_ip: str) -> AsyncIterator[None]:
+    """Have the callers' node write its address over theirs, as kube-proxy does for node ports and clouds for egress.
+
+    What the node remembers of a connection outlives the rules, either way: see ``forget``.
+    """
     rules = f"""table ip {TABLE} {{
         chain out {{
             type nat hook postrouting priority srcnat
-            ip daddr {it.server_ip} masquerade
+            ip daddr {server_ip} masquerade
         }}
     }}"""
-    await stage.inside(here, "nft", "-f", "-", given=rules)
-    netns.inside(here.netns, lambda: forget(it.server_ip))
+    await stage.inside(node, "nft", "-f", "-", given=rules)
     try:
+        await forget(node, server_ip)
         yield
     finally:
         with contextlib.suppress(stage.StageError):
-            await stage.inside(here, "nft", "delete", "table", "ip", TABLE)
+            await stage.inside(node, "nft", "delete", "table", "ip", TABLE)
+        await forget(node, server_ip)
 
 
-def forget(server_ip: str) -> None:
-    """Forget who called this address before: what is known stays as it is, and its addresses and ports come again.
+async def forget(node: layout.Node, server_ip: str) -> None:
+    """Have a node forget who called this address: whoever has their address and port next would be translated as they.
 
-    A pod that has ended has left connections, and the kernel gives the next pod at its address the same ports.
+    A SYN that was lost is remembered for two minutes, and addresses and ports come again. Raises ``errors.Refused``.
     """
     server = ipaddress.ip_address(server_ip)
-    tracking.forget([each for each in tracking.read() if each.answering == server])
+
+    def entries() -> None:
+        tracking.forget([each for each in tracking.read() if each.answering == server])
+
+    await asyncio.to_thread(netns.inside, node.netns, entries)  # all lanes share the loop
 
 
 async def play(it: scene.Scene) -> match.Played:

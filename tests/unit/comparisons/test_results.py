@@ -78,19 +78,21 @@ def test_a_claim_needs_enough_runs_and_no_other(runs: int, against: str | None, 
 
 
 def test_a_contradiction_says_what_refused_callers_saw() -> None:
-    """All of their runs together, the most frequent first."""
+    """All runs together in which refusing was the fault, the most frequent first."""
     told = made.scenario(scenarios.load()["ip-reuse"].told, 20)
-    seen: tuple[dict[str, int], ...] = ({"503": 1}, {"TimeoutError": 1, "503": 1})
+    faults = (
+        made.run(0, "keeps_out", denied_as={"503": 1}),
+        made.run(1, "keeps_out", denied_as={"TimeoutError": 1, "503": 1}),
+        made.run(2, "lets_in", denied_as={"403": 9}),
+    )
     entries = tuple(
-        msgspec.structs.replace(
-            it, runs=(*(made.run(0, "keeps_out", denied_as=denied) for denied in seen), *it.runs[2:])
-        )
+        msgspec.structs.replace(it, runs=(*faults, made.run(3, denied_as={"403": 9}), *it.runs[4:]))
         if it.contender == "sidecar"
         else it
         for it in told.entries
     )
     why = stats.verdict(msgspec.structs.replace(told, entries=entries)).why
-    assert "sidecar: 2 of 20 runs came out otherwise (refused: 2 x 503, 1 x TimeoutError)" in why
+    assert "sidecar: 3 of 20 runs came out otherwise (refused: 2 x 503, 1 x TimeoutError)" in why
 
 
 def test_what_nothing_decides_is_shown_by_one_run_and_by_none_contradicted() -> None:
