@@ -15,8 +15,6 @@ import pytest
 from comparisons.lab import cgroups, layout
 
 IPSEITY = pathlib.Path(sys.executable).with_name("ipseity")
-MORTAL = ("env", "--default-signal=INT")
-"""What runs in the background of a script is deaf to SIGINT otherwise."""
 COMPARE = [str(IPSEITY), "compare", "--only", "udp", "--contender", "nothing", "--no-cost"]
 PATIENCE_S = 60.0
 
