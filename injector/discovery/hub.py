@@ -186,7 +186,7 @@ class Hub:
         given, self._pending = self._pending, None
         began_s = self._clock()
         self._began = began_s, self._worked_s()
-        self._world = self._maker.update(*given, now_s=began_s)
+        self._world = self._maker.update(*given)
         self._world_s = self._since_s
         self._count += 1
         self._counted.build.observe(self._clock() - began_s)

@@ -55,15 +55,16 @@ def ports(
 ) -> tuple[Port, ...]:
     """Decide about each port of a pod that is named; the last one stands for all others.
 
-    ``known``: the identities that there are, in any order.
+    ``known``: the identities that there are; the first of those that are let in have a chain each.
     """
-    everybody = sorted(known, key=str)
+    everybody = tuple(known)
     governing = [each for each in policies if each.selects(pod.ref.namespace, pod.labels)]
     found = []
     for number in (*sorted(match.named_ports(pod, services, governing)), match.UNNAMED):
         decided = match.inbound(governing, pod, number)
         verdicts = [(who, decided.verdict(who)) for who in everybody]
-        chosen = [(who, verdict) for who, verdict in verdicts if verdict.allowed][: config.max_identities]
+        first = [(who, verdict) for who, verdict in verdicts if verdict.allowed][: config.max_identities]
+        chosen = sorted(first, key=lambda each: str(each[0]))  # whoever has ended, or is back, changes nothing by it
         label = str(number) if number else naming.OTHER
         spoken = protocols.of_pod(pod, number, services) if number else model.Protocol.DETECT
         clean = tuple(who for who, verdict in chosen if not verdict.audited)

@@ -124,14 +124,12 @@ class Maker:
         state: model.ClusterState,
         policies: Sequence[policy.AuthorizationPolicy],
         routed: attach.Attached = attach.NOTHING,
-        *,
-        now_s: float = 0.0,
     ) -> world.World:
-        """Take the latest. Costs what has changed. ``now_s``: only grows; who has ended is forgotten by it."""
+        """Take the latest. Costs what has changed."""
         if self._policies != tuple(policies):
             self._policies = tuple(policies)
         self._own = {ref: each for ref, each in self._own.items() if ref in state.pods}
-        return self._builder.build(state, routed, now_s=now_s)
+        return self._builder.build(state, routed)
 
     def snapshot(self, given: world.World, pod: model.Pod, *, ipv6: bool = False, taps: bool = True) -> Snapshot:
         """Make what a pod's proxy is told. ``ipv6``: its kernel has it; ``taps``: it began with a way for them."""

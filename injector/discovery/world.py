@@ -21,10 +21,10 @@ from injector.routes import attach
 from ipseity import identity
 
 T = TypeVar("T")
-KEPT_S: Final = 600.0
-"""How long servers go on as if an identity whose last pod has ended had one. Its chains would else be taken away, and
-whoever hears of that late, behind a link that was down, cuts the pod that has taken its place by then. Arbitrary: more
-than most pods' replacement takes, and the longest that news are under way (a stream is given up after 40 s)."""
+MOST_ENDED: Final = 64
+"""Identities without a pod that are still taken for callers: the last that ended. A server that hears late of the end
+of an identity's last pod, after a link was down, would else cut its next one, which is connected already. Arbitrary: a
+chain is 70 kB of a proxy's memory, and news are under way for 40 s at most (then a stream is given up)."""
 _log = structlog.get_logger("discovery")
 _Table = Mapping[str, resource.Resource]
 _EMPTY: Final[_Table] = MappingProxyType({})
@@ -60,8 +60,9 @@ class World:
     """The shared resources of one state."""
 
     state: model.ClusterState
-    identities: frozenset[identity.SpiffeId]
-    """Who may come calling: the identities of meshed pods, and of those that were there until lately."""
+    identities: tuple[identity.SpiffeId, ...]
+    """Who may come calling, the first before others where not all can have a chain: identities of meshed pods, by name;
+    then those that have none any more, the last that ended before others."""
     parts: Mapping[str, Part]
     layers: Mapping[Kind, resource.Layer]
     consumed: Mapping[str, _Table] = dataclasses.field(default_factory=dict)
@@ -96,9 +97,9 @@ class Builder:
         self._table: Mapping[outbound.Group, tuple[str, ...]] = {}
         self._made: outbound.Table | None = None
         self._everything: dict[Kind, resource.Resource] = {}
-        self._identities: frozenset[identity.SpiffeId] = frozenset()
-        self._ended: dict[identity.SpiffeId, float] = {}
-        """Identities without a pod, and when the last one went: the latest is last."""
+        self._live: frozenset[identity.SpiffeId] = frozenset()
+        self._ended: tuple[identity.SpiffeId, ...] = ()
+        self._identities: tuple[identity.SpiffeId, ...] = ()
         self._consumed: Mapping[str, _Table] = {}
         self._routed = attach.NOTHING
         self._last: World | None = None
@@ -106,9 +107,7 @@ class Builder:
         self._unrouted: set[str] = set()
         self._failing: frozenset[str] = frozenset()
 
-    def build(
-        self, state: model.ClusterState, routed: attach.Attached = attach.NOTHING, *, now_s: float = 0.0
-    ) -> World:
+    def build(self, state: model.ClusterState, routed: attach.Attached = attach.NOTHING) -> World:
         """Make the world of a state and what routes come to in it; the last one where both are the last ones."""
         if self._last is not None and self._last.state is state and self._routed is routed:
             return self._last
@@ -124,7 +123,7 @@ class Builder:
             self._everything.clear()
         accounts = {group.account for group in table}
         self._direct = {each: self._direct.get(each) or clusters.direct(each, self._config) for each in accounts}
-        self._identities = self._callers(state, now_s)
+        self._note(frozenset(identity.SpiffeId(state.trust_domain, account) for account in accounts))
         listeners, shadowed = self._listeners()
         layers = {kind: self._layer(kind, listeners, self._made) for kind in _KINDS}
         self._last = World(
@@ -138,20 +137,13 @@ class Builder:
         )
         return self._last
 
-    def _callers(self, state: model.ClusterState, now_s: float) -> frozenset[identity.SpiffeId]:
-        """Give who may come calling; the same object where nobody came or went.
-
-        A pod counts before it has an address. Those that ended take nobody's place among the ones with a chain.
-        """
-        accounts = {pod.account for pod in state.pods.values() if pod.meshed}
-        there = frozenset(identity.SpiffeId(state.trust_domain, account) for account in accounts)
-        went = self._identities.difference(there, self._ended)
-        since = {**self._ended, **dict.fromkeys(sorted(went, key=str), now_s)}
-        late = [(who, ended_s) for who, ended_s in since.items() if who not in there and now_s - ended_s < KEPT_S]
-        room = max(0, self._config.max_identities - len(there))
-        self._ended = dict(late[-room:] if room else ())
-        known = there.union(self._ended)
-        return known if known != self._identities else self._identities
+    def _note(self, live: frozenset[identity.SpiffeId]) -> None:
+        """Take the identities that have pods, and remember those that had."""
+        if live != self._live:
+            went = sorted(self._live - live, key=str)
+            self._ended = (*went, *(each for each in self._ended if each not in live))[:MOST_ENDED]
+            self._live = live
+            self._identities = (*sorted(live, key=str), *self._ended)
 
     def _part(self, item: model.Service, routed: attach.Attached) -> Part:
         ruled = tuple(routed.produced.get((item.key, port.port)) for port in item.ports)

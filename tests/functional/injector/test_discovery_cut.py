@@ -118,8 +118,8 @@ async def test_a_change_about_others_cuts_nobody() -> None:
 async def test_late_news_of_an_identitys_last_pod_cut_nobody() -> None:
     """A server whose link was down hears of the end of a client's last pod when its next one is connected already."""
     async with neighbours() as (ours, web, friend, other):
-        kept = asyncio.create_task(held(friend, 7000, 4))
-        also = asyncio.create_task(held(other, 7000, 4))
+        kept = asyncio.create_task(held(friend, 7000, 6))
+        also = asyncio.create_task(held(other, 7000, 6))
         await until_open(web, 2 * COUNT)
         ours.pods.remove(friend.pod)
         ours.publish()
@@ -127,6 +127,7 @@ async def test_late_news_of_an_identitys_last_pod_cut_nobody() -> None:
         ours.pods.append(friend.pod)
         ours.publish()
         await ours.synced(3)
+        assert [False, False] == [kept.done(), also.done()]
         for found in (await kept, await also):
             assert [""] * COUNT == [each["ended"] for each in found]
             assert [each["sent"] for each in found] == [each["echoed"] for each in found]
