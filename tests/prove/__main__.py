@@ -7,6 +7,7 @@ imported, so that the list is there even if a claim's needs are not.
 import ast
 import importlib
 import pathlib
+import signal
 import sys
 import time
 
@@ -65,6 +66,9 @@ def main(arguments: list[str]) -> int:
         print(f"prove: error: no claim is called {name!r}", file=sys.stderr)
         print(f"hint: the claims are {', '.join(known)}", file=sys.stderr)
         return 2
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # In the background of a script everything is deaf to it, also what a claim starts and presses Ctrl-C at.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return measure(name, known[name])
 
 
