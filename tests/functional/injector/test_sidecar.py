@@ -52,7 +52,7 @@ async def test_ready_means_a_certificate_and_a_configuration(
         assert 404 == meshed.status("/ready", "POST")[0]
         connection = await meshed.call(proxied.caller(plane.authority, plane.authority, tmp_path))
         assert b"hello" == await connection.echo(b"hello")
-        connection.close()
+        await connection.close()
 
 
 async def test_without_a_token_it_waits_and_says_so_once(pod: proxied.Pod, plane: control_plane.ControlPlane) -> None:
@@ -110,8 +110,8 @@ async def test_it_renews_under_live_connections(
             later = await meshed.call(context)
             assert b"new" == await later.echo(b"new")
             serials.add(later.serial)
-            later.close()
-        first.close()
+            await later.close()
+        await first.close()
         visits.cancel()
         assert await visits >= 23
         assert len(serials) >= 3
@@ -125,12 +125,19 @@ async def visit(context: ssl.SSLContext) -> int:
     times = 0
     try:
         while True:
-            visitor = await meshed.call(context)
-            assert b"hi" == await visitor.echo(b"hi")
-            visitor.close()
+            await said(context, b"hi")
             times += 1
     except asyncio.CancelledError:
         return times
+
+
+async def said(context: ssl.SSLContext, text: bytes) -> None:
+    """Connect, say something, hear it back, and leave, whatever happens."""
+    visitor = await meshed.call(context)
+    try:
+        assert text == await visitor.echo(text)
+    finally:
+        await visitor.close()
 
 
 async def test_an_outage_of_the_control_plane_cuts_nothing(
@@ -154,8 +161,8 @@ async def test_an_outage_of_the_control_plane_cuts_nothing(
         async with asyncio.timeout(proxied.PATIENCE_S), plane.changed:
             await plane.changed.wait_for(lambda: plane.streams >= 2)
         assert b"still here" == await before.echo(b"still here")
-        before.close()
-        during.close()
+        await before.close()
+        await during.close()
 
 
 async def test_a_new_trust_bundle_is_in_use_without_a_restart(
@@ -170,7 +177,7 @@ async def test_a_new_trust_bundle_is_in_use_without_a_restart(
         await proxy.ready()
         friend = await meshed.call(proxied.caller(plane.authority, plane.authority, tmp_path))
         with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            await (await meshed.call(stranger)).echo(b"let me in")
+            await said(stranger, b"let me in")
         pod.deliver("ca.crt", b"-----BEGIN CERTIFICATE-----\nhalf a fi")
         await proxy.said("trust", "has no end")
         pod.deliver("ca.crt", plane.authority.bundle + other.bundle)
@@ -178,11 +185,9 @@ async def test_a_new_trust_bundle_is_in_use_without_a_restart(
         async with asyncio.timeout(proxied.PATIENCE_S):
             await plane.asked(2)
         assert 2 == len(plane.requests[-1].trusted_sha256)
-        admitted = await meshed.call(stranger)
-        assert b"let me in" == await admitted.echo(b"let me in")
+        await said(stranger, b"let me in")
         assert b"still here" == await friend.echo(b"still here")
-        admitted.close()
-        friend.close()
+        await friend.close()
 
 
 async def test_a_full_volume_kills_nothing(pod: proxied.Pod, plane: control_plane.ControlPlane) -> None:

@@ -44,7 +44,7 @@ async def test_sigterm_waits_for_the_connections_that_are_left(
         assert b"still served" == await left.echo(b"still served")
         assert 503 == meshed.status("/ready")[0]
         assert proxy.process.returncode is None
-        left.close()
+        await left.close()
         assert "drained" == (await proxy.said("drain", "drained"))["message"]
         assert 0 == await proxy.ended()
 
@@ -99,7 +99,7 @@ async def test_the_grace_is_the_most_it_waits(
         proxy.tell(signal.SIGTERM)
         assert 1 == (await proxy.said("drain", "is cut"))["busy"]
         assert b"" == await left.rest()
-        left.close()
+        await left.close()
         assert 0 == await proxy.ended()
 
 
@@ -148,7 +148,7 @@ async def test_told_twice_it_ends_at_once(
         await proxy.said("drain", "told to end")
         proxy.tell(signal.SIGTERM)
         assert b"" == await left.rest()
-        left.close()
+        await left.close()
         assert 0 == await proxy.ended()
 
 
