@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> int:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # In the background of a script everything is deaf to it, also what a claim starts and presses Ctrl-C at.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what it has brought up is taken down
     return measure(name, known[name])
 
 
