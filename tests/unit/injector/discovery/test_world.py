@@ -9,9 +9,7 @@ from injector.discovery import inbound, settings, world
 from tests.fakes import clusters as given
 
 CONFIG = settings.Settings(trust_domain=given.TRUST_DOMAIN)
-PODS = {
-    name: given.pod(number, name) for number, name in enumerate(("web", "client", "friend", "other", "stranger"), 1)
-}
+PODS = {name: given.pod(number, name) for number, name in enumerate(("web", "client", "friend", "other"), 1)}
 
 
 def built(builder: world.Builder, *names: str) -> world.World:
